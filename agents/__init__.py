@@ -1,0 +1,12 @@
+"""The learner: a minimal PPO agent, written for many runs at once. It knows torch and gymnasium, and nothing else.
+
+Read in this order; each file is short:
+
+- `hyperparameters`: CleanRL's names and defaults, in one dataclass.
+- `policies`: the subject of the study, four Gaussians built from `(mean, theta)`.
+- `networks`: the actor and the critic of every run, stacked along a leading axis.
+- `environments`: every environment of every run, in double precision, normalised.
+- `rollout`: what a policy met, and its advantages.
+- `ppo`: the loss and the update.
+- `cohort`: the training loop.
+"""

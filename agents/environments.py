@@ -1,0 +1,136 @@
+"""Real Gymnasium environments for a whole cohort, in double precision whatever the precision of the agent.
+
+Environments compute in float64 for every run; an agent in float32 rounds what it is handed, and nothing else is
+rounded on the way.
+"""
+
+import functools
+import logging
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from numpy.typing import NDArray
+
+from agents.pendulum import VectorPendulum
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+class UnsuitableEnvironmentError(ValueError):
+    """The environment doesn't exist, can't be made, or isn't one of flat observations and continuous actions."""
+
+
+class Step(NamedTuple):
+    """One step of every environment of the cohort. Arrays are `[runs, envs]`, observations `[runs, envs, size]`."""
+
+    observations: Array
+    """what the policy sees next: a new episode's first observation where one has ended"""
+    next_observations: Array
+    """what the action led to: the episode's last observation where it has ended"""
+    rewards: Array
+    terminated: Flags
+    truncated: Flags
+    episodic_returns: Array
+    """the sum of an episode's rewards where it has ended, NaN elsewhere"""
+
+
+def make(env_id: str) -> gym.Env[Any, Any]:
+    """One environment. **Raises**: `UnsuitableEnvironmentError`."""
+    _keep_mujoco_quiet()
+    try:
+        env = gym.make(env_id)
+    except (gym.error.Error, ImportError, ModuleNotFoundError) as error:
+        raise UnsuitableEnvironmentError(f"environment {env_id!r} can't be made: {error}") from error
+    observations, actions = env.observation_space, env.action_space
+    if not isinstance(actions, gym.spaces.Box) or len(actions.shape) != 1:
+        raise UnsuitableEnvironmentError(
+            f"environment {env_id!r} has the action space {actions}: a vector of continuous actions is needed"
+        )
+    if not isinstance(observations, gym.spaces.Box) or len(observations.shape) != 1:
+        raise UnsuitableEnvironmentError(
+            f"environment {env_id!r} has the observation space {observations}: a vector of numbers is needed"
+        )
+    return env
+
+
+def make_vector(env_id: str, count: int) -> VectorEnv[Any, Any, Any]:
+    """Many of them. **Raises**: `UnsuitableEnvironmentError`."""
+    if env_id == "Pendulum-v1":
+        return VectorPendulum(count)
+    # Said and not left to Gymnasium, whose default since 1.0 is to reset in the *next* step, with a transition that
+    # no environment made.
+    return SyncVectorEnv([functools.partial(make, env_id)] * count, autoreset_mode=AutoresetMode.SAME_STEP)
+
+
+def sizes(env_id: str) -> tuple[int, int]:
+    """The sizes of an observation and of an action. **Raises**: `UnsuitableEnvironmentError`."""
+    env = make(env_id)
+    env.close()
+    assert env.observation_space.shape and env.action_space.shape
+    return env.observation_space.shape[0], env.action_space.shape[0]
+
+
+def leaks_precision(env_id: str) -> bool:
+    """Whether observations arrive rounded to float32, so that a float64 run would learn from quantised numbers."""
+    env = make_vector(env_id, 1)
+    env.close()
+    return env.single_observation_space.dtype != np.float64
+
+
+class CohortEnvironments:
+    """The environments of all runs of a cohort, equally many a run, reset in the same step in which they end."""
+
+    def __init__(self, env_id: str, seeds: Sequence[Sequence[int]]) -> None:
+        """Make them, and seed each for good: what it does depends on its own seed and actions alone.
+
+        **Arguments**: `seeds`, for each run a list with a seed an environment.
+        """
+        self.runs, self.envs = len(seeds), len(seeds[0])
+        self._seeds = [seed for run in seeds for seed in run]
+        self._vector = make_vector(env_id, len(self._seeds))
+        actions = self._vector.single_action_space
+        assert isinstance(actions, gym.spaces.Box)
+        self._low, self._high = actions.low.astype(np.float64), actions.high.astype(np.float64)
+        self._episodic_returns = np.zeros((self.runs, self.envs))
+
+    def reset(self) -> Array:
+        """Begin every environment's first episode. Observations are `[runs, envs, observation]`."""
+        self._episodic_returns[:] = 0.0
+        observations, _ = self._vector.reset(seed=self._seeds)
+        return self._by_run(observations).astype(np.float64)
+
+    def step(self, actions: Array) -> Step:
+        """Step every environment by its action, `[runs, envs, action]`, clipped to the environment's bounds."""
+        clipped = np.clip(actions, self._low, self._high).reshape(len(self._seeds), -1)
+        observed, rewarded, terminations, truncations, infos = self._vector.step(clipped)
+        observations, rewards = self._by_run(observed).astype(np.float64), self._by_run(rewarded)
+        terminated, truncated = self._by_run(terminations), self._by_run(truncations)
+        ended = terminated | truncated
+
+        next_observations = observations.copy()
+        if ended.any():
+            next_observations[ended] = np.stack(infos["final_obs"][ended.ravel()])
+        self._episodic_returns += rewards
+        episodic_returns = np.where(ended, self._episodic_returns, np.nan)
+        self._episodic_returns[ended] = 0.0
+        return Step(observations, next_observations, rewards, terminated, truncated, episodic_returns)
+
+    def close(self) -> None:
+        """Close every environment."""
+        self._vector.close()
+
+    def _by_run(self, array: NDArray[Any]) -> NDArray[Any]:
+        return array.reshape(self.runs, self.envs, *array.shape[1:])
+
+
+@functools.cache
+def _keep_mujoco_quiet() -> None:
+    """Send MuJoCo's warnings to `logging`: left alone it prints them and writes a file where the user stands."""
+    try:
+        import mujoco
+    except ImportError:
+        return
+    mujoco.set_mju_user_warning(logging.getLogger("mujoco").info)

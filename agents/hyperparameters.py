@@ -1,0 +1,104 @@
+"""The agent's hyperparameters: CleanRL's names, defaults and meanings, and the few that this study adds."""
+
+import dataclasses
+from typing import Literal
+
+Condition = Literal["mvn_std", "mvn_var", "normal_sqrt", "normal_std"]
+"""The four policies of the study; `agents.policies` has them."""
+
+Precision = Literal["float32", "float64"]
+"""What an agent computes in."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Hyperparameters:
+    """What a training run is made with, apart from its condition, seed, precision and replicate.
+
+    **Raises**: `ValueError` naming the hyperparameter, when a value makes no sense.
+    """
+
+    env_id: str = "Pendulum-v1"
+    """the Gymnasium environment: continuous actions, flat observations"""
+    total_timesteps: int = 1_000_000
+    """environment steps of a run, over all its environments"""
+    learning_rate: float = 3e-4
+    """the optimizer's learning rate"""
+    anneal_lr: bool = True
+    """let the learning rate fall linearly to zero over training"""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """Adam, or plain gradient descent without momentum"""
+    adam_eps: float = 1e-5
+    """Adam's epsilon"""
+    num_envs: int = 1
+    """environments that a run steps side by side"""
+    num_steps: int = 2048
+    """steps of each environment in one rollout"""
+    gamma: float = 0.99
+    """the discount"""
+    gae_lambda: float = 0.95
+    """lambda of generalised advantage estimation"""
+    num_minibatches: int = 32
+    """minibatches of an epoch"""
+    update_epochs: int = 10
+    """passes over each rollout"""
+    norm_adv: bool = True
+    """normalise advantages in each minibatch"""
+    clip_coef: float = 0.2
+    """the surrogate's clipping coefficient"""
+    clip_vloss: bool = True
+    """clip the value loss as the policy's"""
+    ent_coef: float = 0.0
+    """weight of the entropy bonus"""
+    vf_coef: float = 0.5
+    """weight of the value loss"""
+    max_grad_norm: float = 0.5
+    """largest norm of a run's gradient, over all its parameters"""
+    norm_obs: bool = True
+    """normalise observations by their running mean and variance, and clip them to [-10, 10]"""
+    norm_reward: bool = True
+    """divide rewards by the running deviation of the discounted return, and clip them to [-10, 10]"""
+    hidden_size: int = 64
+    """width of the two hidden layers of actor and critic"""
+    initial_scale: float = 1.0
+    """theta before training, in every action dimension"""
+    scale_lr_factor: float = 1.0
+    """learning rate of phi, as a multiple of learning_rate"""
+    eval_episodes: int = 10
+    """episodes of the deterministic policy's evaluation after training"""
+
+    def __post_init__(self) -> None:
+        for name in ("total_timesteps", "num_envs", "num_steps", "num_minibatches", "update_epochs", "hidden_size",
+                     "eval_episodes"):
+            _require(self, name, getattr(self, name) >= 1, "at least 1")
+        for name in ("learning_rate", "adam_eps", "max_grad_norm", "initial_scale", "clip_coef"):
+            _require(self, name, 0 < getattr(self, name) < float("inf"), "positive and finite")
+        for name in ("ent_coef", "vf_coef", "scale_lr_factor"):
+            _require(self, name, 0 <= getattr(self, name) < float("inf"), "zero or positive, and finite")
+        for name in ("gamma", "gae_lambda"):
+            _require(self, name, 0 <= getattr(self, name) <= 1, "between 0 and 1")
+        _require(self, "num_minibatches", self.batch_size % self.num_minibatches == 0,
+                 f"a divisor of the batch (num_envs * num_steps = {self.batch_size})")
+        _require(self, "num_minibatches", self.minibatch_size > 1 or not self.norm_adv,
+                 "smaller than the batch when norm_adv is on: one sample has no deviation")
+        _require(self, "total_timesteps", self.num_updates >= 1,
+                 f"at least one batch (num_envs * num_steps = {self.batch_size})")
+
+    @property
+    def batch_size(self) -> int:
+        """Transitions of one rollout of one run."""
+        return self.num_envs * self.num_steps
+
+    @property
+    def minibatch_size(self) -> int:
+        """Transitions of one gradient step of one run."""
+        return self.batch_size // self.num_minibatches
+
+    @property
+    def num_updates(self) -> int:
+        """Rollouts of a run, each followed by `update_epochs` passes over it."""
+        return self.total_timesteps // self.batch_size
+
+
+def _require(hyperparameters: Hyperparameters, name: str, holds: bool, what: str) -> None:
+    if not holds:
+        raise ValueError(f"{name} must be {what}, not {getattr(hyperparameters, name)!r}")

@@ -1,0 +1,77 @@
+"""Running normalisation of observations and rewards: CleanRL's, with one set of statistics a run, in float64."""
+
+import functools
+
+import numpy as np
+from gymnasium.wrappers.utils import update_mean_var_count_from_moments
+
+from agents.environments import Array, Flags, Step
+from agents.hyperparameters import Hyperparameters
+
+LIMIT = 10.0
+"""Normalised observations and rewards are clipped to this magnitude."""
+
+EPSILON = 1e-8
+"""Added to a variance before it divides."""
+
+
+class RunningMeanVar:
+    """Running mean and variance by run, by the algorithm of Chan et al. that Gymnasium's wrappers use."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        """Start at mean 0 and variance 1. **Arguments**: `shape`, of the statistics, `[runs, ...]`."""
+        self.mean = np.zeros(shape)
+        self.var = np.ones(shape)
+        self.count = 1e-4
+
+    def update(self, batch: Array) -> None:
+        """Take in `[runs, envs, ...]`, a sample from each environment."""
+        count = batch.shape[1]
+        # One environment after the other: numpy's reductions choose their order of summation by the layout of the
+        # whole array, and so by how many runs there are.
+        mean = functools.reduce(np.add, batch.swapaxes(0, 1)) / count
+        var = functools.reduce(np.add, np.square(batch - mean[:, None]).swapaxes(0, 1)) / count
+        self.mean, self.var, self.count = update_mean_var_count_from_moments(
+            self.mean, self.var, self.count, mean, var, count
+        )
+
+
+class Normaliser:
+    """What stands between the environments and the agents of a cohort: each run's own running statistics."""
+
+    def __init__(self, runs: int, observation: int, hyperparameters: Hyperparameters) -> None:
+        self._norm_obs, self._norm_reward = hyperparameters.norm_obs, hyperparameters.norm_reward
+        self._gamma = hyperparameters.gamma
+        self._observations = RunningMeanVar((runs, observation))
+        self._returns = RunningMeanVar((runs,))
+        self._discounted_returns = np.zeros((runs, hyperparameters.num_envs))
+
+    def reset(self, observations: Array) -> Array:
+        """Take in and normalise the first observations, `[runs, envs, observation]`."""
+        self._observations.update(observations)
+        return self.normalise(observations)
+
+    def step(self, step: Step) -> Step:
+        """Take in what the policy sees next and what it earned, and return the step normalised."""
+        self._observations.update(step.observations)
+        return step._replace(
+            observations=self.normalise(step.observations),
+            next_observations=self.normalise(step.next_observations),
+            rewards=self._normalise_rewards(step.rewards, step.terminated, step.truncated),
+        )
+
+    def normalise(self, observations: Array) -> Array:
+        """Normalise `[runs, envs, observation]` by the statistics so far, and leave these as they are."""
+        if not self._norm_obs:
+            return observations
+        mean, var = self._observations.mean[:, None], self._observations.var[:, None]
+        return np.clip((observations - mean) / np.sqrt(var + EPSILON), -LIMIT, LIMIT)
+
+    def _normalise_rewards(self, rewards: Array, terminated: Flags, truncated: Flags) -> Array:
+        """As Gymnasium's `vector.NormalizeReward`: by the deviation of the discounted return, not centred."""
+        if not self._norm_reward:
+            return rewards
+        self._discounted_returns = self._discounted_returns * self._gamma * ~terminated + rewards
+        self._returns.update(self._discounted_returns)
+        self._discounted_returns[terminated | truncated] = 0.0
+        return np.clip(rewards / np.sqrt(self._returns.var[:, None] + EPSILON), -LIMIT, LIMIT)

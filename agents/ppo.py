@@ -1,0 +1,164 @@
+"""Proximal policy optimisation: the loss and the update, for every run of a cohort at once.
+
+After CleanRL's `ppo_continuous_action.py`. Each run has its own loss, its own minibatches and its own gradient norm;
+the sum of the losses has the gradient of each in that run's parameters, since no run's loss knows another's.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.hyperparameters import Condition, Hyperparameters
+from agents.networks import ActorCritic
+from agents.policies import CohortPolicy
+from agents.rollout import Rollout, advantages
+
+
+class Batch(NamedTuple):
+    """Transitions to learn from; tensors lead with `[runs, batch]`."""
+
+    observations: Tensor
+    actions: Tensor
+    log_probs: Tensor
+    advantages: Tensor
+    returns: Tensor
+    values: Tensor
+
+
+class Diagnostics(NamedTuple):
+    """What one gradient step says of itself, `[runs]` each."""
+
+    policy_loss: Tensor
+    value_loss: Tensor
+    entropy: Tensor
+    approx_kl: Tensor
+    clipfrac: Tensor
+    grad_norm: Tensor
+    scale_grad_norm: Tensor
+
+
+def make_optimizer(agent: ActorCritic, hyperparameters: Hyperparameters) -> torch.optim.Optimizer:
+    """Two groups of parameters: the networks' weights, and phi, whose learning rate may be another.
+
+    Adam isn't fused: its fused kernel's bits depend on how many runs there are.
+    """
+    groups = [{"params": [agent.weights]}, {"params": [agent.phi]}]
+    if hyperparameters.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=0.0, foreach=True)
+    return torch.optim.Adam(groups, lr=0.0, eps=hyperparameters.adam_eps, foreach=True, fused=False)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, update: int, hyperparameters: Hyperparameters) -> float:
+    """Set, and return, the learning rate of the `update`-th update, counted from 1."""
+    fraction = 1.0 - (update - 1) / hyperparameters.num_updates if hyperparameters.anneal_lr else 1.0
+    learning_rate = fraction * hyperparameters.learning_rate
+    weights, phi = optimizer.param_groups
+    weights["lr"] = learning_rate
+    phi["lr"] = learning_rate * hyperparameters.scale_lr_factor
+    return learning_rate
+
+
+def prepare(agent: ActorCritic, conditions: Sequence[Condition], rollout: Rollout, hyperparameters: Hyperparameters) -> Batch:
+    """Turn a rollout into a batch, by one pass of the networks over all that was seen."""
+    runs, steps, envs = rollout.rewards.shape
+    observations = rollout.observations.flatten(1, 2)
+    actions = rollout.actions.flatten(1, 2)
+    with torch.no_grad():
+        values = agent.value(observations)
+        next_values = agent.value(rollout.next_observations.flatten(1, 2))
+        log_probs = CohortPolicy(conditions, *agent.mean_theta(observations)).log_prob(actions)
+        by_step = (runs, steps, envs)
+        estimates = advantages(
+            rollout, values.view(by_step), next_values.view(by_step), hyperparameters.gamma, hyperparameters.gae_lambda
+        ).flatten(1, 2)
+    return Batch(observations, actions, log_probs, estimates, estimates + values, values)
+
+
+def update(
+    agent: ActorCritic,
+    conditions: Sequence[Condition],
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    rngs: Iterable[np.random.Generator],
+    hyperparameters: Hyperparameters,
+) -> Diagnostics:
+    """Learn from a batch, `update_epochs` times over, in minibatches that each run shuffles with its own generator.
+
+    **Returns**: the diagnostics of each run, `[runs]`, averaged over all gradient steps.
+    """
+    rngs = list(rngs)
+    size = hyperparameters.batch_size
+    runs = torch.arange(len(rngs)).unsqueeze(1)
+    diagnostics = []
+    for _ in range(hyperparameters.update_epochs):
+        order = torch.from_numpy(np.stack([rng.permutation(size) for rng in rngs]))
+        shuffled = Batch(*(tensor[runs, order] for tensor in batch))
+        for minibatch in zip(*(tensor.split(hyperparameters.minibatch_size, dim=1) for tensor in shuffled), strict=True):
+            diagnostics.append(step(agent, conditions, optimizer, Batch(*minibatch), hyperparameters))
+    return Diagnostics(*(torch.stack(values, 1).mean(1) for values in zip(*diagnostics, strict=True)))
+
+
+def step(
+    agent: ActorCritic,
+    conditions: Sequence[Condition],
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    hyperparameters: Hyperparameters,
+) -> Diagnostics:
+    """One gradient step on one minibatch of each run."""
+    policy = CohortPolicy(conditions, *agent.mean_theta(batch.observations))
+    log_ratio = policy.log_prob(batch.actions) - batch.log_probs
+    ratio = log_ratio.exp()
+
+    estimates = batch.advantages
+    if hyperparameters.norm_adv:
+        estimates = (estimates - estimates.mean(1, keepdim=True)) / (variance(estimates).sqrt() + 1e-8)
+    clip = hyperparameters.clip_coef
+    policy_loss = torch.max(-estimates * ratio, -estimates * ratio.clamp(1 - clip, 1 + clip)).mean(1)
+
+    values = agent.value(batch.observations)
+    value_errors = (values - batch.returns) ** 2
+    if hyperparameters.clip_vloss:
+        clipped_values = batch.values + (values - batch.values).clamp(-clip, clip)
+        value_errors = torch.max(value_errors, (clipped_values - batch.returns) ** 2)
+    value_loss = 0.5 * value_errors.mean(1)
+
+    entropy = policy.entropy().mean(1)
+    loss = policy_loss - hyperparameters.ent_coef * entropy + hyperparameters.vf_coef * value_loss
+
+    agent.differentiate(loss)
+    grad_norm, scale_grad_norm = clip_gradients(agent, hyperparameters.max_grad_norm)
+    optimizer.step()
+
+    with torch.no_grad():
+        approx_kl = ((ratio - 1) - log_ratio).mean(1)
+        clipfrac = ((ratio - 1).abs() > clip).to(ratio.dtype).mean(1)
+    return Diagnostics(
+        policy_loss.detach(), value_loss.detach(), entropy.detach(), approx_kl, clipfrac, grad_norm, scale_grad_norm
+    )
+
+
+def clip_gradients(agent: ActorCritic, max_norm: float) -> tuple[Tensor, Tensor]:
+    """`torch.nn.utils.clip_grad_norm_` for each run by itself.
+
+    **Returns**: the Euclidean norms of each run's gradient before clipping, of all of it and of phi's part, `[runs]`.
+    """
+    assert agent.weights.grad is not None and agent.phi.grad is not None
+    weights, phi = agent.weights.grad, agent.phi.grad
+    scale_norm = phi.flatten(1).norm(dim=1)
+    norm = torch.hypot(weights.norm(dim=1), scale_norm)
+    factor = (max_norm / (norm + 1e-6)).clamp(max=1.0)
+    weights.mul_(factor[:, None])
+    phi.mul_(factor[:, None, None])
+    return norm, scale_norm
+
+
+def variance(values: Tensor) -> Tensor:
+    """Unbiased variance of each run's values, `[runs, batch]` to `[runs, 1]`.
+
+    `torch.var` isn't used: for a single run it takes another algorithm, with other round-off.
+    """
+    return (values - values.mean(1, keepdim=True)).square().sum(1, keepdim=True) / (values.shape[1] - 1)

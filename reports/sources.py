@@ -1,0 +1,1 @@
+class UnreadableSourceError(ValueError): pass

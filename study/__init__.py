@@ -1,0 +1,11 @@
+"""The experiment: which cells there are, training them, keeping what they say, and the command line.
+
+- `cells`: a run's complete description, and its id.
+- `sweepfile`: W&B sweep files, read as cells.
+- `ledger`: what a run leaves on disk.
+- `tracking`: what a run tells Weights & Biases.
+- `training`: a cohort of cells, trained into ledger and tracking.
+- `workers`: many cohorts, in processes, with progress.
+- `probe`: the thread's numbers, without any training.
+- `cli`: the command line.
+"""

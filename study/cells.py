@@ -1,0 +1,90 @@
+"""Cells: a cell is one run's complete description, and the same description is the same run everywhere."""
+
+import dataclasses
+import difflib
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from agents.hyperparameters import Condition, Hyperparameters, Precision
+
+
+class MistakeError(ValueError):
+    """Something the user can mend. Its text is one line, that names the thing and the mend."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cell(Hyperparameters):
+    """One run: a condition, a seed, a precision, a replicate, and all hyperparameters."""
+
+    condition: Condition
+    """which of the four policies"""
+    seed: int
+    """what every random stream of the run is derived from"""
+    precision: Precision
+    """what the agent computes in; environments are always float64"""
+    replicate: int = 0
+    """0, or k to move the k-th weight by one unit in the last place before training: the control for round-off"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("seed", "replicate"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be zero or positive, not {getattr(self, name)}")
+
+    @functools.cached_property
+    def id(self) -> str:
+        """The same for the same description, everywhere: 16 hexadecimal digits of its hash."""
+        description = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return hashlib.sha256(description.encode()).hexdigest()[:16]
+
+    @property
+    def parameterization(self) -> str:
+        """What theta means: "variance" or "std"."""
+        return "variance" if self.condition in ("mvn_std", "normal_sqrt") else "std"
+
+    @property
+    def implementation(self) -> str:
+        """Which class computes: "mvn" or "normal"."""
+        return self.condition.split("_")[0]
+
+    @property
+    def cohort_key(self) -> tuple[Any, ...]:
+        """Cells with the same key can be trained as one cohort: they differ in condition, seed and replicate only."""
+        own = ("condition", "seed", "replicate")
+        return tuple(value for name, value in dataclasses.asdict(self).items() if name not in own)
+
+
+def make_cell(description: Mapping[str, Any]) -> Cell:
+    """A cell from names and values as YAML or JSON have them. **Raises**: `MistakeError`."""
+    types = get_type_hints(Cell)
+    values = {}
+    for name, value in description.items():
+        if name not in types:
+            near = difflib.get_close_matches(name, types, n=1)
+            raise MistakeError(f"there is no parameter {name!r}" + (f": did you mean {near[0]!r}?" if near else ""))
+        values[name] = _convert(name, value, types[name])
+    missing = [name for name in ("condition", "seed", "precision") if name not in values]
+    if missing:
+        raise MistakeError(f"parameter {missing[0]!r} is missing: every cell needs one")
+    try:
+        return Cell(**values)
+    except ValueError as error:
+        raise MistakeError(str(error)) from error
+
+
+def _convert(name: str, value: Any, wanted: Any) -> Any:
+    """`value` as the parameter's type; numbers may be text, since YAML 1.1 reads 1e-3 as such."""
+    try:
+        if isinstance(value, bool) and wanted is not bool:
+            raise ValueError
+        return TypeAdapter(wanted).validate_python(value)
+    except (ValidationError, ValueError) as error:
+        choices = getattr(wanted, "__args__", None)
+        kind = f"one of {', '.join(choices)}" if choices else {int: "a whole number", float: "a number",
+                                                               bool: "true or false"}.get(wanted, "text")
+        raise MistakeError(f"parameter {name!r} must be {kind}, not {value!r}") from error

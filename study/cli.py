@@ -1,0 +1,169 @@
+"""The command line. What the user can mend is one line and exit code 2; torch and W&B are imported only to train."""
+
+import contextlib
+import dataclasses
+import io
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import tyro
+from rich.console import Console
+from tyro.conf import FlagConversionOff, FlagCreatePairsOff, OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg
+
+from agents import environments
+from reports.sources import UnreadableSourceError
+from study.cells import Cell, MistakeError
+from study.ledger import Ledger
+from study.sweepfile import read_cells
+from study.workers import WorkerError, train_all
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Probe:
+    """The thread on this machine: log-probabilities, gradients and samples of the four policies."""
+
+    n: int = 10
+    """dimensions of the action"""
+    seed: int = 0
+    """seed of the noise"""
+    json: FlagCreatePairsOff[bool] = False
+    """print only the numbers, as {precision: {condition: {log_prob, grad_mean, grad_scale, sample}}}"""
+
+    def run(self) -> None:
+        """Print tables and what is seen in them, or JSON."""
+        from study import probe
+
+        if self.n < 1:
+            raise MistakeError(f"--n must be at least 1, not {self.n}")
+        if self.json:
+            probe.print_json(self.n, self.seed)
+        else:
+            probe.print_tables(self.n, self.seed, Console(soft_wrap=True))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train one cell. A sweep's agents call this, and so can you."""
+
+    cell: FlagConversionOff[Annotated[Cell, arg(name="")]]  # `--anneal_lr=True`, as an agent says it
+    runs_dir: Path = Path("runs")
+    """where runs are kept: the ledger"""
+
+    def run(self) -> None:
+        """Train, unless it has been done."""
+        environments.make(self.cell.env_id).close()
+        from study import tracking, training
+
+        ledger = Ledger(self.runs_dir)
+        before = ledger.outcome(self.cell)
+        if before is None:
+            training.train([self.cell], self.runs_dir, tracking.choose_mode(self.runs_dir))
+        outcome = ledger.outcome(self.cell)
+        if outcome is None:
+            raise MistakeError(f"cell {self.cell.id} is being trained by another process")
+        if outcome["status"] == "failed":
+            _exit(f"{ledger.path(self.cell)} failed: {outcome['error']}", code=1)
+        figures = ", ".join(f"{name} {outcome[name]:.6g}" for name in ("final_return", "eval_return", "final_std"))
+        print(f"{ledger.path(self.cell)} {'had finished before' if before else 'finished'}: {figures}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """Train every cell of a W&B sweep file, here. What has ended is skipped, what was cut off goes on."""
+
+    file: Positional[Path]
+    """a sweep file, such as sweeps/thread.yaml"""
+    workers: int = 0
+    """processes, of one thread each; 0: as many as cores"""
+    runs_dir: Path = Path("runs")
+    """where runs are kept: the ledger"""
+
+    def run(self) -> None:
+        """Check everything, then train."""
+        if self.workers < 0:
+            raise MistakeError(f"--workers must be zero or positive, not {self.workers}")
+        cells = read_cells(self.file)
+        for env_id in sorted({cell.env_id for cell in cells}):
+            environments.make(env_id).close()
+        ledger = Ledger(self.runs_dir)
+        waiting = [cell for cell in cells if ledger.outcome(cell) is None]
+        console = Console(stderr=True, soft_wrap=True)
+        console.print(f"{self.file}: {len(cells)} cells, {len(cells) - len(waiting)} of them ended before")
+        if waiting:
+            from study import tracking
+
+            mode = tracking.choose_mode(self.runs_dir)
+            train_all(waiting, self.runs_dir, self.workers or os.cpu_count() or 1, mode, console)
+        outcomes = [(cell, ledger.outcome(cell)) for cell in cells]
+        for cell, outcome in outcomes:
+            if outcome is not None and outcome["status"] == "failed":
+                console.print(f"failed: {ledger.path(cell)}: {outcome['error']}")
+        elsewhere = sum(outcome is None for _, outcome in outcomes)
+        if elsewhere:
+            console.print(f"{elsewhere} cells are being trained by another process")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Report:
+    """Write the answer: report.md, its figures, and verdict.json."""
+
+    source: Positional[str]
+    """a runs directory, or a CSV or Parquet table of runs"""
+    output: Annotated[Path | None, arg(aliases=["-o"])] = None
+    """where to; SOURCE/report by default, or beside a table"""
+    outcome: str = "final_return"
+    """which of the runs' outcomes to study"""
+    margin: float | None = None
+    """the effect up to which two policies are as good as equal; by default half the deviation between seeds"""
+    sweep: Path | None = None
+    """only the cells of this sweep file, and a word on those that are missing"""
+    where: tuple[str, ...] = ()
+    """only the runs of which this holds, as key=value"""
+
+    def run(self) -> None:
+        """Read, compute, write, and print the verdict."""
+        from reports import report
+
+        expected = {cell.id: dataclasses.asdict(cell) for cell in read_cells(self.sweep)} if self.sweep else None
+        options = report.Options(outcome=self.outcome, margin=self.margin, where=self.where, sweep=self.sweep)
+        print(report.write(self.source, self.output, options, expected))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command."""
+    try:
+        _parse(arguments).run()
+    except (MistakeError, environments.UnsuitableEnvironmentError, UnreadableSourceError) as error:
+        _exit(str(error), code=2)
+    except WorkerError as error:
+        _exit(str(error), code=1)
+    except KeyboardInterrupt:
+        _exit("interrupted: what was finished is kept, and the same command goes on", code=130)
+
+
+def _parse(arguments: Sequence[str] | None) -> Probe | Train | Sweep | Report:
+    """The command, from the command line. Tyro's complaint comes in a box of many lines; here it becomes one."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(  # type: ignore[no-any-return]
+                Probe | Train | Sweep | Report,  # type: ignore[arg-type]
+                prog="study", args=arguments, config=(OmitArgPrefixes, OmitSubcommandPrefixes),
+                description="Two RL implementations should be the same and aren't: which part is round-off?",
+            )
+    except ValueError as error:
+        _exit(str(error), code=2)
+    except SystemExit as error:
+        if error.code:
+            lines = [line.strip(" │") for line in complaint.getvalue().splitlines() if not re.match(r"[╭╰]|│ ─", line)]
+            _exit(" ".join(lines), code=2)
+        raise
+
+
+def _exit(message: str, code: int) -> NoReturn:
+    print(f"study: {message}", file=sys.stderr)
+    raise SystemExit(code)

@@ -1,0 +1,89 @@
+"""W&B sweep files, read as what they are here: a grid of cells. W&B itself checks nothing before it queues."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from study.cells import Cell, MistakeError, make_cell
+
+KEYS = {
+    "name", "description", "project", "entity", "program", "command", "method", "metric", "parameters", "run_cap",
+    "early_terminate", "controller", "job", "image_uri", "scheduler", "apiVersion", "kind",
+}  # fmt: skip
+"""What W&B's server accepts at the top of a sweep file."""
+
+
+def read_cells(path: Path) -> list[Cell]:
+    """All cells of a sweep file, in the grid's order. **Raises**: `MistakeError`, naming the file."""
+    try:
+        cells = [make_cell(dict(point)) for point in _grid(_read(path))]
+    except MistakeError as error:
+        raise MistakeError(f"{path}: {error}") from error
+    seen = set()
+    for cell in cells:
+        if cell.id in seen:
+            raise MistakeError(
+                f"{path}: the cell of condition {cell.condition}, seed {cell.seed}, precision {cell.precision}, "
+                f"replicate {cell.replicate} is there twice: a value is listed twice"
+            )
+        seen.add(cell.id)
+    return cells
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise MistakeError("there is no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise MistakeError(f"can't be read: {error}") from error
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" at line {where.line + 1}" if where else ""
+        raise MistakeError(f"isn't YAML{line}: {getattr(error, 'problem', None) or 'see its syntax'}") from error
+    if content is None:
+        raise MistakeError("is empty: a sweep file has at least `method: grid` and `parameters:`")
+    if not isinstance(content, dict):
+        raise MistakeError("isn't a sweep file: it needs keys such as `method:` and `parameters:`")
+    return content
+
+
+def _grid(sweep: Mapping[str, Any]) -> Iterator[tuple[tuple[str, Any], ...]]:
+    unknown = sorted(str(key) for key in sweep if key not in KEYS)
+    if unknown:
+        raise MistakeError(f"W&B knows no key {unknown[0]!r} in a sweep file")
+    if sweep.get("method") != "grid":
+        raise MistakeError(f"method must be grid, not {sweep.get('method')!r}: a study trains every cell")
+    if not ("program" in sweep or "command" in sweep):
+        raise MistakeError("has neither `program` nor `command`: an agent would consume every cell and run none")
+    parameters = sweep.get("parameters")
+    if not isinstance(parameters, dict) or not parameters:
+        raise MistakeError("has no parameters: name at least condition, seed and precision")
+    axes = list(_axes(parameters))
+    names = [name for name, _ in axes]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise MistakeError(f"parameter {twice[0]!r} is given twice")
+    return itertools.product(*([(name, value) for value in values] for name, values in axes))
+
+
+def _axes(parameters: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
+    """Each parameter's name and values. Nested parameters are a way of writing: their own names count."""
+    for name, given in parameters.items():
+        if not isinstance(given, dict) or len(given.keys() & {"value", "values", "parameters"}) != 1:
+            raise MistakeError(f"parameter {name!r} must have one of `value:`, `values:` or nested `parameters:`")
+        extra = sorted(str(key) for key in given if key not in {"value", "values", "parameters", "distribution"})
+        if extra or given.get("distribution", "categorical") not in ("categorical", "constant"):
+            raise MistakeError(f"parameter {name!r} must be a `value:` or a list of `values:`: a study is a grid")
+        if "parameters" in given:
+            if not isinstance(given["parameters"], dict):
+                raise MistakeError(f"parameter {name!r} has nested `parameters:` without any")
+            yield from _axes(given["parameters"])
+            continue
+        values = [given["value"]] if "value" in given else given["values"]
+        if not isinstance(values, list) or not values:
+            raise MistakeError(f"parameter {name!r} has no values: `values:` is a list of at least one")
+        yield str(name), values
