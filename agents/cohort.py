@@ -65,7 +65,7 @@ class Record:
     params_sha256: str
     """hash of the bytes of all parameters, `ActorCritic.parameters`"""
     fingerprint: list[float]
-    """exact values of `FINGERPRINT_SIZE` of these, evenly spaced from the first to the last before phi, then all of phi"""
+    """exact values of `FINGERPRINT_SIZE` of these, evenly spaced from the first to the last before phi; then phi"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,8 +98,10 @@ class Cohort:
     def __init__(self, runs: Sequence[Run], hyperparameters: Hyperparameters, precision: Precision) -> None:
         """Seed, initialise and reset everything. **Raises**: `UnsuitableEnvironmentError`."""
         if torch.get_num_threads() != 1:
-            logging.getLogger(__name__).warning("torch has %d threads: a run may not repeat bit for bit. Call "
-                                                "torch.set_num_threads(1) first.", torch.get_num_threads())
+            logging.getLogger(__name__).warning(
+                "torch has %d threads: a run may not repeat bit for bit. Call torch.set_num_threads(1) first.",
+                torch.get_num_threads(),
+            )
         self.runs = list(runs)
         self.hyperparameters = hyperparameters
         self.failures: dict[int, Failure] = {}
@@ -150,9 +152,7 @@ class Cohort:
             self.agent, self._conditions, self._environments, self._normaliser, self._observations, self._draw_noise()
         )
         batch = ppo.prepare(self.agent, self._conditions, rollout, hyperparameters)
-        diagnostics = ppo.update(
-            self.agent, self._conditions, self._optimizer, batch, self._shuffling, hyperparameters
-        )
+        diagnostics = ppo.update(self.agent, self._conditions, self._optimizer, batch, self._shuffling, hyperparameters)
         explained = 1 - ppo.variance(batch.returns - batch.values) / ppo.variance(batch.returns)
         std = self._std()
 

@@ -19,6 +19,7 @@ from agents.pendulum import VectorPendulum
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
+
 class UnsuitableEnvironmentError(ValueError):
     """The environment doesn't exist, can't be made, or isn't one of flat observations and continuous actions."""
 
@@ -99,7 +100,7 @@ class CohortEnvironments:
     def reset(self) -> Array:
         """Begin every environment's first episode. Observations are `[runs, envs, observation]`."""
         self._episodic_returns[:] = 0.0
-        observations, _ = self._vector.reset(seed=self._seeds)
+        observations, _ = self._vector.reset(seed=self._seeds)  # type: ignore[arg-type]
         return self._by_run(observations).astype(np.float64)
 
     def step(self, actions: Array) -> Step:

@@ -67,8 +67,15 @@ class Hyperparameters:
     """episodes of the deterministic policy's evaluation after training"""
 
     def __post_init__(self) -> None:
-        for name in ("total_timesteps", "num_envs", "num_steps", "num_minibatches", "update_epochs", "hidden_size",
-                     "eval_episodes"):
+        for name in (
+            "total_timesteps",
+            "num_envs",
+            "num_steps",
+            "num_minibatches",
+            "update_epochs",
+            "hidden_size",
+            "eval_episodes",
+        ):
             _require(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("learning_rate", "adam_eps", "max_grad_norm", "initial_scale", "clip_coef"):
             _require(self, name, 0 < getattr(self, name) < float("inf"), "positive and finite")
@@ -76,12 +83,24 @@ class Hyperparameters:
             _require(self, name, 0 <= getattr(self, name) < float("inf"), "zero or positive, and finite")
         for name in ("gamma", "gae_lambda"):
             _require(self, name, 0 <= getattr(self, name) <= 1, "between 0 and 1")
-        _require(self, "num_minibatches", self.batch_size % self.num_minibatches == 0,
-                 f"a divisor of the batch (num_envs * num_steps = {self.batch_size})")
-        _require(self, "num_minibatches", self.minibatch_size > 1 or not self.norm_adv,
-                 "smaller than the batch when norm_adv is on: one sample has no deviation")
-        _require(self, "total_timesteps", self.num_updates >= 1,
-                 f"at least one batch (num_envs * num_steps = {self.batch_size})")
+        _require(
+            self,
+            "num_minibatches",
+            self.batch_size % self.num_minibatches == 0,
+            f"a divisor of the batch (num_envs * num_steps = {self.batch_size})",
+        )
+        _require(
+            self,
+            "num_minibatches",
+            self.minibatch_size > 1 or not self.norm_adv,
+            "smaller than the batch when norm_adv is on: one sample has no deviation",
+        )
+        _require(
+            self,
+            "total_timesteps",
+            self.num_updates >= 1,
+            f"at least one batch (num_envs * num_steps = {self.batch_size})",
+        )
 
     @property
     def batch_size(self) -> int:

@@ -49,7 +49,11 @@ class ActorCritic:
     """
 
     def __init__(
-        self, rngs: Sequence[np.random.Generator], observation: int, action: int, hyperparameters: Hyperparameters,
+        self,
+        rngs: Sequence[np.random.Generator],
+        observation: int,
+        action: int,
+        hyperparameters: Hyperparameters,
         dtype: torch.dtype,
     ) -> None:
         """Draw each run's orthogonal weights from its own generator; biases are zero.

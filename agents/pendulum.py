@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-class VectorPendulum(VectorEnv[Array, Array, Array]):
+class VectorPendulum(VectorEnv[Any, Any, Any]):
     """Gymnasium's Pendulum-v1, step for step and bit for bit, except that observations aren't rounded to float32.
 
     An environment resets in the same step in which its time is up, and never shares a random stream with another.
@@ -37,9 +37,15 @@ class VectorPendulum(VectorEnv[Array, Array, Array]):
         self._elapsed = np.zeros(num_envs, dtype=int)
 
     def reset(
-        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+        self,
+        *,
+        seed: Any = None,
+        options: dict[str, Any] | None = None,  # noqa: ARG002
     ) -> tuple[Array, dict[str, Any]]:
-        """Begin all episodes. Seeds as in `SyncVectorEnv`: one integer counts up from there over the environments."""
+        """Begin all episodes.
+
+        **Arguments**: `seed`, as in `SyncVectorEnv`: a list with one for each environment, or one to count up from.
+        """
         if seed is not None:
             seeds = [seed + index for index in range(self.num_envs)] if isinstance(seed, int) else seed
             self._rngs = [

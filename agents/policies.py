@@ -59,7 +59,9 @@ def sample(policy: Distribution, noise: Tensor) -> Tensor:
     if isinstance(policy, MultivariateNormal):
         return policy.loc + (policy.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
     assert isinstance(policy, Independent)
-    return policy.base_dist.loc + noise * policy.base_dist.scale
+    normal = policy.base_dist
+    assert isinstance(normal, Normal)
+    return normal.loc + noise * normal.scale
 
 
 class CohortPolicy:

@@ -61,7 +61,9 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, update: int, hyperparame
     return learning_rate
 
 
-def prepare(agent: ActorCritic, conditions: Sequence[Condition], rollout: Rollout, hyperparameters: Hyperparameters) -> Batch:
+def prepare(
+    agent: ActorCritic, conditions: Sequence[Condition], rollout: Rollout, hyperparameters: Hyperparameters
+) -> Batch:
     """Turn a rollout into a batch, by one pass of the networks over all that was seen."""
     runs, steps, envs = rollout.rewards.shape
     observations = rollout.observations.flatten(1, 2)
@@ -92,12 +94,14 @@ def update(
     rngs = list(rngs)
     size = hyperparameters.batch_size
     runs = torch.arange(len(rngs)).unsqueeze(1)
-    diagnostics = []
+    diagnostics: list[Diagnostics] = []
     for _ in range(hyperparameters.update_epochs):
         order = torch.from_numpy(np.stack([rng.permutation(size) for rng in rngs]))
         shuffled = Batch(*(tensor[runs, order] for tensor in batch))
-        for minibatch in zip(*(tensor.split(hyperparameters.minibatch_size, dim=1) for tensor in shuffled), strict=True):
-            diagnostics.append(step(agent, conditions, optimizer, Batch(*minibatch), hyperparameters))
+        minibatches = zip(*(tensor.split(hyperparameters.minibatch_size, dim=1) for tensor in shuffled), strict=True)
+        diagnostics += [
+            step(agent, conditions, optimizer, Batch(*minibatch), hyperparameters) for minibatch in minibatches
+        ]
     return Diagnostics(*(torch.stack(values, 1).mean(1) for values in zip(*diagnostics, strict=True)))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.environments import Array, CohortEnvironments
+from agents.environments import Array, CohortEnvironments, Flags
 from agents.hyperparameters import Condition
 from agents.networks import ActorCritic
 from agents.normalisation import Normaliser
@@ -51,7 +51,7 @@ def collect(
         steps.append(normaliser.step(environments.step(actions.double().numpy())))
         observations = steps[-1].observations
 
-    def stacked(arrays: Sequence[Array]) -> Tensor:
+    def stacked(arrays: Sequence[Array | Flags]) -> Tensor:
         return torch.from_numpy(np.stack(arrays, axis=1)).to(noise.dtype)
 
     returns = np.stack([step.episodic_returns for step in steps], axis=1)
@@ -67,9 +67,7 @@ def collect(
     return rollout, observations
 
 
-def advantages(
-    rollout: Rollout, values: Tensor, next_values: Tensor, gamma: float, gae_lambda: float
-) -> Tensor:
+def advantages(rollout: Rollout, values: Tensor, next_values: Tensor, gamma: float, gae_lambda: float) -> Tensor:
     """Generalised advantage estimation (Schulman et al. 2016, equation 16).
 
     The end of an episode ends the sum over later errors. Where the episode was *terminated* there is no later value
@@ -91,7 +89,7 @@ def advantages(
 
 
 def evaluate(agent: ActorCritic, environments: CohortEnvironments, normaliser: Normaliser) -> Array:
-    """Return of the deterministic policy, which acts by its mean, in each environment's first episode: `[runs, envs]`."""
+    """Act by the policy's mean. **Returns**: each environment's first episode's return, `[runs, envs]`."""
     dtype = agent.phi.dtype
     returns = np.full((environments.runs, environments.envs), np.nan)
     running = np.ones_like(returns, dtype=bool)

@@ -85,6 +85,9 @@ def _convert(name: str, value: Any, wanted: Any) -> Any:
         return TypeAdapter(wanted).validate_python(value)
     except (ValidationError, ValueError) as error:
         choices = getattr(wanted, "__args__", None)
-        kind = f"one of {', '.join(choices)}" if choices else {int: "a whole number", float: "a number",
-                                                               bool: "true or false"}.get(wanted, "text")
+        kind = (
+            f"one of {', '.join(choices)}"
+            if choices
+            else {int: "a whole number", float: "a number", bool: "true or false"}.get(wanted, "text")
+        )
         raise MistakeError(f"parameter {name!r} must be {kind}, not {value!r}") from error

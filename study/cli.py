@@ -150,9 +150,11 @@ def _parse(arguments: Sequence[str] | None) -> Probe | Train | Sweep | Report:
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(  # type: ignore[no-any-return]
-                Probe | Train | Sweep | Report,  # type: ignore[arg-type]
-                prog="study", args=arguments, config=(OmitArgPrefixes, OmitSubcommandPrefixes),
+            return tyro.cli(
+                Probe | Train | Sweep | Report,
+                prog="study",
+                args=arguments,
+                config=(OmitArgPrefixes, OmitSubcommandPrefixes),
                 description="Two RL implementations should be the same and aren't: which part is round-off?",
             )
     except ValueError as error:

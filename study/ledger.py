@@ -67,7 +67,7 @@ class Entry:
         self._lock = lock
         path.mkdir(exist_ok=True)
         factors = {"parameterization": cell.parameterization, "implementation": cell.implementation}
-        description = {"id": cell.id, **dataclasses.asdict(cell), **factors, **provenance}
+        description = {"id": cell.id, **dataclasses.asdict(cell), **factors, "provenance": dict(provenance)}
         write_atomically(path / "cell.json", dump(description, indent=2) + "\n")
         self._updates = (path / "updates.jsonl").open("w", encoding="utf-8")
 

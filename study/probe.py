@@ -94,14 +94,15 @@ def _observe(conditions: dict[Condition, Numbers]) -> list[str]:
     log_probs = [array(condition, "log_prob").item() for condition in conditions]
     spread = max(log_probs) - min(log_probs)
     agree = spread <= 1e-5 * max(map(abs, log_probs))
-    ratio = np.concatenate([
-        array(std, "grad_scale") / array(variance, "grad_scale") for std, variance in zip(STD, VARIANCE, strict=True)
-    ])
+    ratio = np.concatenate(
+        [array(std, "grad_scale") / array(variance, "grad_scale") for std, variance in zip(STD, VARIANCE, strict=True)]
+    )
     samples = np.array([array(condition, "sample") for condition in conditions])
     lines = [
         f"log-probabilities {'agree, because every std is 1' if agree else 'differ'}: by {spread:.2g}",
         f"gradient of the scale, std over variance: {_range(ratio)}",
-        "samples are identical in all four" if (samples == samples[0]).all()
+        "samples are identical in all four"
+        if (samples == samples[0]).all()
         else f"samples differ, by up to {np.ptp(samples, axis=0).max():.2g}",
     ]
     for what, pair in (("variance", VARIANCE), ("std", STD)):

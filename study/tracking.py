@@ -18,7 +18,7 @@ PROJECT = "rl-roundoff"
 
 
 def choose_mode(runs_dir: Path) -> str:
-    """"online" if a W&B key is configured, else "offline", and a word on it. WANDB_MODE, where set, decides."""
+    """W&B's "online" if a key is configured, else "offline", and a word on it. WANDB_MODE, where set, decides."""
     mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")
     if mode == "offline":
         print(
@@ -33,6 +33,8 @@ class TrackedRun:
     """A cell as a W&B run. Its id is the cell's, except under `wandb agent`, where the server names it."""
 
     def __init__(self, cell: Cell, runs_dir: Path, mode: str) -> None:
+        # W&B takes our package `agents` for another of that name, and would recommend a product to trace it.
+        os.environ.setdefault("WANDB_DISABLE_WEAVE", "true")
         under_agent = "WANDB_SWEEP_ID" in os.environ
         if mode == "offline" and not under_agent:
             _discard_interrupted(cell, runs_dir)
@@ -49,8 +51,13 @@ class TrackedRun:
             reinit="create_new",
             # Dozens of runs are open at once, and what these would gather is in cell.json.
             settings=wandb.Settings(
-                silent=True, console="off", disable_git=True, save_code=False, x_disable_meta=True,
-                x_disable_stats=True, x_save_requirements=False,
+                silent=True,
+                console="off",
+                disable_git=True,
+                save_code=False,
+                x_disable_meta=True,
+                x_disable_stats=True,
+                x_save_requirements=False,
             ),
         )
         self._run.define_metric("*", step_metric="global_step")

@@ -17,7 +17,7 @@ from study.tracking import TrackedRun
 
 
 def train(
-    cells: Sequence[Cell], runs_dir: Path, wandb_mode: str, on_update: Callable[[int], None] = lambda runs: None
+    cells: Sequence[Cell], runs_dir: Path, wandb_mode: str, on_update: Callable[[int], None] = lambda _: None
 ) -> None:
     """Train those of the cells that haven't ended, and that no other process is training, to their end.
 

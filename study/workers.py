@@ -55,14 +55,20 @@ def train_all(cells: Sequence[Cell], runs_dir: Path, workers: int, wandb_mode: s
     context = multiprocessing.get_context("spawn")
     reports: multiprocessing.Queue[int] = context.Queue()
     waiting = [
-        context.Process(target=_work, args=(cohort, runs_dir, wandb_mode, reports)) for cohort in cohorts(cells, workers)
+        context.Process(target=_work, args=(cohort, runs_dir, wandb_mode, reports))
+        for cohort in cohorts(cells, workers)
     ]
     running: list[BaseProcess] = []
     failed: list[BaseProcess] = []
     columns = (
-        TextColumn("[progress.description]{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("updates"),
-        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-    )  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("updates, elapsed"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(f"{len(cells)} runs", total=sum(cell.num_updates for cell in cells))
         try:

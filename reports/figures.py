@@ -1,0 +1,109 @@
+"""The report's pictures. The same colour is the same condition in all of them, and the same bytes the same runs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reports.statistics import Array, mean_interval
+
+STYLE: dict[Any, Any] = {
+    "axes.grid": True, "axes.spines.right": False, "axes.spines.top": False, "axes.titlesize": "medium",
+    "font.size": 9, "grid.alpha": 0.25, "legend.frameon": False, "savefig.bbox": "tight", "savefig.dpi": 150,
+    "svg.fonttype": "none", "svg.hashsalt": "reports",
+}  # fmt: skip
+
+# Okabe and Ito's colours, which the colour-blind tell apart: blues for the variance, reds for the std, and in each the
+# darker, drawn through, for MultivariateNormal. In grey the line style says the same.
+COLOURS = {"mvn_std": "#0072B2", "normal_sqrt": "#56B4E9", "mvn_var": "#D55E00", "normal_std": "#E69F00"}
+LINES = {"mvn_std": "-", "normal_sqrt": "--", "mvn_var": "-", "normal_std": "--"}
+OTHER_COLOURS = ("#009E73", "#CC79A7", "#000000", "#F0E442")
+
+Curve = tuple[Array, Array]
+"""Points on the x axis, `[points]`, and values, `[seeds, points]`."""
+
+
+def divergence(curves: Mapping[str, Mapping[str, Array]], path: Path) -> None:
+    """Relative parameter gaps over updates: a panel a precision, a line a comparison.
+
+    **Arguments**: `curves`, by precision and comparison, `[seeds, updates]`.
+    """
+    with _saved(path, columns=len(curves)) as panels:
+        for panel, (precision, comparisons) in zip(panels, curves.items(), strict=True):
+            styles = zip(("#D55E00", "#0072B2", "#000000"), ("-", "--", ":"), ("o", "s", "^"), strict=True)
+            for (name, gap), (colour, line, marker) in zip(comparisons.items(), styles, strict=False):
+                # A gap of zero can't be drawn on a logarithmic axis: it is left out, not raised.
+                shown = np.where(gap > 0, gap, np.nan)
+                updates = np.arange(1, gap.shape[1] + 1)
+                middle, low, high = _quantiles(shown)
+                panel.plot(updates, middle, line, color=colour, label=name, marker=marker, markevery=0.15, markersize=4)
+                panel.fill_between(updates, low, high, color=colour, alpha=0.15, linewidth=0)
+            panel.set(title=precision, xscale="log", yscale="log", xlabel="update")
+        panels[0].set_ylabel("relative parameter gap")
+        panels[0].legend(loc="lower right")
+        _share_y(panels)
+
+
+def learning_curves(curves: Mapping[str, Curve], ylabel: str, path: Path) -> None:
+    """Mean over seeds with its 95% interval, a line a condition."""
+    with _saved(path) as (panel,):
+        for index, (condition, (steps, values)) in enumerate(curves.items()):
+            mean, low, high = mean_interval(values)
+            colour = _colour(condition, index)
+            panel.plot(steps, mean, LINES.get(condition, "-"), color=colour, label=condition)
+            panel.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
+        panel.set(xlabel="environment steps", ylabel=ylabel)
+        panel.legend(loc="lower right")
+
+
+def outcome_strips(outcomes: Mapping[str, Array], seeds: Sequence[int], ylabel: str, path: Path) -> None:
+    """Each seed's outcome by condition, joined across conditions, and the mean with its 95% interval.
+
+    **Arguments**: `outcomes`, by condition, `[seeds]`, each the mean over precisions and replicates.
+    """
+    with _saved(path) as (panel,):
+        places = np.arange(len(outcomes))
+        for values in np.array(list(outcomes.values())).T:
+            panel.plot(places, values, color="0.8", linewidth=0.7, zorder=1)
+        for place, (condition, values) in enumerate(outcomes.items()):
+            mean, low, high = mean_interval(values[:, None])
+            colour = _colour(condition, place)
+            panel.scatter(np.full(len(seeds), place), values, s=14, color=colour, alpha=0.8, zorder=2)
+            half = [mean - low, high - mean]
+            panel.errorbar(place + 0.15, mean, yerr=half, fmt="D", color=colour, markersize=5, capsize=3, zorder=3)
+        panel.set(ylabel=ylabel, xlim=(-0.5, len(outcomes) - 0.5))
+        panel.set_xticks(places, list(outcomes))
+
+
+@contextmanager
+def _saved(path: Path, columns: int = 1) -> Iterator[list[Axes]]:
+    """Panels to draw on, saved as `path.svg` and `path.png`."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.2 * max(columns, 1.4), 3.2), layout="constrained")
+        panels = figure.subplots(1, columns, squeeze=False)[0]
+        yield list(panels)
+        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
+        figure.savefig(path.with_suffix(".png"), metadata={"Software": None})
+
+
+def _share_y(panels: Sequence[Axes]) -> None:
+    limits = [panel.get_ylim() for panel in panels]
+    for panel in panels:
+        panel.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
+
+
+def _quantiles(values: Array) -> tuple[Array, Array, Array]:
+    """Median and quartiles over seeds, of those that aren't NaN; NaN where all are."""
+    columns = [column[~np.isnan(column)] for column in values.T]
+    quartiles = [np.quantile(column, (0.5, 0.25, 0.75)) if len(column) else np.full(3, np.nan) for column in columns]
+    middle, low, high = np.array(quartiles).T
+    return middle, low, high
+
+
+def _colour(condition: str, index: int) -> str:
+    return COLOURS.get(condition, OTHER_COLOURS[index % len(OTHER_COLOURS)])
