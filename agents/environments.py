@@ -42,7 +42,7 @@ def make(env_id: str) -> gym.Env[Any, Any]:
     """One environment. **Raises**: `UnsuitableEnvironmentError`."""
     _keep_mujoco_quiet()
     try:
-        env = gym.make(env_id)
+        env = gym.make(env_id, disable_env_checker=True)
     except (gym.error.Error, ImportError, ModuleNotFoundError) as error:
         raise UnsuitableEnvironmentError(f"environment {env_id!r} can't be made: {error}") from error
     observations, actions = env.observation_space, env.action_space

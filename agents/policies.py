@@ -51,6 +51,10 @@ CONDITIONS: dict[Condition, Callable[[Tensor, Tensor], Distribution]] = {
 }
 
 
+MATRIX_BYTES = 32
+"""A vector of the processor: matrices of a multiple of its size, one behind the other, are all aligned alike."""
+
+
 def sample(policy: Distribution, noise: Tensor) -> Tensor:
     """`policy.rsample()`, with the standard normal noise given instead of drawn from torch's global generator.
 
@@ -71,12 +75,19 @@ class CohortPolicy:
     """
 
     def __init__(self, conditions: Sequence[Condition], mean: Tensor, theta: Tensor) -> None:
-        stretches = [(condition, len(list(runs))) for condition, runs in itertools.groupby(conditions)]
-        self._sizes = [size for _, size in stretches]
+        # The triangular solves of MultivariateNormal round by where a matrix lies in memory. Matrices that wouldn't
+        # all lie alike get a distribution each.
+        apart = theta.shape[-1] ** 2 * theta.itemsize % MATRIX_BYTES != 0 and theta.shape[-1] > 1
+        stretches = itertools.groupby(
+            range(len(conditions)),
+            lambda run: (conditions[run], run if apart and conditions[run].startswith("mvn") else None),
+        )
+        stretched = [(condition, len(list(runs))) for (condition, _), runs in stretches]
+        self._sizes = [size for _, size in stretched]
         self._parts = [
             CONDITIONS[condition](part_mean, part_theta)
             for (condition, _), part_mean, part_theta in zip(
-                stretches, mean.split(self._sizes), theta.split(self._sizes), strict=True
+                stretched, mean.split(self._sizes), theta.split(self._sizes), strict=True
             )
         ]
 

@@ -269,9 +269,7 @@ def _cells(blocks: pd.DataFrame, condition: str) -> pd.DataFrame:
 def _control(cells: pd.DataFrame) -> Array:
     """What the nudge does to one condition: replicates less the run without it, `[seeds, nudged replicates]`."""
     nudged = [
-        (precision, replicate)
-        for precision, replicate in cells.columns.to_list()
-        if replicate and (precision, 0) in cells
+        (precision, replicate) for precision, replicate in _labels(cells) if replicate and (precision, 0) in cells
     ]
     differences = [(cells[cell] - cells[cell[0], 0]).to_numpy() for cell in nudged]
     return np.stack(differences, axis=1) if differences else np.empty((len(cells), 0))

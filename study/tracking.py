@@ -72,10 +72,11 @@ class TrackedRun:
         **Arguments**: `files`, the cell's folder in the ledger, where the outcome isn't yet.
         """
         self._run.summary.update(dict(outcome))
-        saved = Path(self._run.dir)
-        for name in ("cell.json", "updates.jsonl"):
-            shutil.copy(files / name, saved)
-        (saved / "outcome.json").write_text(dump(outcome, indent=2) + "\n", encoding="utf-8")
+        if not self._run.disabled:
+            saved = Path(self._run.dir)
+            for name in ("cell.json", "updates.jsonl"):
+                shutil.copy(files / name, saved)
+            (saved / "outcome.json").write_text(dump(outcome, indent=2) + "\n", encoding="utf-8")
         self._run.finish(exit_code=0 if outcome["status"] == "finished" else 1)
 
     def __enter__(self) -> Self:

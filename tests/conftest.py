@@ -1,0 +1,42 @@
+"""What all tests share: one thread, no network, and cells small enough to train in a moment."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from study.cells import Cell, make_cell
+
+SMALL = {
+    "condition": "normal_std",
+    "seed": 0,
+    "precision": "float64",
+    "total_timesteps": 1024,
+    "num_envs": 2,
+    "num_steps": 256,
+    "num_minibatches": 4,
+    "update_epochs": 2,
+    "hidden_size": 16,
+    "eval_episodes": 2,
+}
+"""Two updates of Pendulum, with episodes that end in each."""
+
+
+@pytest.fixture(autouse=True)
+def one_thread_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(1)
+    for name in ("WANDB_API_KEY", "WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+
+
+@pytest.fixture
+def small() -> Callable[..., Cell]:
+    """Make a small cell, with some values changed."""
+
+    def make(**changes: Any) -> Cell:
+        return make_cell({**SMALL, **changes})
+
+    return make

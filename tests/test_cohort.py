@@ -1,0 +1,151 @@
+"""What a study rests on: a run has the same bits again, and alone, and in any company."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.cohort import FINGERPRINT_SIZE, Cohort, Failure, Outcome, Record, Run, fingerprint
+from agents.hyperparameters import Condition, Hyperparameters, Precision
+
+SMALL = Hyperparameters(
+    total_timesteps=1024, num_envs=2, num_steps=256, num_minibatches=4, update_epochs=2, hidden_size=16, eval_episodes=2
+)
+RUNS = [Run(condition=condition, seed=seed) for seed in range(3) for condition in get_args(Condition)]
+
+
+def records(runs: Sequence[Run], hp: Hyperparameters, precision: Precision) -> dict[Run, list[str]]:
+    """Every record of every run, written out, so that equal means equal to the bit and NaN equals NaN."""
+    cohort = Cohort(runs, hp, precision)
+    lines: dict[Run, list[str]] = {run: [] for run in runs}
+    for by_place in cohort.train():
+        for place, record in by_place.items():
+            lines[runs[place]].append(repr(record))
+    for run, outcome in zip(runs, cohort.outcomes(), strict=True):
+        lines[run].append(repr(outcome))
+    return lines
+
+
+@pytest.mark.parametrize("precision", get_args(Precision))
+def test_a_run_repeats_bit_for_bit(precision: Precision) -> None:
+    assert records(RUNS[:4], SMALL, precision) == records(RUNS[:4], SMALL, precision)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", get_args(Precision))
+@pytest.mark.parametrize(
+    ("env_id", "num_envs", "num_steps", "num_minibatches"),
+    [
+        ("Pendulum-v1", 4, 64, 4),
+        ("Pendulum-v1", 9, 37, 9),
+        ("Reacher-v5", 2, 50, 2),
+        ("Hopper-v5", 1, 74, 2),
+        ("HalfCheetah-v5", 2, 74, 4),
+    ],
+)
+def test_a_run_has_the_same_bits_in_any_company(
+    env_id: str, num_envs: int, num_steps: int, num_minibatches: int, precision: Precision
+) -> None:
+    hp = Hyperparameters(
+        env_id=env_id, num_envs=num_envs, num_steps=num_steps, num_minibatches=num_minibatches, update_epochs=3,
+        total_timesteps=2 * num_envs * num_steps, eval_episodes=1,
+    )  # fmt: skip
+    together = records(RUNS, hp, precision)
+
+    @settings(max_examples=8, deadline=None, database=None, derandomize=True)
+    @given(st.lists(st.sampled_from(RUNS), min_size=1, max_size=7, unique=True))
+    def check(company: list[Run]) -> None:
+        apart = records(company, hp, precision)
+        assert apart == {run: together[run] for run in company}
+
+    check()
+    for run in RUNS[:4]:
+        assert records([run], hp, precision) == {run: together[run]}
+
+
+def test_runs_of_a_seed_share_their_randomness_across_conditions_and_precisions() -> None:
+    single = Cohort([Run(condition="mvn_std", seed=3)], SMALL, "float32")
+    double = Cohort([Run(condition="normal_std", seed=3), Run(condition="normal_std", seed=4)], SMALL, "float64")
+    assert torch.equal(single.agent.weights[0], double.agent.weights[0].float())
+    assert torch.equal(single._draw_noise()[0], double._draw_noise()[0].float())
+    assert np.array_equal(single._observations[0], double._observations[0])
+    assert not torch.equal(double._draw_noise()[0], double._draw_noise()[1])
+
+
+def test_a_record_is_the_run_own_state() -> None:
+    cohort = Cohort(RUNS[:2], SMALL, "float64")
+    first, second = cohort.train()
+    record = second[1]
+    parameters = cohort.agent.parameters(1)
+    assert record.fingerprint == fingerprint(parameters, size=1)
+    assert len(record.fingerprint) == FINGERPRINT_SIZE + 1
+    assert record.fingerprint[-1] == cohort.agent.phi[1].item()
+    assert record.fingerprint[0] == parameters[0]
+    assert record.fingerprint[-2] == parameters[-2]
+    assert (record.update, record.global_step) == (2, 1024)
+    assert record.std == pytest.approx(np.exp(record.fingerprint[-1]))
+    assert first[1].params_sha256 != record.params_sha256 != second[0].params_sha256
+
+
+def test_outcomes_are_what_the_records_say() -> None:
+    cohort = Cohort(RUNS[:2], dataclasses.replace(SMALL, total_timesteps=4000, num_steps=200), "float32")
+    updates = list(cohort.train())
+    for place, outcome in enumerate(cohort.outcomes()):
+        assert isinstance(outcome, Outcome)
+        history = [update[place] for update in updates]
+        assert outcome.auc_return == pytest.approx(np.mean([record.episodic_return for record in history]))
+        assert sum(record.episodes for record in history) == 20
+        # Two environments finish together: a tenth of 20 episodes are the two that ended last.
+        assert outcome.final_return == pytest.approx(history[-1].episodic_return)
+        assert outcome.final_std == pytest.approx(history[-1].std)
+        assert -2000 < outcome.eval_return < 0
+
+
+def test_one_ulp_changes_a_run_by_round_off_first() -> None:
+    def first_gap(precision: Precision) -> float:
+        runs = [Run(condition="normal_std", seed=0), Run(condition="normal_std", seed=0, replicate=1)]
+        by_place: dict[int, Record] = next(Cohort(runs, SMALL, precision).train())
+        a, b = (np.array(by_place[place].fingerprint) for place in (0, 1))
+        return float(np.linalg.norm(a - b) / np.linalg.norm(a))
+
+    assert 1e-9 < first_gap("float32") < 1e-5
+    assert 1e-18 < first_gap("float64") < 1e-14
+
+
+def test_a_run_that_fails_is_named_and_the_others_never_notice() -> None:
+    company = records([RUNS[0], RUNS[1], RUNS[2], RUNS[3]], SMALL, "float32")
+    cohort = Cohort(RUNS[:4], SMALL, "float32")
+    cohort.agent.phi.data[0] = torch.nan
+    updates = list(cohort.train())
+    outcomes = cohort.outcomes()
+    assert [sorted(update) for update in updates] == [[1, 2, 3], [1, 2, 3]]
+    assert outcomes[0] == Failure("parameters became non-finite at update 1")
+    for place in (1, 2, 3):
+        lines = [repr(update[place]) for update in updates] + [repr(outcomes[place])]
+        assert lines == company[RUNS[place]]
+
+
+def test_a_cohort_whose_runs_have_all_failed_stops() -> None:
+    cohort = Cohort(RUNS[:2], dataclasses.replace(SMALL, total_timesteps=5120), "float32")
+    cohort.agent.weights.fill_(torch.inf)
+    assert len(list(cohort.train())) == 1
+    assert all(isinstance(outcome, Failure) for outcome in cohort.outcomes())
+
+
+def test_a_run_without_an_episode_has_no_outcome() -> None:
+    hp = dataclasses.replace(SMALL, total_timesteps=64, num_steps=32, num_minibatches=1)
+    cohort = Cohort(RUNS[:1], hp, "float32")
+    (update,) = cohort.train()
+    assert np.isnan(update[0].episodic_return)
+    assert cohort.outcomes() == [Failure("no training episode ended: train for longer")]
+
+
+def test_threads_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    torch.set_num_threads(2)
+    Cohort(RUNS[:1], SMALL, "float32")
+    assert "set_num_threads(1)" in caplog.text

@@ -1,0 +1,172 @@
+"""Environments and their normalisation against Gymnasium's own."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers.vector import NormalizeReward
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.environments import CohortEnvironments, UnsuitableEnvironmentError, leaks_precision, make, sizes
+from agents.hyperparameters import Hyperparameters
+from agents.normalisation import Normaliser, RunningMeanVar
+from agents.pendulum import VectorPendulum
+
+
+def test_vector_pendulum_is_gymnasium_pendulum_bit_for_bit() -> None:
+    seeds = [3, 1, 4, 1, 5]
+    ours = VectorPendulum(len(seeds))
+    theirs = [gym.make("Pendulum-v1") for _ in seeds]
+    observations, _ = ours.reset(seed=seeds)
+    for env, seed, shown in zip(theirs, seeds, observations, strict=True):
+        assert np.array_equal(env.reset(seed=seed)[0], shown.astype(np.float32))
+    rng = np.random.default_rng(0)
+    for _ in range(450):
+        actions = 2 * rng.normal(size=(len(seeds), 1))
+        observations, rewards, terminated, truncated, infos = ours.step(actions)
+        for index, env in enumerate(theirs):
+            observation, reward, *ended, _ = env.step(actions[index])
+            assert reward == rewards[index]
+            assert ended == [terminated[index], truncated[index]]
+            if any(ended):
+                assert np.array_equal(infos["final_obs"][index].astype(np.float32), observation)
+                env.reset()
+            physics: Any = env.unwrapped
+            angle, velocity = physics.state
+            assert np.array_equal(observations[index], [np.cos(angle), np.sin(angle), velocity])
+
+
+def test_an_environment_does_not_depend_on_its_company() -> None:
+    actions = np.random.default_rng(0).normal(size=(230, 3, 2, 1))
+    together = CohortEnvironments("Pendulum-v1", [[1, 2], [3, 4], [5, 6]])
+    alone = CohortEnvironments("Pendulum-v1", [[3, 4]])
+    assert np.array_equal(together.reset()[1:2], alone.reset())
+    for action in actions:
+        for ours, theirs in zip(together.step(action), alone.step(action[1:2]), strict=True):
+            assert np.array_equal(ours[1:2], theirs, equal_nan=True)
+
+
+@pytest.mark.parametrize("env_id", ["Pendulum-v1", "Hopper-v5"])
+def test_a_step_that_ends_an_episode_has_both_its_last_observation_and_the_next_first(env_id: str) -> None:
+    seeds = [11, 12]
+    cohort = CohortEnvironments(env_id, [seeds])
+    shown = cohort.reset()
+    singles = [make(env_id) for _ in seeds]
+    state = [env.reset(seed=seed)[0] for env, seed in zip(singles, seeds, strict=True)]
+    totals = np.zeros(2)
+    rng = np.random.default_rng(0)
+    ends = 0
+    for _ in range(420):
+        actions = rng.normal(size=(1, 2, singles[0].action_space.shape[0]))  # type: ignore[index]
+        step = cohort.step(actions)
+        for index, env in enumerate(singles):
+            low, high = env.action_space.low, env.action_space.high  # type: ignore[attr-defined]
+            last, reward, terminated, truncated, _ = env.step(np.clip(actions[0, index], low, high))
+            totals[index] += float(reward)
+            np.testing.assert_allclose(step.next_observations[0, index], last, rtol=1e-6, atol=1e-6)
+            assert (step.terminated[0, index], step.truncated[0, index]) == (terminated, truncated)
+            if terminated or truncated:
+                ends += 1
+                assert step.episodic_returns[0, index] == pytest.approx(totals[index])
+                totals[index] = 0.0
+                state[index], _ = env.reset()
+                np.testing.assert_allclose(step.observations[0, index], state[index], rtol=1e-6, atol=1e-6)
+            else:
+                assert np.isnan(step.episodic_returns[0, index])
+                assert np.array_equal(step.observations[0, index], step.next_observations[0, index])
+    assert ends >= 4
+    assert shown.dtype == np.float64
+
+
+@pytest.mark.parametrize("env_id", ["Pendulum-v1", "Reacher-v5"])
+def test_observations_are_more_than_float32(env_id: str) -> None:
+    cohort = CohortEnvironments(env_id, [[0, 1]])
+    cohort.reset()
+    step = cohort.step(np.full((1, 2, sizes(env_id)[1]), 0.1))
+    assert (step.observations != step.observations.astype(np.float32)).any()
+    assert (step.rewards != step.rewards.astype(np.float32)).any()
+    assert not leaks_precision(env_id)
+
+
+def test_an_environment_that_rounds_is_known() -> None:
+    assert leaks_precision("MountainCarContinuous-v0")
+
+
+@pytest.mark.parametrize(
+    ("env_id", "word"),
+    [("CartPole-v1", "continuous actions"), ("Nowhere-v0", "can't be made"), ("Pendulum-v9", "can't be made")],
+)
+def test_an_unsuitable_environment_is_named(env_id: str, word: str) -> None:
+    with pytest.raises(UnsuitableEnvironmentError, match=word):
+        make(env_id)
+
+
+def test_an_image_environment_is_refused() -> None:
+    class Image(gym.Env[Any, Any]):
+        observation_space = gym.spaces.Box(0, 255, (8, 8, 3), np.uint8)
+        action_space = gym.spaces.Box(-1, 1, (2,))
+
+    gym.register("Image-v0", lambda: Image(), disable_env_checker=True)
+    with pytest.raises(UnsuitableEnvironmentError, match="vector of numbers"):
+        make("Image-v0")
+
+
+def test_mujoco_neither_litters_nor_shouts(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = Path.cwd()
+    os.chdir(tmp_path)
+    try:
+        cohort = CohortEnvironments("HalfCheetah-v5", [[0]])
+        cohort.reset()
+        cohort.step(np.full((1, 1, 6), np.nan))
+    finally:
+        os.chdir(before)
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+
+
+@given(st.integers(1, 3), st.integers(1, 12), st.integers(1, 3))
+def test_running_statistics_are_numpy_own(runs: int, envs: int, size: int) -> None:
+    batches = np.random.default_rng(0).normal(3, 2, size=(5, runs, envs, size))
+    running = RunningMeanVar((runs, size))
+    for batch in batches:
+        running.update(batch)
+    everything = batches.transpose(1, 0, 2, 3).reshape(runs, -1, size)
+    np.testing.assert_allclose(running.mean, everything.mean(1), rtol=1e-3)
+    np.testing.assert_allclose(running.var, everything.var(1), rtol=1e-2, atol=1e-2)
+    one = RunningMeanVar((1, size))
+    for batch in batches:
+        one.update(batch[:1])
+    assert np.array_equal(one.mean[0], running.mean[0])
+    assert np.array_equal(one.var[0], running.var[0])
+
+
+def test_rewards_are_normalised_as_gymnasium_does() -> None:
+    seeds = [1, 2, 3]
+    theirs = NormalizeReward(
+        SyncVectorEnv([lambda: gym.make("Hopper-v5")] * 3, autoreset_mode=AutoresetMode.SAME_STEP), gamma=0.97
+    )
+    theirs.accumulated_reward = theirs.accumulated_reward.astype(np.float64)
+    theirs.reset(seed=seeds)  # type: ignore[arg-type]
+    ours = CohortEnvironments("Hopper-v5", [seeds])
+    normaliser = Normaliser(1, 11, Hyperparameters(gamma=0.97, num_envs=3))
+    normaliser.reset(ours.reset())
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        actions = rng.uniform(-1, 1, size=(3, 3))
+        step = normaliser.step(ours.step(actions[None]))
+        np.testing.assert_allclose(step.rewards[0], np.clip(theirs.step(actions)[1], -10, 10), rtol=1e-9)
+
+
+def test_observations_are_normalised_and_the_statistics_can_rest() -> None:
+    normaliser = Normaliser(1, 2, Hyperparameters(num_envs=4))
+    batch = np.random.default_rng(0).normal([5, -3], [2, 0.5], size=(1, 4, 2))
+    normalised = normaliser.reset(batch)
+    np.testing.assert_allclose(normalised.mean(1), 0, atol=1e-3)
+    np.testing.assert_allclose(normalised.var(1), 1, atol=1e-2)
+    assert np.array_equal(normaliser.normalise(batch), normaliser.normalise(batch))
+    assert normaliser.normalise(np.full((1, 4, 2), 1e6)).max() == 10.0

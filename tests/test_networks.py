@@ -1,0 +1,89 @@
+"""The stacked networks against `nn.Linear`, run by run."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from agents.hyperparameters import Hyperparameters
+from agents.networks import ActorCritic, Layer
+
+SMALL = Hyperparameters(hidden_size=8, initial_scale=0.5)
+
+
+def agent(*seeds: int, dtype: torch.dtype = torch.float64) -> ActorCritic:
+    return ActorCritic([np.random.default_rng(seed) for seed in seeds], 3, 2, SMALL, dtype)
+
+
+def plain(layers: list[Layer], run: int) -> nn.Sequential:
+    """The same network for one run, of torch's own modules."""
+    modules: list[nn.Module] = []
+    for layer in layers:
+        linear = nn.Linear(layer.weight.shape[1], layer.weight.shape[2], dtype=layer.weight.dtype)
+        linear.weight.data = layer.weight[run].detach().T
+        linear.bias.data = layer.bias[run, 0].detach().clone()
+        modules += [linear, nn.Tanh()]
+    return nn.Sequential(*modules[:-1])
+
+
+@pytest.mark.parametrize("batch", [1, 5, 16, 37])
+@pytest.mark.parametrize("runs", [1, 3])
+def test_forward_is_torch_own(runs: int, batch: int) -> None:
+    stacked = agent(*range(runs))
+    observations = torch.randn(runs, batch, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    mean, theta = stacked.mean_theta(observations)
+    values = stacked.value(observations)
+    for run in range(runs):
+        torch.testing.assert_close(mean[run], plain(stacked.actor, run)(observations[run]))
+        torch.testing.assert_close(values[run], plain(stacked.critic, run)(observations[run]).squeeze(-1))
+    torch.testing.assert_close(theta, torch.full((runs, 1, 2), 0.5, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("runs", [1, 3])
+def test_gradients_are_torch_own_and_each_run_own(runs: int) -> None:
+    stacked = agent(*range(runs))
+    observations = torch.randn(runs, 6, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    scale = torch.arange(1, runs + 1)
+    mean, theta = stacked.mean_theta(observations)
+    stacked.differentiate(scale * (mean.square().sum((1, 2)) + theta.sum((1, 2)) + stacked.value(observations).sum(1)))
+    assert stacked.weights.grad is not None
+    assert stacked.phi.grad is not None
+    torch.testing.assert_close(stacked.phi.grad, (scale[:, None, None] * theta).detach())
+    for run in range(runs):
+        actor, critic = plain(stacked.actor, run), plain(stacked.critic, run)
+        (scale[run] * (actor(observations[run]).square().sum() + critic(observations[run]).sum())).backward()
+        parameters = [*actor.parameters(), *critic.parameters()]
+        expected = torch.cat([p.grad.t().flatten() for p in parameters if p.grad is not None])
+        row = stacked.weights.grad[run]
+        torch.testing.assert_close(row[row != 0], expected[expected != 0])
+
+
+def test_weights_are_orthogonal_and_biases_zero() -> None:
+    layers = agent(3).actor
+    for layer, gain in zip(layers, (2**0.5, 2**0.5, 0.01), strict=True):
+        weight = layer.weight[0].detach()
+        square = weight @ weight.T if weight.shape[0] <= weight.shape[1] else weight.T @ weight
+        torch.testing.assert_close(square, gain**2 * torch.eye(len(square), dtype=torch.float64))
+        assert (layer.bias == 0).all()
+
+
+def test_both_precisions_start_from_the_same_weights() -> None:
+    single, double = agent(1, 2, dtype=torch.float32), agent(1, 2, dtype=torch.float64)
+    assert torch.equal(single.weights, double.weights.float())
+    assert torch.equal(single.phi, double.phi.float())
+
+
+def test_a_run_weights_depend_on_its_own_seed_alone() -> None:
+    assert torch.equal(agent(5, 6).weights[1], agent(9, 6, 7).weights[1])
+    assert not torch.equal(agent(5).weights, agent(6).weights)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_nudge_moves_one_weight_of_one_run_by_one_ulp(dtype: torch.dtype) -> None:
+    nudged, plain_agent = agent(1, 2, dtype=dtype), agent(1, 2, dtype=dtype)
+    nudged.nudge(1, 4)
+    before, after = plain_agent.parameters(1), nudged.parameters(1)
+    assert np.flatnonzero(before != after).tolist() == [4]
+    assert after[4] == np.nextafter(before[4], np.inf, dtype=before.dtype)
+    assert np.array_equal(nudged.parameters(0), plain_agent.parameters(0))
+    assert torch.equal(nudged.actor[0].weight[1].flatten()[4], nudged.weights[1, 4])

@@ -1,0 +1,78 @@
+"""Advantages against their definition, and what a rollout holds."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.environments import CohortEnvironments
+from agents.hyperparameters import Hyperparameters
+from agents.networks import ActorCritic
+from agents.normalisation import Normaliser
+from agents.rollout import Rollout, advantages, collect, evaluate
+
+ENDS = st.lists(st.sampled_from(["goes on", "terminated", "truncated"]), min_size=1, max_size=12)
+
+
+@given(ENDS, st.floats(0, 1), st.floats(0, 1))
+def test_advantages_are_their_definition(ends: list[str], gamma: float, gae_lambda: float) -> None:
+    rng = np.random.default_rng(len(ends))
+    steps = len(ends)
+    rewards, values, next_values = rng.normal(size=(3, steps))
+    terminated = np.array([end == "terminated" for end in ends])
+    done = np.array([end != "goes on" for end in ends])
+
+    # Schulman et al. 2016: A_t is the sum over l of (gamma lambda)^l delta_{t+l}, to the end of t's episode.
+    errors = rewards + gamma * np.where(terminated, 0.0, next_values) - values
+    expected = np.zeros(steps)
+    for start in range(steps):
+        for step in range(start, steps):
+            expected[start] += (gamma * gae_lambda) ** (step - start) * errors[step]
+            if done[step]:
+                break
+
+    def tensor(array: np.ndarray) -> torch.Tensor:  # type: ignore[type-arg]
+        return torch.from_numpy(array.astype(np.float64)).view(1, steps, 1)
+
+    empty = torch.empty(0)
+    rollout = Rollout(empty, empty, empty, tensor(rewards), tensor(terminated), tensor(done & ~terminated), [])
+    ours = advantages(rollout, tensor(values), tensor(next_values), gamma, gae_lambda)
+    np.testing.assert_allclose(ours.flatten(), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_a_rollout_holds_what_the_environments_did() -> None:
+    hyperparameters = Hyperparameters(
+        num_envs=2, num_steps=250, num_minibatches=1, norm_obs=False, norm_reward=False, hidden_size=8
+    )
+    cohort = CohortEnvironments("Pendulum-v1", [[1, 2], [3, 4]])
+    normaliser = Normaliser(2, 3, hyperparameters)
+    agent = ActorCritic([np.random.default_rng(i) for i in range(2)], 3, 1, hyperparameters, torch.float64)
+    noise = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 250, 2, 1)))
+    first = normaliser.reset(cohort.reset())
+    rollout, last = collect(agent, ["mvn_std", "normal_std"], cohort, normaliser, first, noise)
+
+    replayed = CohortEnvironments("Pendulum-v1", [[1, 2], [3, 4]])
+    assert np.array_equal(replayed.reset(), rollout.observations[:, 0].numpy())
+    for step in range(250):
+        again = replayed.step(rollout.actions[:, step].numpy())
+        assert np.array_equal(again.rewards, rollout.rewards[:, step].numpy())
+        assert np.array_equal(again.next_observations, rollout.next_observations[:, step].numpy())
+        assert np.array_equal(again.truncated, rollout.truncated[:, step].numpy())
+    assert np.array_equal(again.observations, last)
+    assert [len(returns) for returns in rollout.episodic_returns] == [2, 2]
+    mean, _ = agent.mean_theta(rollout.observations[:, 7])
+    torch.testing.assert_close(rollout.actions[:, 7], (mean + noise[:, 7]).detach())
+    np.testing.assert_allclose(rollout.episodic_returns[0], rollout.rewards[0, :200].sum(0), rtol=1e-12)
+
+
+def test_evaluation_is_each_first_episode_of_the_mean_policy() -> None:
+    hyperparameters = Hyperparameters(num_envs=3, hidden_size=8, norm_obs=False)
+    agent = ActorCritic([np.random.default_rng(0)], 3, 1, hyperparameters, torch.float64)
+    normaliser = Normaliser(1, 3, hyperparameters)
+    returns = evaluate(agent, CohortEnvironments("Pendulum-v1", [[7, 8, 9]]), normaliser)
+    cohort = CohortEnvironments("Pendulum-v1", [[7, 8, 9]])
+    observations, totals = cohort.reset(), np.zeros((1, 3))
+    for _ in range(200):
+        step = cohort.step(agent.mean_theta(torch.from_numpy(observations))[0].detach().numpy())
+        observations, totals = step.observations, totals + step.rewards
+    np.testing.assert_allclose(returns, totals, rtol=1e-12)
