@@ -94,7 +94,8 @@ class ActorCritic:
 
     def differentiate(self, loss: Tensor) -> None:
         """Set the gradients of `weights` and `phi`. **Arguments**: `loss`, `[runs]`, each run's own."""
-        *gradients, self.phi.grad = torch.autograd.grad(loss.sum(), [*self._leaves, self.phi])
+        *gradients, phi = torch.autograd.grad(loss.sum(), [*self._leaves, self.phi])
+        self.phi.grad = phi.contiguous()
         for view, gradient in zip(self._gradients, gradients, strict=True):
             view.copy_(gradient)
 

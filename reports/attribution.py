@@ -232,10 +232,12 @@ def _estimate(
             p=p,
             p_adjusted=p_adjusted,
             p_equivalent=None if margin is None else flip.p_equivalent(margin),
-            seeds_needed=statistics.seeds_needed(differences, margin),
+            seeds_needed=None,
         )
-        decided = estimate.conclusion != "undecided"
-        estimates.append(dataclasses.replace(estimate, seeds_needed=None) if decided else estimate)
+        if estimate.conclusion == "undecided":
+            needed = statistics.seeds_needed(differences, margin)
+            estimate = dataclasses.replace(estimate, seeds_needed=needed)
+        estimates.append(estimate)
     return estimates
 
 

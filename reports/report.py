@@ -278,10 +278,12 @@ def _draw(
     whole = finished[finished["seed"].isin(answer.seeds)]
     if histories and answer.seeds:
         by_comparison = {
-            precision: dict(_comparisons(whole, precision, answer.pairs, histories))
+            precision: comparisons
             for precision in sorted(set(whole["precision"]))
+            if (comparisons := dict(_comparisons(whole, precision, answer.pairs, histories)))
         }
-        figures.divergence(by_comparison, path("divergence"))
+        if by_comparison:
+            figures.divergence(by_comparison, path("divergence"))
         figures.learning_curves(dict(_curves(whole, histories)), "episodic return", path("learning"))
     if answer.seeds:
         means = whole.groupby(["condition", "seed"])[options.outcome].mean()
@@ -295,23 +297,23 @@ def _comparisons(
 ) -> Iterator[tuple[str, Array]]:
     """Gaps over updates of a parameterization pair, an implementation pair and the one-ulp control."""
 
-    def fingerprints(run: str) -> Array:
-        return histories[run]["fingerprint"]
-
     def cell(condition: str, replicate: int) -> dict[str, object]:
         return {"condition": condition, "precision": precision, "replicate": replicate}
 
+    compared = {}
     for kind in PRIMARY:
         alike = [pair.difference for pair in pairs if pair.kind == kind]
-        chosen = next((pair for pair in alike if REFERENCE in (pair.a, pair.b)), *alike[:1])
-        if chosen is not None:
-            gap = gaps(runs, cell(chosen.a, 0), cell(chosen.b, 0), fingerprints)
-            yield f"{kind}: {chosen.a}, {chosen.b}", gap
+        with_reference = [pair for pair in alike if REFERENCE in (pair.a, pair.b)]
+        for pair in (with_reference or alike)[:1]:
+            compared[f"{kind}: {pair.a}, {pair.b}"] = cell(pair.a, 0), cell(pair.b, 0)
     conditions = sorted(set(runs["condition"]))
     control = REFERENCE if REFERENCE in conditions else conditions[0]
-    nudged = sorted(set(runs[runs["condition"] == control]["replicate"]) - {0})
-    if nudged:
-        yield f"one ulp: {control}", gaps(runs, cell(control, 0), cell(control, nudged[0]), fingerprints)
+    for nudged in sorted(set(runs[runs["condition"] == control]["replicate"]) - {0})[:1]:
+        compared[f"one ulp: {control}"] = cell(control, 0), cell(control, nudged)
+    for name, (a, b) in compared.items():
+        gap = gaps(runs, a, b, lambda run: histories[run]["fingerprint"])
+        if gap.size:
+            yield name, gap
 
 
 def _curves(runs: pd.DataFrame, histories: Mapping[str, History]) -> Iterator[tuple[str, figures.Curve]]:

@@ -1,5 +1,6 @@
 """Tests and intervals, as small pure functions on arrays. The seed is the unit: an array has one number a seed."""
 
+import bisect
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ Array = NDArray[np.float64]
 
 ALPHA = 0.05
 POWER = 0.8
+MOST_SEEDS = 10_000
 EXACT_UP_TO = 20
 """Seeds up to which all sign flips are tried; beyond, `RESAMPLES` of them, drawn."""
 RESAMPLES = 100_000
@@ -94,24 +96,24 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def seeds_needed(differences: Array, margin: float | None) -> int | None:
     """Seeds that would decide, with power 0.8, if the mean and the deviation of the differences are what they seem.
 
-    The fewer of those that show a difference by a paired t test, and those that show equivalence by two one-sided
-    tests. None if neither can be told from these data.
+    The fewest that show a difference by a paired t test, or equivalence by two one-sided ones (whose joint power is at
+    least the sum of both less 1). None if `MOST_SEEDS` don't suffice, or these data can't tell.
     """
-    if len(differences) < 2:
+    if len(differences) < 2 or differences.std() == 0.0:
         return None
     mean, deviation = abs(float(differences.mean())), float(differences.std(ddof=1))
-    if deviation == 0.0:
-        return None
-    needed = []
-    # Beyond these sizes the power is 0.8 at any number of seeds that matters, or at none.
-    if 0.02 < mean / deviation < 5:
-        needed.append(TTestPower().solve_power(effect_size=mean / deviation, alpha=ALPHA, power=POWER))
-    if margin is not None and margin > mean:
-        # Phillips 1990, with normal quantiles: beta is shared by both tests when the mean is near zero.
-        beta = (1 - POWER) / 2 if mean < 0.1 * margin else 1 - POWER
-        quantiles = stats.norm.ppf(1 - ALPHA) + stats.norm.ppf(1 - beta)
-        needed.append((quantiles * deviation / (margin - mean)) ** 2)
-    return max(2, math.ceil(min(needed))) if needed else None
+
+    def decides(seeds: int) -> bool:
+        power = TTestPower().power
+        different = power(mean / deviation, seeds, ALPHA)
+        if margin is None:
+            return bool(different >= POWER)
+        inside = [power((margin + end) / deviation, seeds, ALPHA, alternative="larger") for end in (mean, -mean)]
+        return bool(different >= POWER or sum(inside) - 1 >= POWER)
+
+    candidates = range(2, MOST_SEEDS + 1)
+    place = bisect.bisect_left(candidates, True, key=decides)
+    return candidates[place] if place < len(candidates) else None
 
 
 def pooled_deviation(groups: Sequence[Array]) -> float | None:

@@ -107,13 +107,14 @@ def test_each_run_gradient_is_clipped_by_its_own_norm() -> None:
     agent = ActorCritic([np.random.default_rng(run) for run in range(2)], 3, 2, hp, torch.float64)
     observations = torch.zeros(2, 1, 3, dtype=torch.float64)
     mean, _ = agent.mean_theta(observations)
-    # At zero observations and biases, the gradients are those of phi and of the critic's last bias alone.
+    # At zero observations and biases only phi and the critic's biases have gradients: the last's is 2, and from one to
+    # the next it passes an orthogonal matrix of gain 1 and sqrt(2).
     used = 2 * agent.value(observations)[:, 0] * torch.tensor([0, 1]) + 0 * mean.sum((1, 2))
     agent.differentiate(agent.phi.sum((1, 2)) * torch.tensor([30, 0.1]) + used)
     norms, scale_norms = ppo.clip_gradients(agent, max_norm=0.5)
     assert agent.phi.grad is not None
     np.testing.assert_allclose(scale_norms, [30 * 2**0.5, 0.1 * 2**0.5])
-    np.testing.assert_allclose(norms, [30 * 2**0.5, (4 + 0.02) ** 0.5])
+    np.testing.assert_allclose(norms, [30 * 2**0.5, (4 + 4 + 8 + 0.02) ** 0.5])
     np.testing.assert_allclose(agent.phi.grad[0], 0.5 / 2**0.5, rtol=1e-6)
 
 

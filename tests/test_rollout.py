@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from agents.environments import CohortEnvironments
 from agents.hyperparameters import Hyperparameters
-from agents.networks import ActorCritic
+from agents.networks import ActorCritic, Floats
 from agents.normalisation import Normaliser
 from agents.rollout import Rollout, advantages, collect, evaluate
 
@@ -31,7 +31,7 @@ def test_advantages_are_their_definition(ends: list[str], gamma: float, gae_lamb
             if done[step]:
                 break
 
-    def tensor(array: np.ndarray) -> torch.Tensor:  # type: ignore[type-arg]
+    def tensor(array: Floats) -> torch.Tensor:
         return torch.from_numpy(array.astype(np.float64)).view(1, steps, 1)
 
     empty = torch.empty(0)

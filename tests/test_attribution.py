@@ -1,0 +1,172 @@
+"""The verdict on studies of known truth."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reports.attribution import Attribution, attribute, factor_contrast
+from tests.synthetic import study
+
+
+def answer(runs: pd.DataFrame, margin: float | None = None) -> Attribution:
+    return attribute(runs, "final_return", margin)
+
+
+@pytest.mark.parametrize(
+    ("effects", "verdict"),
+    [
+        ({"parameterization": -2.0}, "parameterization"),
+        ({"implementation": 2.0}, "implementation"),
+        ({"parameterization": 2.0, "implementation": 2.0}, "both"),
+        ({"between_seeds": 5.0}, "round-off"),
+        ({"seeds": 5, "parameterization": -2.0}, "undecided"),
+    ],
+)
+def test_a_clear_truth_is_the_verdict(effects: dict[str, float], verdict: str) -> None:
+    assert answer(study(**effects)).verdict == verdict  # type: ignore[arg-type]
+
+
+def test_an_effect_is_the_mean_of_its_contrasts_and_its_sign_the_contract() -> None:
+    runs = study(parameterization=-3.0, implementation=1.0)
+    table = runs.pivot_table(index="seed", columns=["parameterization", "implementation"], values="final_return")
+    found = answer(runs)
+    expected = (table["std"] - table["variance"]).mean(axis=1)
+    np.testing.assert_allclose(found.effects["parameterization"].differences, expected)
+    assert (found.effects["parameterization"].a, found.effects["parameterization"].b) == ("variance", "std")
+    assert found.effects["parameterization"].estimate == pytest.approx(expected.mean())
+    by_class = table.T.groupby(level="implementation").mean().T
+    np.testing.assert_allclose(found.effects["implementation"].differences, by_class["normal"] - by_class["mvn"])
+
+
+def test_pairs_are_all_six_and_named_for_what_they_differ_in() -> None:
+    runs = study(parameterization=-3.0)
+    found = answer(runs)
+    kinds = {(pair.difference.a, pair.difference.b): pair.kind for pair in found.pairs}
+    assert kinds == {
+        ("mvn_std", "mvn_var"): "parameterization",
+        ("mvn_std", "normal_sqrt"): "implementation",
+        ("mvn_std", "normal_std"): "both",
+        ("mvn_var", "normal_sqrt"): "both",
+        ("mvn_var", "normal_std"): "implementation",
+        ("normal_sqrt", "normal_std"): "parameterization",
+    }
+    causes = {pair.kind: pair.explained_by for pair in found.pairs}
+    assert causes == {"parameterization": "parameterization", "implementation": "round-off", "both": "parameterization"}
+    means = runs.groupby("condition")["final_return"].mean()
+    for pair in found.pairs:
+        assert pair.difference.estimate == pytest.approx(means[pair.difference.b] - means[pair.difference.a])
+
+
+def test_an_equal_pair_that_scatters_more_than_one_ulp_is_not_round_off() -> None:
+    runs = study(seeds=15, round_off=0.1)
+    extra = np.random.default_rng(1).normal(0, 2.0, size=15)
+    # Something that depends on seed and class, and that a nudge doesn't bring about.
+    runs["final_return"] += np.where(runs["implementation"] == "normal", extra[runs["seed"]], 0.0)
+    causes = {pair.explained_by for pair in answer(runs).pairs if pair.kind == "implementation"}
+    assert causes == {"undecided"}
+
+
+def test_the_margin_is_half_the_reference_deviation_between_seeds() -> None:
+    runs = study(between_seeds=3.0)
+    reference = runs[runs["condition"] == "normal_std"]
+    variances = reference.groupby(["precision", "replicate"])["final_return"].var(ddof=1)
+    assert answer(runs).margin == pytest.approx(math.sqrt(variances.mean()) / 2)
+    assert answer(runs, margin=7.0).margin == 7.0
+
+
+def test_without_a_reference_there_is_no_margin_and_no_equivalence() -> None:
+    runs = study()
+    found = answer(runs[runs["condition"] != "normal_std"])
+    assert found.margin is None
+    assert {effect.p_equivalent for effect in found.effects.values()} == {None}
+    assert any("equivalence is untested" in warning for warning in found.warnings)
+
+
+def test_without_replicates_round_off_is_untested() -> None:
+    runs = study(between_seeds=5.0)
+    found = answer(runs[runs["replicate"] == 0])
+    assert {pair.spread for pair in found.pairs} == {None}
+    assert found.verdict == "undecided"
+    assert any("untested" in warning for warning in found.warnings)
+    assert set(found.variance_share.values()) == {None}
+
+
+def test_a_block_with_a_hole_leaves_and_is_named() -> None:
+    runs = study(parameterization=-3.0)
+    hole = (runs["seed"] == 4) & (runs["condition"] == "mvn_var") & (runs["replicate"] == 1)
+    runs.loc[hole & (runs["precision"] == "float32"), ["status", "error", "final_return"]] = ["failed", "NaN", np.nan]
+    found = answer(runs)
+    assert found.seeds == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    assert any("1 runs are failed" in warning and "NaN" in warning for warning in found.warnings)
+    assert any(warning.endswith("holes: seeds 4") for warning in found.warnings)
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_an_outcome_that_is_not_finite_is_counted(value: float) -> None:
+    runs = study()
+    runs.loc[0, "final_return"] = value
+    assert any("1 finished runs have no finite final_return" in warning for warning in answer(runs).warnings)
+
+
+def test_where_nothing_is_whole_nothing_is_concluded() -> None:
+    runs = study(seeds=2)
+    runs = runs[~((runs["seed"] == 0) & (runs["condition"] == "mvn_std"))]
+    runs = runs[~((runs["seed"] == 1) & (runs["condition"] == "mvn_var"))]
+    found = answer(runs)
+    assert (found.verdict, found.effects, found.pairs) == ("undecided", {}, [])
+    assert any("nothing can be concluded" in warning for warning in found.warnings)
+
+
+def test_confounded_factors_have_no_effect() -> None:
+    runs = study()
+    found = answer(runs[runs["condition"].isin(["mvn_std", "normal_std"])], margin=1.0)
+    assert found.effects == {}
+    assert [pair.kind for pair in found.pairs] == ["both"]
+    assert sum("can't be estimated" in warning for warning in found.warnings) == 2
+
+
+def test_levels_are_compared_only_where_the_rest_is_the_same() -> None:
+    columns = pd.MultiIndex.from_tuples(
+        [
+            ("a", "variance", "mvn", "float32", 0),
+            ("b", "std", "mvn", "float32", 0),
+            ("c", "std", "normal", "float64", 0),
+        ],
+        names=["condition", "parameterization", "implementation", "precision", "replicate"],
+    )
+    blocks = pd.DataFrame([[1.0, 3.0, 100.0]], columns=columns)
+    contrast = factor_contrast(blocks, "parameterization")
+    assert contrast is not None
+    assert contrast[2].tolist() == [2.0]
+    assert factor_contrast(blocks, "implementation") is None
+
+
+def test_variance_shares_find_the_truth() -> None:
+    runs = study(seeds=400, parameterization=4.0, implementation=2.0, round_off=2.0, between_seeds=3.0)
+    # Variances: seed 9, parameterization (4/2)^2 = 4, implementation 1, round-off 4.
+    shares = answer(runs).variance_share
+    expected = {"seed": 9 / 18, "parameterization": 4 / 18, "implementation": 1 / 18, "round_off": 4 / 18}
+    assert shares == pytest.approx(expected, abs=0.04)
+
+
+@pytest.mark.slow
+def test_false_differences_are_rare() -> None:
+    rng = np.random.default_rng(7)
+    different = [
+        any(effect.conclusion == "different" for effect in answer(study(seeds=8, rng=rng)).effects.values())
+        for _ in range(300)
+    ]
+    assert sum(different) <= 300 * 0.05 + 3 * math.sqrt(300 * 0.05 * 0.95)
+
+
+@pytest.mark.slow
+def test_false_equivalences_at_the_margin_are_rare() -> None:
+    rng = np.random.default_rng(8)
+    equivalent = [
+        answer(study(seeds=8, parameterization=1.0, rng=rng), margin=1.0).effects["parameterization"].conclusion
+        == "equivalent"
+        for _ in range(300)
+    ]
+    assert sum(equivalent) <= 300 * 0.05 + 3 * math.sqrt(300 * 0.05 * 0.95)

@@ -1,0 +1,83 @@
+"""Cells: the same description is the same cell, and a wrong one is one clear line."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.hyperparameters import Condition
+from reports.sources import FACTORS
+from study.cells import Cell, MistakeError, make_cell
+
+MakeCell = Callable[..., Cell]
+
+
+def test_the_id_is_of_the_description_alone(small: MakeCell) -> None:
+    assert small().id == small().id
+    assert small(seed=1).id != small().id
+    assert small(learning_rate="3e-4").id == small(learning_rate=0.0003).id == small().id
+    code = "import sys, json; from study.cells import make_cell; print(make_cell(json.loads(sys.argv[1])).id)"
+    description = json.dumps(dataclasses.asdict(small()))
+    elsewhere = subprocess.run([sys.executable, "-c", code, description], capture_output=True, text=True, check=True)
+    assert elsewhere.stdout.strip() == small().id
+
+
+@given(st.sampled_from([field.name for field in dataclasses.fields(Cell)]))
+def test_every_field_is_part_of_the_id(name: str) -> None:
+    cell = make_cell({"condition": "mvn_std", "seed": 0, "precision": "float32"})
+    other: dict[str, Any] = {
+        "condition": "mvn_var", "precision": "float64", "env_id": "Hopper-v5", "optimizer": "sgd", "gamma": 0.5,
+        "gae_lambda": 0.5, "num_minibatches": 16, "seed": 1, "replicate": 1, "ent_coef": 0.1, "num_steps": 4096,
+    }  # fmt: skip
+    value = getattr(cell, name)
+    if name in other:
+        changed = other[name]
+    elif isinstance(value, bool):
+        changed = not value
+    else:
+        changed = value * 2
+    assert dataclasses.replace(cell, **{name: changed}).id != cell.id
+
+
+def test_factors_are_the_report_own(small: MakeCell) -> None:
+    for condition in get_args(Condition):
+        cell = small(condition=condition)
+        assert (cell.parameterization, cell.implementation) == FACTORS[condition]
+    assert set(FACTORS) == set(get_args(Condition))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"condition": "mvn"}, "'condition' must be one of mvn_std"),
+        ({"precision": "float16"}, "'precision' must be one of float32, float64"),
+        ({"lerning_rate": 1}, "no parameter 'lerning_rate': did you mean 'learning_rate'"),
+        ({"seed": -1}, "seed must be zero or positive"),
+        ({"seed": 1.5}, "'seed' must be a whole number, not 1.5"),
+        ({"seed": True}, "'seed' must be a whole number, not True"),
+        ({"learning_rate": -0.1}, "learning_rate must be positive and finite"),
+        ({"learning_rate": "fast"}, "'learning_rate' must be a number, not 'fast'"),
+        ({"anneal_lr": "perhaps"}, "'anneal_lr' must be true or false"),
+        ({"num_minibatches": 3}, "num_minibatches must be a divisor of the batch"),
+        ({"total_timesteps": 10}, "total_timesteps must be at least one batch"),
+        ({"num_envs": 0}, "num_envs must be at least 1"),
+        ({"gamma": 1.5}, "gamma must be between 0 and 1"),
+        ({"num_minibatches": 512}, "one sample has no deviation"),
+    ],
+)
+def test_a_wrong_description_is_one_line(small: MakeCell, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(MistakeError) as error:
+        small(**changes)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_factor_is_named() -> None:
+    with pytest.raises(MistakeError, match="'seed' is missing"):
+        make_cell({"condition": "mvn_std", "precision": "float32"})
