@@ -136,6 +136,11 @@ def _read_table(path: Path) -> Runs:
             raise UnreadableSourceError(f"{path}: every row needs a {column!r}; the columns are {list(table.columns)}")
     if table.empty:
         raise UnreadableSourceError(f"{path} has no rows")
+    for column in {"seed", "replicate"} & set(table.columns):
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        strange = table[column][numbers.isna() | (numbers % 1 != 0)]
+        if len(strange):
+            raise UnreadableSourceError(f"{path}: {column!r} must be whole numbers, not {strange.iloc[0]!r}")
     strangers = sorted(set(table["condition"]) - FACTORS.keys())
     if strangers and not {"parameterization", "implementation"} <= set(table.columns):
         raise UnreadableSourceError(

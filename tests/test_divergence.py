@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from reports.divergence import Mechanism, gaps, mechanism, relative_gap
+from reports.statistics import Array
 from tests.synthetic import study
 
 
@@ -30,7 +31,7 @@ def test_the_ratio_of_first_gaps_says_what_it_is(
     assert (row.scales_with_precision, row.reading) == (scales, reading)
 
 
-def fingerprints(runs: pd.DataFrame) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def fingerprints(runs: pd.DataFrame) -> dict[str, Array]:
     """Runs that differ by round-off where only the class does, and by 1e-3 where theta means another thing."""
     histories = {}
     for row in runs.to_dict("records"):

@@ -1,0 +1,119 @@
+"""The command line, as it is typed."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from study.cells import Cell
+from study.cli import main
+from study.ledger import Ledger
+from tests.conftest import SMALL
+from tests.test_workers import write_sweep
+
+SMALL_OPTIONS = [f"--{name}={value}" for name, value in SMALL.items()]
+
+
+def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """Exit code, output and complaint."""
+    code = 0
+    try:
+        main(arguments)
+    except SystemExit as error:
+        code = int(error.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "Expected one of {probe, train, sweep, report}"),
+        (["brew"], "Unrecognized options: brew"),
+        (["train", "--seed", "0"], "--condition"),
+        (["train", *SMALL_OPTIONS, "--condition", "mvn"], "invalid choice 'mvn'"),
+        (["train", *SMALL_OPTIONS, "--precision", "float16"], "invalid choice 'float16'"),
+        (["train", *SMALL_OPTIONS, "--lerning-rate", "1"], "--learning-rate"),
+        (["train", *SMALL_OPTIONS, "--learning-rate", "-1"], "learning_rate must be positive"),
+        (["train", *SMALL_OPTIONS, "--seed", "one"], "--seed"),
+        (["train", *SMALL_OPTIONS, "--env-id", "CartPole-v1"], "a vector of continuous actions is needed"),
+        (["train", *SMALL_OPTIONS, "--env-id", "Nowhere-v0"], "environment 'Nowhere-v0' can't be made"),
+        (["sweep", "nothing.yaml"], "nothing.yaml: there is no such file"),
+        (["report", "nothing"], "nothing: there is no such directory or table"),
+        (["report", ".", "--margin", "-1"], "--margin must be positive"),
+        (["probe", "--n", "0"], "--n must be at least 1"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(*arguments, capsys=capsys)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert err.count("\n") == 1
+    assert err.startswith("study: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["probe", "train", "sweep", "report"])
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(command, "--help", capsys=capsys)
+    assert code == 0
+    assert f"usage: study {command}" in out
+
+
+def test_train_trains_once(
+    tmp_path: Path, small: Callable[..., Cell], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    arguments = ["train", *SMALL_OPTIONS, "--runs-dir", str(tmp_path), "--anneal_lr=True"]
+    code, out, _ = run(*arguments, capsys=capsys)
+    outcome = Ledger(tmp_path).outcome(small())
+    assert code == 0
+    assert outcome is not None
+    assert f"finished: final_return {outcome['final_return']:.6g}" in out
+    assert "had finished before" in run(*arguments, capsys=capsys)[1]
+
+
+def test_a_failed_cell_is_said_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    code, _, err = run("train", *SMALL_OPTIONS, "--learning_rate=1e200", "--runs-dir", str(tmp_path), capsys=capsys)
+    assert code == 1
+    assert "failed: parameters became non-finite at update 1" in err
+    code, out, _ = run("report", str(tmp_path), capsys=capsys)
+    assert code == 0
+    assert "1 runs are failed" in out
+
+
+@pytest.mark.slow
+def test_a_sweep_is_trained_reported_and_not_trained_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep, runs = write_sweep(tmp_path), tmp_path / "runs"
+    code, _, err = run("sweep", str(sweep), "--runs-dir", str(runs), capsys=capsys)
+    assert code == 0
+    assert "12 cells, 0 of them ended before" in err
+    assert "W&B runs offline" in err
+    before = {path: path.stat().st_mtime_ns for path in runs.glob("*/*")}
+    code, _, err = run("sweep", str(sweep), "--runs-dir", str(runs), capsys=capsys)
+    assert "12 cells, 12 of them ended before" in err
+    assert {path: path.stat().st_mtime_ns for path in runs.glob("*/*")} == before
+    code, out, _ = run("report", str(runs), "--sweep", str(sweep), capsys=capsys)
+    assert code == 0
+    assert "verdict:" in out
+    assert str(runs / "report" / "report.md") in out
+    assert json.loads((runs / "report" / "verdict.json").read_text())["designs"][0]["n_seeds"] == 3
+
+
+def test_a_report_needs_no_torch() -> None:
+    code = "import sys; import study.cli, reports.report; print('torch' in sys.modules, 'wandb' in sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.split() == ["False", "False"]

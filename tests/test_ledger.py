@@ -1,0 +1,63 @@
+"""The ledger: whole or not at all, and each cell for one process alone."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from study.cells import Cell, MistakeError
+from study.ledger import Ledger, dump
+
+MakeCell = Callable[..., Cell]
+
+
+def test_a_cell_has_ended_when_its_outcome_is_there(tmp_path: Path, small: MakeCell) -> None:
+    ledger, cell = Ledger(tmp_path / "runs"), small()
+    entry = ledger.begin(cell, {"cpu": "z80"})
+    assert entry is not None
+    with entry:
+        entry.append({"update": 1, "std": 0.1 + 0.2, "episodic_return": float("nan")})
+        assert ledger.outcome(cell) is None
+        written = (ledger.path(cell) / "updates.jsonl").read_text()
+        assert json.loads(written) == {"update": 1, "std": 0.1 + 0.2, "episodic_return": None}
+        entry.finish({"status": "finished", "error": None})
+    assert ledger.outcome(cell) == {"status": "finished", "error": None}
+    assert ledger.begin(cell, {}) is None
+    description = json.loads((ledger.path(cell) / "cell.json").read_text())
+    assert description["id"] == cell.id == ledger.path(cell).name
+    assert {name: description[name] for name in ("condition", "seed", "precision", "gamma", "parameterization")} == {
+        "condition": "normal_std", "seed": 0, "precision": "float64", "gamma": 0.99, "parameterization": "std",
+    }  # fmt: skip
+    assert description["provenance"] == {"cpu": "z80"}
+    assert sorted(path.name for path in ledger.path(cell).iterdir()) == ["cell.json", "outcome.json", "updates.jsonl"]
+
+
+def test_a_cell_is_one_process_own_until_it_lets_go(tmp_path: Path, small: MakeCell) -> None:
+    cell = small()
+    entry = Ledger(tmp_path).begin(cell, {})
+    assert entry is not None
+    with entry:
+        entry.append({"update": 1})
+        assert Ledger(tmp_path).begin(cell, {}) is None
+        assert (entry.path / "updates.jsonl").read_text() == '{"update": 1}\n'
+    again = Ledger(tmp_path).begin(cell, {})
+    assert again is not None
+    with again:
+        assert (entry.path / "updates.jsonl").read_text() == ""
+
+
+@pytest.mark.parametrize("damage", ["", "{", '{"status": "perhaps"}', "[]"])
+def test_a_damaged_outcome_is_named_and_kept(tmp_path: Path, small: MakeCell, damage: str) -> None:
+    cell = small()
+    path = Ledger(tmp_path).path(cell) / "outcome.json"
+    path.parent.mkdir()
+    path.write_text(damage)
+    with pytest.raises(MistakeError, match=r"outcome\.json is damaged: delete its folder"):
+        Ledger(tmp_path).outcome(cell)
+    assert path.read_text() == damage
+
+
+def test_floats_keep_every_bit() -> None:
+    values = [0.1, 1e-310, 1.7976931348623157e308, -0.0, 1 / 3]
+    assert [value.hex() for value in json.loads(dump({"values": values}))["values"]] == [v.hex() for v in values]

@@ -1,0 +1,119 @@
+"""From cells to the ledger and to W&B, with the real client, offline."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.cohort import Failure, Outcome
+from study import training
+from study.cells import Cell
+from study.ledger import Ledger
+from study.training import summarise
+
+MakeCell = Callable[..., Cell]
+
+CONTRACT = {
+    "update", "global_step", "episodic_return", "std", "entropy", "approx_kl", "clipfrac", "policy_loss", "value_loss",
+    "explained_variance", "grad_norm", "scale_grad_norm", "params_sha256", "fingerprint",
+}  # fmt: skip
+"""What other programs rely on in each line of `updates.jsonl`."""
+
+
+def updates(ledger: Ledger, cell: Cell) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (ledger.path(cell) / "updates.jsonl").read_text().splitlines()]
+
+
+def wandb_records(run_dir: Path) -> list[dict[str, Any]]:
+    """What an offline run recorded, by W&B's own reader."""
+    wandb = Path(sys.executable).with_name("wandb")
+    command = [str(wandb), "leet", "inspect", "--json", str(run_dir)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [json.loads(line) for line in printed.splitlines()]
+
+
+def test_a_cell_leaves_what_the_contract_says(tmp_path: Path, small: MakeCell) -> None:
+    cell, ledger = small(), Ledger(tmp_path)
+    seen: list[int] = []
+    training.train([cell], tmp_path, "disabled", seen.append)
+    lines, outcome = updates(ledger, cell), ledger.outcome(cell)
+    assert seen == [1, 1]
+    assert len(lines) == 2
+    assert all(set(line) >= CONTRACT for line in lines)
+    assert outcome is not None
+    assert outcome["status"] == "finished"
+    assert set(outcome) == {"status", "error", "final_return", "auc_return", "eval_return", "final_std"}
+    provenance = json.loads((ledger.path(cell) / "cell.json").read_text())["provenance"]
+    assert {"version_torch", "git_commit", "threads", "cpu"} <= set(provenance)
+    assert provenance["threads"] == 1
+
+
+def test_the_same_cell_is_the_same_alone_again_and_in_company(tmp_path: Path, small: MakeCell) -> None:
+    cells = [small(condition=condition, seed=seed) for condition in ("mvn_std", "normal_std") for seed in (0, 1)]
+    training.train(cells, tmp_path / "together", "disabled")
+    for cell in cells[1:3]:
+        for again in ("once", "twice"):
+            training.train([cell], tmp_path / again, "disabled")
+            assert updates(Ledger(tmp_path / again), cell) == updates(Ledger(tmp_path / "together"), cell)
+            assert Ledger(tmp_path / again).outcome(cell) == Ledger(tmp_path / "together").outcome(cell)
+
+
+def test_what_has_ended_is_not_trained_again(tmp_path: Path, small: MakeCell) -> None:
+    training.train([small()], tmp_path, "disabled")
+    before = (Ledger(tmp_path).path(small()) / "updates.jsonl").stat()
+    seen: list[int] = []
+    training.train([small(), small(seed=1)], tmp_path, "disabled", seen.append)
+    assert seen == [1, 1]
+    assert (Ledger(tmp_path).path(small()) / "updates.jsonl").stat() == before
+
+
+@pytest.mark.slow
+def test_wandb_has_the_ledger_own_numbers(tmp_path: Path, small: MakeCell) -> None:
+    cells = [small(seed=seed) for seed in (0, 1)]
+    training.train(cells, tmp_path, "offline")
+    for cell in cells:
+        (run_dir,) = (tmp_path / "wandb").glob(f"offline-run-*-{cell.id}")
+        records = wandb_records(run_dir)
+        text = json.dumps(records)
+        assert f'"{cell.id}"' in text
+        history = [record for record in records if record["type"] == "history"]
+        lines = updates(Ledger(tmp_path), cell)
+        assert len(history) == len(lines)
+        for record, line in zip(history, lines, strict=True):
+            recorded = record["history"]["item"]
+            for name in CONTRACT:
+                assert recorded[name] == line[name], name
+        files = run_dir / "files"
+        for name in ("cell.json", "updates.jsonl", "outcome.json"):
+            assert (files / name).read_text() == (Ledger(tmp_path).path(cell) / name).read_text()
+
+
+@pytest.mark.slow
+def test_an_interrupted_offline_record_is_replaced(tmp_path: Path, small: MakeCell) -> None:
+    cell = small()
+    stale = tmp_path / "wandb" / f"offline-run-20200101_000000-{cell.id}"
+    stale.mkdir(parents=True)
+    training.train([cell], tmp_path, "offline")
+    assert not stale.exists()
+    assert len(list((tmp_path / "wandb").glob(f"offline-run-*-{cell.id}"))) == 1
+
+
+def test_an_outcome_that_is_not_finite_is_a_failure() -> None:
+    outcome = Outcome(final_return=-1.0, auc_return=-2.0, eval_return=float("nan"), final_std=0.5)
+    assert summarise(outcome) == {"status": "failed", "error": "eval_return is nan"}
+    assert summarise(Failure("no")) == {"status": "failed", "error": "no"}
+
+
+def test_a_run_that_blows_up_is_failed_and_its_cohort_goes_on(tmp_path: Path, small: MakeCell) -> None:
+    # A step this long takes the parameters to infinity; both cells share it, and both are named.
+    cells = [small(seed=seed, precision="float32", learning_rate=1e30) for seed in (0, 1)]
+    training.train(cells, tmp_path, "disabled")
+    for cell in cells:
+        outcome = Ledger(tmp_path).outcome(cell)
+        assert outcome is not None
+        assert outcome["status"] == "failed"
+        assert "non-finite at update 1" in outcome["error"]

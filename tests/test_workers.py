@@ -1,0 +1,124 @@
+"""Cohorts in processes: nothing lost, nothing twice, whatever is killed."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.hyperparameters import Condition, Precision
+from study.cells import Cell, make_cell
+from study.workers import cohorts
+from tests.conftest import SMALL
+
+CELLS = [
+    make_cell({**SMALL, "condition": condition, "seed": seed, "precision": precision, "gamma": gamma})
+    for condition in get_args(Condition)
+    for seed in range(3)
+    for precision in get_args(Precision)
+    for gamma in (0.9, 0.99)
+]
+
+
+@given(st.lists(st.sampled_from(CELLS), unique=True, min_size=1), st.integers(1, 8), st.integers(1, 50))
+def test_cohorts_are_all_cells_once_and_alike(cells: list[Cell], workers: int, size: int) -> None:
+    cut = cohorts(cells, workers, size)
+    assert sorted(cell.id for cohort in cut for cell in cohort) == sorted(cell.id for cell in cells)
+    for cohort in cut:
+        assert 1 <= len(cohort) <= size
+        assert len({cell.cohort_key for cell in cohort}) == 1
+        changes = sum(a.condition != b.condition for a, b in itertools.pairwise(cohort))
+        assert changes == len({cell.condition for cell in cohort}) - 1
+
+
+def test_every_worker_has_work() -> None:
+    alike = [cell for cell in CELLS if cell.cohort_key == CELLS[0].cohort_key]
+    assert len(cohorts(alike, workers=3)) == 3
+
+
+def write_sweep(tmp_path: Path, **changes: Any) -> Path:
+    values = {**SMALL, "precision": "float32", **changes}
+    axes = {"condition": list(get_args(Condition)), "seed": [0, 1, 2]}
+    parameters = {name: {"values": axes[name]} if name in axes else {"value": value} for name, value in values.items()}
+    path = tmp_path / "sweep.yaml"
+    # JSON is YAML.
+    path.write_text(json.dumps({"method": "grid", "program": "x", "parameters": parameters}))
+    return path
+
+
+class Sweep:
+    """A sweep in a process of its own."""
+
+    def __init__(self, sweep: Path, runs: Path) -> None:
+        command = [sys.executable, "-m", "study", "sweep", str(sweep), "--runs-dir", str(runs), "--workers", "2"]
+        self.runs, self.started = runs, time.time()
+        self.process = subprocess.Popen(
+            command, env={**os.environ, "WANDB_MODE": "disabled"}, stderr=subprocess.PIPE, text=True
+        )
+
+    def wait_until_in_the_middle(self) -> None:
+        """Until some run has recorded a few updates since this process began, and none of its cohort has ended."""
+        deadline = time.monotonic() + 120
+        while not any(
+            path.stat().st_mtime > self.started and path.stat().st_size > 20_000
+            for path in self.runs.glob("*/updates.jsonl")
+        ):
+            assert time.monotonic() < deadline, "waited in vain"
+            assert self.process.poll() is None, "it ended before it could be caught"
+            time.sleep(0.02)
+
+    def end(self) -> tuple[int, str]:
+        """Wait for the end. **Returns**: exit code and complaints."""
+        _, complaints = self.process.communicate(timeout=300)
+        return self.process.returncode, complaints
+
+
+def histories(runs: Path) -> dict[str, str]:
+    """What each finished cell recorded."""
+    return {path.parent.name: (path.parent / "updates.jsonl").read_text() for path in runs.glob("*/outcome.json")}
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_in_the_middle_goes_on_and_ends_the_same(tmp_path: Path) -> None:
+    sweep, runs = write_sweep(tmp_path, total_timesteps=20_480, update_epochs=4), tmp_path / "runs"
+    finished: dict[str, str] = {}
+    for how, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)):
+        disturbed = Sweep(sweep, runs)
+        disturbed.wait_until_in_the_middle()
+        disturbed.process.send_signal(how)
+        returned, complaints = disturbed.end()
+        assert returned == code
+        assert "Traceback" not in complaints
+        assert finished.items() <= histories(runs).items()
+        finished = histories(runs)
+    assert Sweep(sweep, runs).end()[0] == 0
+    undisturbed = Sweep(sweep, tmp_path / "undisturbed")
+    assert undisturbed.end()[0] == 0
+    assert finished.items() <= histories(runs).items()
+    assert len(histories(runs)) == 12
+    assert histories(runs) == histories(undisturbed.runs)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_said_and_costs_its_own_cells_only(tmp_path: Path) -> None:
+    sweep, runs = write_sweep(tmp_path, total_timesteps=20_480), tmp_path / "runs"
+    disturbed = Sweep(sweep, runs)
+    disturbed.wait_until_in_the_middle()
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    children = [line.split(maxsplit=2) for line in listed.splitlines()]
+    workers = [int(pid) for pid, parent, name in children if int(parent) == disturbed.process.pid and "spawn_" in name]
+    os.kill(workers[0], signal.SIGKILL)
+    returned, complaints = disturbed.end()
+    assert returned == 1
+    assert "the same command goes on" in complaints.splitlines()[-1]
+    assert len(histories(runs)) == 6
+    assert Sweep(sweep, runs).end()[0] == 0
+    assert len(histories(runs)) == 12
