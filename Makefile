@@ -1,11 +1,12 @@
 # make study   the whole study: install, train, report
 # make test    formatting, lint, types and all tests
 # make quick   the same without the slow tests
+# make lock    pin anew what pyproject.toml asks for
 
 PYTHON ?= python3
 RUNS ?= runs
 
-.PHONY: study test quick check clean
+.PHONY: study test quick check lock clean
 
 study: .venv/installed
 	.venv/bin/study sweep sweeps/thread.yaml --runs-dir $(RUNS)
@@ -27,6 +28,15 @@ check: .venv/installed
 	.venv/bin/pip install --quiet --requirement requirements.lock
 	.venv/bin/pip install --quiet --no-deps --editable .
 	touch $@
+
+# torch's local version, such as +cpu, depends on where it was found: any build of 2.13.0 will do.
+lock: .venv/installed
+	.venv/bin/pip install --quiet pip-tools
+	.venv/bin/pip-compile --quiet --upgrade --extra dev --strip-extras --no-header --annotation-style line \
+		--no-emit-find-links --no-emit-index-url --no-emit-trusted-host --no-emit-options \
+		--output-file requirements.lock pyproject.toml
+	sed -i 's/^\(torch==[0-9.]*\)+[a-z0-9]*/\1/' requirements.lock
+	sed -i '1i # Every package of the project and its tests, pinned. Made by `make lock`.' requirements.lock
 
 clean:
 	rm -rf .venv
