@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import io
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from reports.sources import UnreadableSourceError
 from study.cells import Cell, MistakeError
 from study.ledger import Ledger
 from study.sweepfile import read_cells
-from study.workers import WorkerError, train_all
+from study.workers import WorkerError, available_cores, train_all
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -97,7 +96,7 @@ class Sweep:
             from study import tracking
 
             mode = tracking.choose_mode(self.runs_dir)
-            train_all(waiting, self.runs_dir, self.workers or os.cpu_count() or 1, mode, console)
+            train_all(waiting, self.runs_dir, self.workers or available_cores(), mode, console)
         outcomes = [(cell, ledger.outcome(cell)) for cell in cells]
         for cell, outcome in outcomes:
             if outcome is not None and outcome["status"] == "failed":

@@ -23,6 +23,11 @@ COHORT_SIZE = 40
 """Cells of a cohort at most: beyond it a run gets hardly cheaper, and an interruption costs more."""
 
 
+def available_cores() -> int:
+    """Cores that this process may use, where the system says so: a cluster's job rarely has the whole machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class WorkerError(RuntimeError):
     """A worker ended without having trained its cells."""
 
