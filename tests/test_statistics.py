@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from reports import statistics
 from reports.statistics import Array, sign_flip
@@ -85,6 +86,12 @@ def test_many_seeds_are_resampled_and_repeat() -> None:
 def test_nothing_and_nan_are_refused(values: list[float]) -> None:
     with pytest.raises(ValueError, match="at least one difference, all finite"):
         sign_flip(np.array(values), rng())
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_is_statsmodels_own(p_values: list[float]) -> None:
+    assert statistics.holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
 
 
 def test_holm_is_its_definition() -> None:
