@@ -58,7 +58,7 @@ class Hyperparameters:
     norm_reward: bool = True
     """divide rewards by the running deviation of the discounted return, and clip them to [-10, 10]"""
     hidden_size: int = 64
-    """width of the two hidden layers of actor and critic"""
+    """width of the two hidden layers of actor and critic: a multiple of 16, for which bits don't depend on company"""
     initial_scale: float = 1.0
     """theta before training, in every action dimension"""
     scale_lr_factor: float = 1.0
@@ -95,6 +95,7 @@ class Hyperparameters:
             self.minibatch_size > 1 or not self.norm_adv,
             "smaller than the batch when norm_adv is on: one sample has no deviation",
         )
+        _require(self, "hidden_size", self.hidden_size % 16 == 0, "a multiple of 16")
         _require(
             self,
             "total_timesteps",

@@ -303,8 +303,14 @@ def _explain(
             return "implementation"
         innocent = "implementation" in effects and effects["implementation"].conclusion != "different"
         return "parameterization" if kind == "parameterization" or innocent else "undecided"
-    as_good_as_equal = kind == "implementation" or difference.conclusion == "equivalent"
-    return "round-off" if as_good_as_equal and spread is not None and spread.p > ALPHA else "undecided"
+    if kind == "implementation":
+        as_good_as_equal = "implementation" not in effects or effects["implementation"].conclusion != "different"
+    else:
+        as_good_as_equal = difference.conclusion == "equivalent"
+    # A test of spread that couldn't have rejected, of too few seeds, has said nothing.
+    if spread is None or 0.5 ** len(difference.differences) > ALPHA:
+        return "undecided"
+    return "round-off" if as_good_as_equal and spread.p > ALPHA else "undecided"
 
 
 def _verdict(effects: dict[Factor, Estimate], pairs: Sequence[Pair]) -> Verdict:
@@ -313,7 +319,8 @@ def _verdict(effects: dict[Factor, Estimate], pairs: Sequence[Pair]) -> Verdict:
         return "both"
     if different:
         return different[0]
-    return "round-off" if pairs and all(pair.explained_by == "round-off" for pair in pairs) else "undecided"
+    equivalent = effects and all(effect.conclusion == "equivalent" for effect in effects.values())
+    return "round-off" if equivalent and all(pair.explained_by == "round-off" for pair in pairs) else "undecided"
 
 
 def _labels(table: pd.DataFrame) -> list[tuple[Any, ...]]:

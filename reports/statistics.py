@@ -15,6 +15,10 @@ Array = NDArray[np.float64]
 ALPHA = 0.05
 POWER = 0.8
 MOST_SEEDS = 10_000
+FEWEST_DIFFERENT = 7
+"""Two-sided sign flips of fewer seeds don't reach a p of 0.05 in a family of two."""
+FEWEST_EQUIVALENT = 5
+"""One-sided sign flips of fewer seeds don't reach a p of 0.05."""
 EXACT_UP_TO = 20
 """Seeds up to which all sign flips are tried; beyond, `RESAMPLES` of them, drawn."""
 RESAMPLES = 100_000
@@ -101,21 +105,28 @@ def seeds_needed(differences: Array, margin: float | None) -> int | None:
     """Seeds that would decide, with power 0.8, if the mean and the deviation of the differences are what they seem.
 
     The fewest that show a difference by a paired t test, or equivalence by two one-sided ones (whose joint power is at
-    least the sum of both less 1). None if `MOST_SEEDS` don't suffice, or these data can't tell.
+    least the sum of both less 1): more than there are, and no fewer than `FEWEST_DIFFERENT` or `FEWEST_EQUIVALENT`,
+    with which sign flips can reach a p-value that small. None if `MOST_SEEDS` don't suffice, or these data can't tell.
     """
     if len(differences) < 2 or differences.std() == 0.0:
         return None
     mean, deviation = abs(float(differences.mean())), float(differences.std(ddof=1))
 
-    def decides(seeds: int) -> bool:
-        power = TTestPower().power
-        different = power(mean / deviation, seeds, ALPHA)
-        if margin is None:
-            return bool(different >= POWER)
-        inside = [power((margin + end) / deviation, seeds, ALPHA, alternative="larger") for end in (mean, -mean)]
-        return bool(different >= POWER or sum(inside) - 1 >= POWER)
+    def t_test_power(effect: float, seeds: int, alternative: str) -> float:
+        # From here on the power is 1 but for a hundredth at most, and the library's formula may say NaN.
+        if effect * math.sqrt(seeds) > 6:
+            return 1.0
+        return float(TTestPower().power(effect, seeds, ALPHA, alternative=alternative))
 
-    candidates = range(2, MOST_SEEDS + 1)
+    def decides(seeds: int) -> bool:
+        if seeds >= FEWEST_DIFFERENT and t_test_power(mean / deviation, seeds, "two-sided") >= POWER:
+            return True
+        if margin is None or margin <= mean or seeds < FEWEST_EQUIVALENT:
+            return False
+        inside = [t_test_power((margin + end) / deviation, seeds, "larger") for end in (mean, -mean)]
+        return sum(inside) - 1 >= POWER
+
+    candidates = range(len(differences) + 1, MOST_SEEDS + 1)
     place = bisect.bisect_left(candidates, True, key=decides)
     return candidates[place] if place < len(candidates) else None
 

@@ -172,3 +172,17 @@ def test_false_equivalences_at_the_margin_are_rare() -> None:
         for _ in range(300)
     ]
     assert sum(equivalent) <= 300 * 0.05 + 3 * math.sqrt(300 * 0.05 * 0.95)
+
+
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_too_few_seeds_never_show_round_off(seeds: int) -> None:
+    runs = study(seeds=seeds, implementation=100.0)
+    found = answer(runs[runs["parameterization"] == "std"])
+    assert found.verdict == "undecided"
+    assert {pair.explained_by for pair in found.pairs} == {"undecided"}
+
+
+def test_an_alarm_on_the_effect_is_not_round_off_in_its_pairs() -> None:
+    found = answer(study(seeds=7, implementation=2.0))
+    assert found.effects["implementation"].conclusion == "different"
+    assert "round-off" not in {pair.explained_by for pair in found.pairs if pair.kind == "implementation"}

@@ -8,7 +8,7 @@ from torch import nn
 from agents.hyperparameters import Hyperparameters
 from agents.networks import ActorCritic, Layer
 
-SMALL = Hyperparameters(hidden_size=8, initial_scale=0.5)
+SMALL = Hyperparameters(hidden_size=16, initial_scale=0.5)
 
 
 def agent(*seeds: int, dtype: torch.dtype = torch.float64) -> ActorCritic:

@@ -80,7 +80,7 @@ def make_batch(runs: int, size: int, generator: torch.Generator) -> Batch:
     ],
 )
 def test_steps_are_cleanrl_steps_for_every_run(changes: dict[str, object]) -> None:
-    hp = dataclasses.replace(Hyperparameters(learning_rate=3e-3, hidden_size=8), **changes)  # type: ignore[arg-type]
+    hp = dataclasses.replace(Hyperparameters(learning_rate=3e-3, hidden_size=16), **changes)  # type: ignore[arg-type]
     generator = torch.Generator().manual_seed(0)
     agent = ActorCritic([np.random.default_rng(run) for run in range(4)], 3, 2, hp, torch.float64)
     optimizer = ppo.make_optimizer(agent, hp)
@@ -103,7 +103,7 @@ def test_steps_are_cleanrl_steps_for_every_run(changes: dict[str, object]) -> No
 
 
 def test_each_run_gradient_is_clipped_by_its_own_norm() -> None:
-    hp = Hyperparameters(hidden_size=4)
+    hp = Hyperparameters(hidden_size=16)
     agent = ActorCritic([np.random.default_rng(run) for run in range(2)], 3, 2, hp, torch.float64)
     observations = torch.zeros(2, 1, 3, dtype=torch.float64)
     mean, _ = agent.mean_theta(observations)
@@ -126,7 +126,7 @@ def test_the_learning_rate_anneals_linearly() -> None:
 
 
 def test_every_epoch_sees_every_transition_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    hp = Hyperparameters(num_steps=12, num_minibatches=3, update_epochs=2, hidden_size=4)
+    hp = Hyperparameters(num_steps=12, num_minibatches=3, update_epochs=2, hidden_size=16)
     agent = ActorCritic([np.random.default_rng(run) for run in range(2)], 3, 2, hp, torch.float64)
     batch = make_batch(2, 12, torch.Generator().manual_seed(0))
     seen: list[Tensor] = []

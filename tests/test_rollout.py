@@ -42,7 +42,7 @@ def test_advantages_are_their_definition(ends: list[str], gamma: float, gae_lamb
 
 def test_a_rollout_holds_what_the_environments_did() -> None:
     hyperparameters = Hyperparameters(
-        num_envs=2, num_steps=250, num_minibatches=1, norm_obs=False, norm_reward=False, hidden_size=8
+        num_envs=2, num_steps=250, num_minibatches=1, norm_obs=False, norm_reward=False, hidden_size=16
     )
     cohort = CohortEnvironments("Pendulum-v1", [[1, 2], [3, 4]])
     normaliser = Normaliser(2, 3, hyperparameters)
@@ -66,7 +66,7 @@ def test_a_rollout_holds_what_the_environments_did() -> None:
 
 
 def test_evaluation_is_each_first_episode_of_the_mean_policy() -> None:
-    hyperparameters = Hyperparameters(num_envs=3, hidden_size=8, norm_obs=False)
+    hyperparameters = Hyperparameters(num_envs=3, hidden_size=16, norm_obs=False)
     agent = ActorCritic([np.random.default_rng(0)], 3, 1, hyperparameters, torch.float64)
     normaliser = Normaliser(1, 3, hyperparameters)
     returns = evaluate(agent, CohortEnvironments("Pendulum-v1", [[7, 8, 9]]), normaliser)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
 
 from reports import statistics
 from reports.statistics import Array, sign_flip
@@ -165,3 +166,11 @@ def test_curves_have_the_t_interval() -> None:
         expected = tuple(stats.ttest_1samp(values[:, point], 0).confidence_interval())
         assert (low[point], high[point]) == pytest.approx(expected)
     np.testing.assert_allclose(mean, values.mean(0))
+
+
+@pytest.mark.parametrize("size", [0.5, 1.0, 1.5, 2.0, 3.0, 11.0])
+def test_the_seeds_needed_never_grow_with_the_effect(size: float) -> None:
+    pilot = np.array([-1.0, 1.0, -1.0, 1.0]) * math.sqrt(3 / 4) + size
+    needed = statistics.seeds_needed(pilot, None)
+    solved = TTestPower().solve_power(effect_size=size, alpha=0.05, power=0.8)
+    assert needed == max(7, math.ceil(solved))

@@ -61,7 +61,12 @@ class Sweep:
         command = [sys.executable, "-m", "study", "sweep", str(sweep), "--runs-dir", str(runs), "--workers", "2"]
         self.runs, self.started = runs, time.time()
         self.process = subprocess.Popen(
-            command, env={**os.environ, "WANDB_MODE": "disabled"}, stderr=subprocess.PIPE, text=True
+            command,
+            env={**os.environ, "WANDB_MODE": "disabled"},
+            stderr=subprocess.PIPE,
+            text=True,
+            # A test run in the background of a shell would hand down that Ctrl-C is to be ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def wait_until_in_the_middle(self) -> None:
@@ -112,7 +117,7 @@ def test_a_killed_worker_is_said_and_costs_its_own_cells_only(tmp_path: Path) ->
     sweep, runs = write_sweep(tmp_path, total_timesteps=20_480), tmp_path / "runs"
     disturbed = Sweep(sweep, runs)
     disturbed.wait_until_in_the_middle()
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     children = [line.split(maxsplit=2) for line in listed.splitlines()]
     workers = [int(pid) for pid, parent, name in children if int(parent) == disturbed.process.pid and "spawn_" in name]
     os.kill(workers[0], signal.SIGKILL)
