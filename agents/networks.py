@@ -107,7 +107,11 @@ class ActorCritic:
         """Move one weight of one run to the next larger number of its precision: the control for round-off.
 
         **Arguments**: `which`, the place of the weight in `parameters`.
+
+        **Raises**: `ValueError` beyond the actor's first layer.
         """
+        if which >= self.actor[0].weight[run].numel():
+            raise ValueError(f"there are {self.actor[0].weight[run].numel()} weights to nudge, not {which + 1}")
         first = self.weights[run]
         first[which] = torch.nextafter(first[which], first.new_tensor(torch.inf))
 

@@ -1,4 +1,8 @@
-"""Running normalisation of observations and rewards: CleanRL's, with one set of statistics a run, in float64."""
+"""Running normalisation of observations and rewards, in float64, with one set of statistics a run.
+
+CleanRL's, with two more differences: the discounted return starts anew also where an episode was truncated, as in
+Gymnasium's vector wrapper, and an episode's last observation, which no action follows, isn't counted.
+"""
 
 import functools
 

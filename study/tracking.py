@@ -1,10 +1,11 @@
 """What a run tells Weights & Biases: all that the ledger has, with the same names and the same numbers."""
 
+import contextlib
 import dataclasses
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -60,31 +61,48 @@ class TrackedRun:
                 x_save_requirements=False,
             ),
         )
+        self._failed = False
         self._run.define_metric("*", step_metric="global_step")
 
     def log(self, record: Mapping[str, Any]) -> None:
         """An update's record, into the history."""
-        self._run.log(dict(record), step=record["update"])
+        if self._failed:
+            return
+        with self._surviving():
+            self._run.log(dict(record), step=record["update"])
 
     def finish(self, outcome: Mapping[str, Any], files: Path) -> None:
         """The outcome, into the summary, and the ledger's files; a failed run is marked so.
 
         **Arguments**: `files`, the cell's folder in the ledger, where the outcome isn't yet.
         """
-        self._run.summary.update(dict(outcome))
-        if not self._run.disabled:
-            saved = Path(self._run.dir)
-            for name in ("cell.json", "updates.jsonl"):
-                shutil.copy(files / name, saved)
-            (saved / "outcome.json").write_text(dump(outcome, indent=2) + "\n", encoding="utf-8")
-        self._run.finish(exit_code=0 if outcome["status"] == "finished" else 1)
+        if self._failed:
+            return
+        with self._surviving():
+            self._run.summary.update(dict(outcome))
+            if not self._run.disabled:
+                saved = Path(self._run.dir)
+                for name in ("cell.json", "updates.jsonl"):
+                    shutil.copy(files / name, saved)
+                (saved / "outcome.json").write_text(dump(outcome, indent=2) + "\n", encoding="utf-8")
+            self._run.finish(exit_code=0 if outcome["status"] == "finished" else 1)
+
+    @contextlib.contextmanager
+    def _surviving(self) -> Iterator[None]:
+        """Tell W&B nothing more once it has failed, and say so: the ledger has all, and training goes on."""
+        try:
+            yield
+        except (OSError, wandb.Error) as error:
+            self._failed = True
+            print(f"W&B has failed, and run {self._run.id} goes on in the ledger alone: {error}", file=sys.stderr)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        if kind is not None:
-            self._run.finish(exit_code=1)
+        if kind is not None and not self._failed:
+            with self._surviving():
+                self._run.finish(exit_code=1)
 
 
 def _discard_interrupted(cell: Cell, runs_dir: Path) -> None:

@@ -83,8 +83,10 @@ def train_all(cells: Sequence[Cell], runs_dir: Path, workers: int, wandb_mode: s
                     running[-1].start()
                 for report in _drain(reports):
                     progress.advance(task, report)
-                failed += [process for process in running if process.exitcode]
-                running = [process for process in running if process.exitcode is None]
+                # Asked once each: a process may end between two questions.
+                codes = [(process, process.exitcode) for process in running]
+                failed += [process for process, code in codes if code]
+                running = [process for process, code in codes if code is None]
         finally:
             for process in running:
                 process.terminate()

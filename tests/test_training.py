@@ -13,6 +13,7 @@ from agents.cohort import Failure, Outcome
 from study import training
 from study.cells import Cell
 from study.ledger import Ledger
+from study.tracking import TrackedRun
 from study.training import summarise
 
 MakeCell = Callable[..., Cell]
@@ -117,3 +118,24 @@ def test_a_run_that_blows_up_is_failed_and_its_cohort_goes_on(tmp_path: Path, sm
         assert outcome is not None
         assert outcome["status"] == "failed"
         assert "non-finite at update 1" in outcome["error"]
+
+
+@pytest.mark.slow
+def test_training_outlives_wandb(
+    tmp_path: Path, small: MakeCell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = TrackedRun.log
+
+    def fail_at_the_second(run: TrackedRun, record: dict[str, Any]) -> None:
+        if record["update"] == 2:
+            # What the client raises when its core process is gone.
+            monkeypatch.setattr(run._run, "log", lambda *_, **__: (_ for _ in ()).throw(ConnectionResetError("gone")))
+        log(run, record)
+
+    monkeypatch.setattr(TrackedRun, "log", fail_at_the_second)
+    training.train([small()], tmp_path, "offline")
+    outcome = Ledger(tmp_path).outcome(small())
+    assert outcome is not None
+    assert outcome["status"] == "finished"
+    assert len(updates(Ledger(tmp_path), small())) == 2
+    assert capsys.readouterr().err.count("W&B has failed") == 1
