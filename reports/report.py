@@ -100,7 +100,6 @@ def write(
         sections=sections,
         provenance=runs.provenance,
         sentence=sentence,
-        effect_sentence=effect_sentence,
         commands=_commands(source, runs, options),
         seed_word=plural_seeds,
     )

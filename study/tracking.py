@@ -1,11 +1,10 @@
 """What a run tells Weights & Biases: all that the ledger has, with the same names and the same numbers."""
 
-import contextlib
 import dataclasses
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -66,32 +65,30 @@ class TrackedRun:
 
     def log(self, record: Mapping[str, Any]) -> None:
         """An update's record, into the history."""
-        if self._failed:
-            return
-        with self._surviving():
-            self._run.log(dict(record), step=record["update"])
+        self._tell(lambda: self._run.log(dict(record), step=record["update"]))
 
     def finish(self, outcome: Mapping[str, Any], files: Path) -> None:
         """The outcome, into the summary, and the ledger's files; a failed run is marked so.
 
         **Arguments**: `files`, the cell's folder in the ledger, where the outcome isn't yet.
         """
+        self._tell(lambda: self._finish(outcome, files))
+
+    def _finish(self, outcome: Mapping[str, Any], files: Path) -> None:
+        self._run.summary.update(dict(outcome))
+        if not self._run.disabled:
+            saved = Path(self._run.dir)
+            for name in ("cell.json", "updates.jsonl"):
+                shutil.copy(files / name, saved)
+            (saved / "outcome.json").write_text(dump(outcome, indent=2) + "\n", encoding="utf-8")
+        self._run.finish(exit_code=0 if outcome["status"] == "finished" else 1)
+
+    def _tell(self, word: Callable[[], None]) -> None:
+        """Tell W&B something, or nothing more once it has failed: the ledger has all, and training goes on."""
         if self._failed:
             return
-        with self._surviving():
-            self._run.summary.update(dict(outcome))
-            if not self._run.disabled:
-                saved = Path(self._run.dir)
-                for name in ("cell.json", "updates.jsonl"):
-                    shutil.copy(files / name, saved)
-                (saved / "outcome.json").write_text(dump(outcome, indent=2) + "\n", encoding="utf-8")
-            self._run.finish(exit_code=0 if outcome["status"] == "finished" else 1)
-
-    @contextlib.contextmanager
-    def _surviving(self) -> Iterator[None]:
-        """Tell W&B nothing more once it has failed, and say so: the ledger has all, and training goes on."""
         try:
-            yield
+            word()
         except (OSError, wandb.Error) as error:
             self._failed = True
             print(f"W&B has failed, and run {self._run.id} goes on in the ledger alone: {error}", file=sys.stderr)
@@ -100,9 +97,8 @@ class TrackedRun:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        if kind is not None and not self._failed:
-            with self._surviving():
-                self._run.finish(exit_code=1)
+        if kind is not None:
+            self._tell(lambda: self._run.finish(exit_code=1))
 
 
 def _discard_interrupted(cell: Cell, runs_dir: Path) -> None:
