@@ -4,7 +4,6 @@ Training together is an efficiency, never a result: a run's bits don't depend on
 generators, its own environments and its own slice of every tensor, and torch works with one thread.
 """
 
-import dataclasses
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
@@ -15,78 +14,16 @@ from torch import Tensor
 
 from agents import environments, ppo
 from agents.environments import Array, CohortEnvironments
-from agents.hyperparameters import Condition, Hyperparameters, Precision
-from agents.networks import ActorCritic, Floats
+from agents.envstate import State
+from agents.hyperparameters import Hyperparameters, Precision
+from agents.networks import ActorCritic
 from agents.normalisation import Normaliser
 from agents.policies import CohortPolicy
+from agents.records import Failure, Outcome, Record, Run, fingerprint
 from agents.rollout import collect, evaluate
 
 EVALUATION_SEED = 1_000_000_000
 """Seed of the first evaluation episode of every run; the others count on from it."""
-
-FINGERPRINT_SIZE = 128
-"""Weights in a run's fingerprint, beside all of phi."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Run:
-    """What sets a run apart from the others of its cohort."""
-
-    condition: Condition
-    seed: int
-    replicate: int = 0
-    """0, or k to move the k-th weight of the actor's first layer to the next representable number before training"""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Record:
-    """One update of one run. Losses are means over the update's gradient steps, gradient norms are before clipping."""
-
-    update: int
-    """counted from 1"""
-    global_step: int
-    """environment steps so far"""
-    learning_rate: float
-    episodic_return: float
-    """mean return of the training episodes that ended in this update's rollout; NaN if none did"""
-    episodes: int
-    """how many did"""
-    std: float
-    """the policy's standard deviation after the update, whatever theta means; the mean over action dimensions"""
-    entropy: float
-    approx_kl: float
-    clipfrac: float
-    policy_loss: float
-    value_loss: float
-    explained_variance: float
-    grad_norm: float
-    scale_grad_norm: float
-    """of phi's part of the gradient"""
-    params_sha256: str
-    """hash of the bytes of all parameters, `ActorCritic.parameters`"""
-    fingerprint: list[float]
-    """exact values of `FINGERPRINT_SIZE` of these, evenly spaced from the first to the last before phi; then phi"""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What a finished run amounts to. Returns are undiscounted sums of the environment's own rewards."""
-
-    final_return: float
-    """mean over the last tenth of the training episodes, one at least"""
-    auc_return: float
-    """mean of the updates' `episodic_return`"""
-    eval_return: float
-    """mean return of the deterministic policy, over evaluation seeds that are the same for every run"""
-    final_std: float
-    """the policy's standard deviation after training; the mean over action dimensions"""
-
-
-@dataclasses.dataclass(frozen=True)
-class Failure:
-    """Why a run can't go on, or has no outcome."""
-
-    reason: str
 
 
 class Cohort:
@@ -106,6 +43,8 @@ class Cohort:
         self.hyperparameters = hyperparameters
         self.failures: dict[int, Failure] = {}
         """failed runs, by their place in the cohort"""
+        self.update = 0
+        """how many updates have been made"""
         self._conditions = [run.condition for run in runs]
         self._dtype = getattr(torch, precision)
 
@@ -130,10 +69,41 @@ class Cohort:
 
     def train(self) -> Iterator[dict[int, Record]]:
         """Train to the end. **Yields**: after each update, the records of all runs that go on, by their place."""
-        for update in range(1, self.hyperparameters.num_updates + 1):
-            yield self._update(update)
-            if len(self.failures) == len(self.runs):
-                return
+        while self.update < self.hyperparameters.num_updates and len(self.failures) < len(self.runs):
+            self.update += 1
+            yield self._update(self.update)
+
+    def state(self, place: int) -> State | None:
+        """All that one run's future depends on; None if its environments can't be captured."""
+        environments_state = self._environments.state(place)
+        if environments_state is None:
+            return None
+        return {
+            "update": self.update,
+            "learner": ppo.state(self.agent, self._optimizer, place),
+            "noise": self._noise[place].bit_generator.state,
+            "shuffling": self._shuffling[place].bit_generator.state,
+            "environments": environments_state,
+            "normaliser": self._normaliser.state(place),
+            "observations": self._observations[place].copy(),
+            "episodic_returns": list(self._episodic_returns[place]),
+        }
+
+    def restore(self, states: Sequence[State]) -> None:
+        """Go on from where other cohorts were, with the same bits.
+
+        **Arguments**: `states`, one for each run, of the same update all.
+        """
+        self.update = states[0]["update"]
+        assert all(state["update"] == self.update for state in states)
+        ppo.restore(self.agent, self._optimizer, [state["learner"] for state in states])
+        for place, state in enumerate(states):
+            self._noise[place].bit_generator.state = state["noise"]
+            self._shuffling[place].bit_generator.state = state["shuffling"]
+            self._environments.restore(place, state["environments"])
+            self._normaliser.restore(place, state["normaliser"])
+            self._observations[place] = state["observations"]
+            self._episodic_returns[place] = list(state["episodic_returns"])
 
     def outcomes(self) -> list[Outcome | Failure]:
         """Evaluate the trained policies, and sum each run up, in the order of the runs."""
@@ -195,11 +165,8 @@ class Cohort:
         """Leave a failed run behind as ballast: its slice of every tensor is zero, and computes nothing of note."""
         self.failures[place] = failure
         with torch.no_grad():
-            for parameter in (self.agent.weights, self.agent.phi):
-                parameter[place] = 0.0
-                for moment in self._optimizer.state[parameter].values():
-                    if moment.shape == parameter.shape:
-                        moment[place] = 0.0
+            for tensor in ppo.learned(self.agent, self._optimizer):
+                tensor[place] = 0.0
 
     def _outcome(self, place: int, eval_returns: Array, std: float) -> Outcome | Failure:
         if place in self.failures:
@@ -214,13 +181,6 @@ class Cohort:
             eval_return=_mean(eval_returns),
             final_std=std,
         )
-
-
-def fingerprint(parameters: Floats, size: int) -> list[float]:
-    """A run's `Record.fingerprint`. **Arguments**: its `ActorCritic.parameters`; `size`, how many of them are phi."""
-    weights, phi = parameters[:-size], parameters[-size:]
-    evenly = np.linspace(0, len(weights) - 1, FINGERPRINT_SIZE).round().astype(int)
-    return [float(value) for value in (*weights[evenly], *phi)]
 
 
 def _mean(values: Array) -> float:

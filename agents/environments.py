@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
+from agents.envstate import State
 from agents.pendulum import VectorPendulum
+from agents.vector import PlainVectorEnv
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -57,13 +58,9 @@ def make(env_id: str) -> gym.Env[Any, Any]:
     return env
 
 
-def make_vector(env_id: str, count: int) -> VectorEnv[Any, Any, Any]:
+def make_vector(env_id: str, count: int) -> VectorPendulum | PlainVectorEnv:
     """Many of them. **Raises**: `UnsuitableEnvironmentError`."""
-    if env_id == "Pendulum-v1":
-        return VectorPendulum(count)
-    # Said and not left to Gymnasium, whose default since 1.0 is to reset in the *next* step, with a transition that
-    # no environment made.
-    return SyncVectorEnv([functools.partial(make, env_id)] * count, autoreset_mode=AutoresetMode.SAME_STEP)
+    return VectorPendulum(count) if env_id == "Pendulum-v1" else PlainVectorEnv(lambda: make(env_id), count)
 
 
 def sizes(env_id: str) -> tuple[int, int]:
@@ -100,7 +97,7 @@ class CohortEnvironments:
     def reset(self) -> Array:
         """Begin every environment's first episode. Observations are `[runs, envs, observation]`."""
         self._episodic_returns[:] = 0.0
-        observations, _ = self._vector.reset(seed=self._seeds)  # type: ignore[arg-type]
+        observations, _ = self._vector.reset(seed=self._seeds)
         return self._by_run(observations).astype(np.float64)
 
     def step(self, actions: Array) -> Step:
@@ -118,6 +115,19 @@ class CohortEnvironments:
         episodic_returns = np.where(ended, self._episodic_returns, np.nan)
         self._episodic_returns[ended] = 0.0
         return Step(observations, next_observations, rewards, terminated, truncated, episodic_returns)
+
+    def state(self, run: int) -> State | None:
+        """What the future of one run's environments depends on; None if nobody knows."""
+        states = [self._vector.state(run * self.envs + env) for env in range(self.envs)]
+        if None in states:
+            return None
+        return {"environments": states, "episodic_returns": self._episodic_returns[run].copy()}
+
+    def restore(self, run: int, state: State) -> None:
+        """Put one run's environments where another's were. **Arguments**: `state`, the other's."""
+        for env, one in enumerate(state["environments"]):
+            self._vector.restore(run * self.envs + env, one)
+        self._episodic_returns[run] = state["episodic_returns"]
 
     def close(self) -> None:
         """Close every environment."""

@@ -1,6 +1,6 @@
 """The actor and the critic, for all runs of a cohort at once: every tensor has a leading axis of runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,12 +14,13 @@ Floats = NDArray[np.floating[Any]]
 
 
 ALIGNMENT = 16
-"""Matrices start at multiples of so many numbers, 64 bytes in float32: where a matrix lies decides, in the kernels of
-the matrix product, how it is cut into vectors, and so its round-off."""
+"""Every run's matrices begin, and have rows and lengths, at multiples of so many numbers, 64 bytes in float32: what is
+left over from the processor's whole vectors is computed by other code, with other round-off, and what is left over
+would depend on how many runs there are."""
 
 
 class Layer(NamedTuple):
-    """`nn.Linear`, once for each run, with the same bits for a run alone and in any company."""
+    """`nn.Linear`, once for each run."""
 
     weight: Tensor
     """`[runs, in, out]`"""
@@ -28,24 +29,18 @@ class Layer(NamedTuple):
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """`[runs, batch, in]` to `[runs, batch, out]`."""
-        runs, batch, _ = inputs.shape
-        padding = -batch % ALIGNMENT
-        if padding:
-            inputs = nn.functional.pad(inputs, (0, 0, 0, padding))
-        if runs > 1:
-            outputs = torch.baddbmm(self.bias, inputs, self.weight)
-        else:
-            # A product of one slice takes another kernel than the same slice among several, so a lone run is
-            # computed beside itself.
-            outputs = torch.baddbmm(*(tensor.expand(2, -1, -1) for tensor in (self.bias, inputs, self.weight)))[:1]
-        return outputs[:, :batch] if padding else outputs
+        if len(inputs) > 1:
+            return torch.baddbmm(self.bias, inputs, self.weight)
+        # A product of one slice takes another kernel than the same slice among several, so a lone run is computed
+        # beside itself.
+        return torch.baddbmm(*(tensor.expand(2, -1, -1) for tensor in (self.bias, inputs, self.weight)))[:1]
 
 
 class ActorCritic:
     """The networks of a cohort, after CleanRL's: two hidden tanh layers each for actor and critic.
 
-    The optimizer sees two tensors: `weights`, `[runs, all weights and biases]`, of which the layers are views, and
-    `phi`, `[runs, 1, action]`, the logarithm of the policy's scale theta.
+    `phi`, `[runs, 1, action]`, is the logarithm of the policy's scale theta. The optimizer sees two tensors, of which
+    all else are views: `weights`, `[runs, all weights and biases]`, and `scales`, `[runs, phi and its padding]`.
     """
 
     def __init__(
@@ -66,15 +61,13 @@ class ActorCritic:
         plan = [*body, (hidden, action, 0.01), *body, (hidden, 1, 1.0)]
         shapes = [shape for inputs, outputs, _ in plan for shape in ((inputs, outputs), (1, outputs))]
 
-        self.weights = torch.zeros(len(rngs), sum(_aligned(rows * columns) for rows, columns in shapes), dtype=dtype)
-        self.weights.grad = torch.zeros_like(self.weights)
-        theta = torch.full((len(rngs), 1, action), hyperparameters.initial_scale, dtype=torch.float64)
-        self.phi = theta.log().to(dtype).requires_grad_()
-
-        self._leaves = [view.detach().requires_grad_() for view in _views(self.weights, shapes)]
-        self._gradients = list(_views(self.weights.grad, shapes))
-        layers = [Layer(*pair) for pair in zip(self._leaves[::2], self._leaves[1::2], strict=True)]
+        self.weights, leaves, gradients = _flat(len(rngs), shapes, dtype)
+        self.scales, (self.phi,), phi_gradients = _flat(len(rngs), [(1, action)], dtype)
+        self._leaves, self._gradients = [*leaves, self.phi], [*gradients, *phi_gradients]
+        layers = [Layer(*pair) for pair in zip(leaves[::2], leaves[1::2], strict=True)]
         self.actor, self.critic = layers[: len(plan) // 2], layers[len(plan) // 2 :]
+
+        self.phi.data.copy_(torch.tensor(hyperparameters.initial_scale, dtype=torch.float64).log())
         for run, rng in enumerate(rngs):
             generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
             for layer, (inputs, outputs, gain) in zip(layers, plan, strict=True):
@@ -93,15 +86,12 @@ class ActorCritic:
         return _forward(self.actor, observations), self.phi.exp()
 
     def differentiate(self, loss: Tensor) -> None:
-        """Set the gradients of `weights` and `phi`. **Arguments**: `loss`, `[runs]`, each run's own."""
-        *gradients, phi = torch.autograd.grad(loss.sum(), [*self._leaves, self.phi])
-        self.phi.grad = phi.contiguous()
-        for view, gradient in zip(self._gradients, gradients, strict=True):
-            view.copy_(gradient)
+        """Set the gradients of `weights` and `scales`. **Arguments**: `loss`, `[runs]`, each run's own."""
+        torch._foreach_copy_(self._gradients, torch.autograd.grad(loss.sum(), self._leaves))
 
     def parameters(self, run: int) -> Floats:
         """All of one run's parameters, flat: weight and bias of the actor's layers, of the critic's, and last phi."""
-        return np.concatenate([tensor[run].detach().numpy().ravel() for tensor in (*self._leaves, self.phi)])
+        return np.concatenate([tensor[run].detach().numpy().ravel() for tensor in self._leaves])
 
     def nudge(self, run: int, which: int) -> None:
         """Move one weight of one run to the next larger number of its precision: the control for round-off.
@@ -117,19 +107,31 @@ class ActorCritic:
 
 
 def _forward(layers: Sequence[Layer], inputs: Tensor) -> Tensor:
+    batch = inputs.shape[1]
+    padding = -batch % ALIGNMENT
+    if padding:
+        inputs = nn.functional.pad(inputs, (0, 0, 0, padding))
     *hidden, last = layers
     for layer in hidden:
         inputs = layer(inputs).tanh()
-    return last(inputs)
+    return last(inputs)[:, :batch]
 
 
-def _aligned(count: int) -> int:
-    return count + -count % ALIGNMENT
+def _flat(
+    runs: int, shapes: Sequence[tuple[int, int]], dtype: torch.dtype
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Many small parameters in one, which an optimizer treats much faster.
 
+    **Returns**: the one, zero and with a zero gradient, `[runs, numbers]`; the parameters, views of it that torch
+    differentiates by, `[runs, *shape]`; and the views of its gradient.
+    """
+    sizes = [rows * columns for rows, columns in shapes]
+    aligned = [size + -size % ALIGNMENT for size in sizes]
+    flat = torch.zeros(runs, sum(aligned), dtype=dtype)
+    flat.grad = torch.zeros_like(flat)
 
-def _views(flat: Tensor, shapes: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
-    """Views of `[runs, numbers]` as `[runs, *shape]`, one after the other."""
-    start = 0
-    for rows, columns in shapes:
-        yield flat[:, start : start + rows * columns].view(len(flat), rows, columns)
-        start += _aligned(rows * columns)
+    def views(tensor: Tensor) -> list[Tensor]:
+        parts = zip(tensor.split(aligned, dim=1), sizes, shapes, strict=True)
+        return [part[:, :size].view(runs, *shape) for part, size, shape in parts]
+
+    return flat, [view.detach().requires_grad_() for view in views(flat)], views(flat.grad)

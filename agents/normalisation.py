@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium.wrappers.utils import update_mean_var_count_from_moments
 
 from agents.environments import Array, Flags, Step
+from agents.envstate import State
 from agents.hyperparameters import Hyperparameters
 
 LIMIT = 10.0
@@ -38,6 +39,14 @@ class RunningMeanVar:
         self.mean, self.var, self.count = update_mean_var_count_from_moments(
             self.mean, self.var, self.count, mean, var, count
         )
+
+    def state(self, run: int) -> State:
+        """One run's statistics."""
+        return {"mean": np.array(self.mean[run]), "var": np.array(self.var[run]), "count": self.count}
+
+    def restore(self, run: int, state: State) -> None:
+        """Take over another's. The count is the same for all runs."""
+        self.mean[run], self.var[run], self.count = state["mean"], state["var"], state["count"]
 
 
 class Normaliser:
@@ -70,6 +79,20 @@ class Normaliser:
             return observations
         mean, var = self._observations.mean[:, None], self._observations.var[:, None]
         return np.clip((observations - mean) / np.sqrt(var + EPSILON), -LIMIT, LIMIT)
+
+    def state(self, run: int) -> State:
+        """What one run's normalisation depends on."""
+        return {
+            "observations": self._observations.state(run),
+            "returns": self._returns.state(run),
+            "discounted_returns": self._discounted_returns[run].copy(),
+        }
+
+    def restore(self, run: int, state: State) -> None:
+        """Take over another run's."""
+        self._observations.restore(run, state["observations"])
+        self._returns.restore(run, state["returns"])
+        self._discounted_returns[run] = state["discounted_returns"]
 
     def _normalise_rewards(self, rewards: Array, terminated: Flags, truncated: Flags) -> Array:
         """As Gymnasium's `vector.NormalizeReward`: by the deviation of the discounted return, not centred."""

@@ -10,6 +10,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from agents.envstate import State
+
 Array = NDArray[np.float64]
 
 
@@ -80,6 +82,20 @@ class VectorPendulum(VectorEnv[Any, Any, Any]):
             self._begin(truncated)
             observations = self._observe()
         return observations, -costs, np.zeros(self.num_envs, dtype=bool), truncated, infos
+
+    def state(self, index: int) -> State:
+        """What one environment's future depends on."""
+        return {
+            "physics": np.array([self._angle[index], self._velocity[index]]),
+            "elapsed": int(self._elapsed[index]),
+            "generator": self._rngs[index].bit_generator.state,
+        }
+
+    def restore(self, index: int, state: State) -> None:
+        """Put one environment where another was. **Arguments**: `state`, the other's."""
+        self._angle[index], self._velocity[index] = state["physics"]
+        self._elapsed[index] = state["elapsed"]
+        self._rngs[index].bit_generator.state = state["generator"]
 
     def _begin(self, which: NDArray[np.bool_]) -> None:
         high = np.array([DEFAULT_X, DEFAULT_Y])

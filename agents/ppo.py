@@ -4,13 +4,14 @@ After CleanRL's `ppo_continuous_action.py`. Each run has its own loss, its own m
 the sum of the losses has the gradient of each in that run's parameters, since no run's loss knows another's.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from agents.envstate import State
 from agents.hyperparameters import Condition, Hyperparameters
 from agents.networks import ActorCritic
 from agents.policies import CohortPolicy
@@ -43,12 +44,12 @@ class Diagnostics(NamedTuple):
 def make_optimizer(agent: ActorCritic, hyperparameters: Hyperparameters) -> torch.optim.Optimizer:
     """Two groups of parameters: the networks' weights, and phi, whose learning rate may be another.
 
-    Adam isn't fused: its fused kernel's bits depend on how many runs there are.
+    The fused kernels compute what is left over from whole vectors otherwise; nothing is, in the agent's tensors.
     """
-    groups = [{"params": [agent.weights]}, {"params": [agent.phi]}]
+    groups = [{"params": [agent.weights]}, {"params": [agent.scales]}]
     if hyperparameters.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=0.0, foreach=True)
-    return torch.optim.Adam(groups, lr=0.0, eps=hyperparameters.adam_eps, foreach=True, fused=False)
+        return torch.optim.SGD(groups, lr=0.0, fused=True)
+    return torch.optim.Adam(groups, lr=0.0, eps=hyperparameters.adam_eps, fused=True)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, update: int, hyperparameters: Hyperparameters) -> float:
@@ -59,6 +60,40 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, update: int, hyperparame
     weights["lr"] = learning_rate
     phi["lr"] = learning_rate * hyperparameters.scale_lr_factor
     return learning_rate
+
+
+def learned(agent: ActorCritic, optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
+    """All that gradient steps change, `[runs, ...]` each: the parameters, and what the optimizer keeps for them."""
+    for parameter in (agent.weights, agent.scales):
+        yield parameter
+        yield from (kept for kept in optimizer.state[parameter].values() if kept.dim())
+
+
+def state(agent: ActorCritic, optimizer: torch.optim.Optimizer, run: int) -> State:
+    """What one run's further learning depends on."""
+    kept = optimizer.state_dict()["state"]
+    return {
+        "weights": agent.weights[run].clone(),
+        "scales": agent.scales[run].clone(),
+        "optimizer": {
+            parameter: {name: (value[run] if value.dim() else value).clone() for name, value in values.items()}
+            for parameter, values in kept.items()
+        },
+    }
+
+
+def restore(agent: ActorCritic, optimizer: torch.optim.Optimizer, states: Sequence[State]) -> None:
+    """Go on from where other runs were. **Arguments**: `states`, one for each run, after equally many steps."""
+    agent.weights.copy_(torch.stack([state["weights"] for state in states]))
+    agent.scales.copy_(torch.stack([state["scales"] for state in states]))
+    by_parameter = {
+        parameter: {
+            name: torch.stack([state["optimizer"][parameter][name] for state in states]) if value.dim() else value
+            for name, value in values.items()
+        }
+        for parameter, values in states[0]["optimizer"].items()
+    }
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": by_parameter})
 
 
 def prepare(
@@ -150,14 +185,14 @@ def clip_gradients(agent: ActorCritic, max_norm: float) -> tuple[Tensor, Tensor]
 
     **Returns**: the Euclidean norms of each run's gradient before clipping, of all of it and of phi's part, `[runs]`.
     """
-    assert agent.weights.grad is not None and agent.phi.grad is not None
-    weights, phi = agent.weights.grad, agent.phi.grad
-    scale_norm = phi.flatten(1).norm(dim=1)
+    assert agent.weights.grad is not None and agent.scales.grad is not None
+    weights, phi = agent.weights.grad, agent.scales.grad
+    scale_norm = phi.norm(dim=1)
     # Not `torch.hypot`: its last bit depends on whether a run falls into a full vector of the processor.
     norm = (weights.norm(dim=1).square() + scale_norm.square()).sqrt()
     factor = (max_norm / (norm + 1e-6)).clamp(max=1.0)
     weights.mul_(factor[:, None])
-    phi.mul_(factor[:, None, None])
+    phi.mul_(factor[:, None])
     return norm, scale_norm
 
 

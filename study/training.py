@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 
-from agents.cohort import Cohort, Failure, Outcome, Run
+from agents.cohort import Cohort
 from agents.environments import leaks_precision
+from agents.records import Failure, Outcome, Run
 from study import provenance
 from study.cells import Cell
 from study.ledger import Entry, Json, Ledger

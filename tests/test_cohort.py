@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pytest
@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.cohort import FINGERPRINT_SIZE, Cohort, Failure, Outcome, Record, Run, fingerprint
+from agents.cohort import Cohort
 from agents.hyperparameters import Condition, Hyperparameters, Precision
+from agents.records import FINGERPRINT_SIZE, Failure, Outcome, Record, Run, fingerprint
 
 SMALL = Hyperparameters(
     total_timesteps=1024, num_envs=2, num_steps=256, num_minibatches=4, update_epochs=2, hidden_size=16, eval_episodes=2
@@ -66,6 +67,31 @@ def test_a_run_has_the_same_bits_in_any_company(
     check()
     for run in RUNS[:4]:
         assert records([run], hp, precision) == {run: together[run]}
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("env_id", ["Pendulum-v1", "Hopper-v5"])
+@pytest.mark.parametrize("precision", get_args(Precision))
+def test_a_run_put_aside_goes_on_as_if_it_had_not_been(
+    env_id: str, precision: Precision, optimizer: Literal["adam", "sgd"]
+) -> None:
+    hp = dataclasses.replace(
+        SMALL, env_id=env_id, optimizer=optimizer, num_steps=64, num_minibatches=2, total_timesteps=4 * 128
+    )
+    company, others = RUNS[:4], [RUNS[1], RUNS[3]]
+    whole = records(company, hp, precision)
+
+    before = Cohort(company, hp, precision)
+    updates = before.train()
+    next(updates)
+    next(updates)
+    states = [before.state(company.index(run)) for run in others]
+    next(updates)  # what is put aside must not change with what goes on
+    after = Cohort(others, hp, precision)
+    after.restore([state for state in states if state is not None])
+    rest = list(after.train())
+    for place, (run, outcome) in enumerate(zip(others, after.outcomes(), strict=True)):
+        assert [*(repr(update[place]) for update in rest), repr(outcome)] == whole[run][2:]
 
 
 def test_runs_of_a_seed_share_their_randomness_across_conditions_and_precisions() -> None:

@@ -7,11 +7,13 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.envs.classic_control.pendulum import PendulumEnv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import NormalizeReward
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents import envstate
 from agents.environments import CohortEnvironments, UnsuitableEnvironmentError, leaks_precision, make, sizes
 from agents.hyperparameters import Hyperparameters
 from agents.normalisation import Normaliser, RunningMeanVar
@@ -49,6 +51,35 @@ def test_an_environment_does_not_depend_on_its_company() -> None:
     for action in actions:
         for ours, theirs in zip(together.step(action), alone.step(action[1:2]), strict=True):
             assert np.array_equal(ours[1:2], theirs, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    "env_id", ["Pendulum-v1", "MountainCarContinuous-v0", "Reacher-v5", "Hopper-v5", "Ant-v5", "Humanoid-v5"]
+)
+def test_an_environment_goes_on_from_where_another_was(env_id: str) -> None:
+    one, other = CohortEnvironments(env_id, [[1, 2]]), CohortEnvironments(env_id, [[3, 4], [5, 6]])
+    size = sizes(env_id)[1]
+    rng = np.random.default_rng(0)
+    for cohort, steps in ((one, 130), (other, 45)):
+        cohort.reset()
+        for _ in range(steps):
+            cohort.step(0.4 * rng.normal(size=(cohort.runs, 2, size)))
+    state = one.state(0)
+    assert state is not None
+    other.restore(1, state)
+    for _ in range(300):
+        actions = 0.4 * rng.normal(size=(2, 2, size))
+        for ours, theirs in zip(other.step(actions), one.step(actions[1:]), strict=True):
+            assert np.array_equal(ours[1:], theirs, equal_nan=True)
+
+
+def test_of_an_unknown_environment_no_state_is_assumed() -> None:
+    class Stranger(PendulumEnv):
+        """Who knows what it keeps."""
+
+    assert envstate.capture(gym.make("Pendulum-v1", disable_env_checker=True)) is not None
+    assert envstate.capture(Stranger()) is None
+    assert envstate.capture(gym.wrappers.TransformReward(gym.make("Pendulum-v1"), lambda reward: reward)) is None
 
 
 @pytest.mark.parametrize("env_id", ["Pendulum-v1", "Hopper-v5"])

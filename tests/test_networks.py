@@ -47,8 +47,9 @@ def test_gradients_are_torch_own_and_each_run_own(runs: int) -> None:
     mean, theta = stacked.mean_theta(observations)
     stacked.differentiate(scale * (mean.square().sum((1, 2)) + theta.sum((1, 2)) + stacked.value(observations).sum(1)))
     assert stacked.weights.grad is not None
-    assert stacked.phi.grad is not None
-    torch.testing.assert_close(stacked.phi.grad, (scale[:, None, None] * theta).detach())
+    assert stacked.scales.grad is not None
+    torch.testing.assert_close(stacked.scales.grad[:, :2], (scale[:, None] * theta[:, 0]).detach())
+    assert (stacked.scales.grad[:, 2:] == 0).all()
     for run in range(runs):
         actor, critic = plain(stacked.actor, run), plain(stacked.critic, run)
         (scale[run] * (actor(observations[run]).square().sum() + critic(observations[run]).sum())).backward()

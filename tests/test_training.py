@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agents.cohort import Failure, Outcome
+from agents.records import Failure, Outcome
 from study import training
 from study.cells import Cell
 from study.ledger import Ledger
