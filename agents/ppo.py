@@ -5,7 +5,7 @@ the sum of the losses has the gradient of each in that run's parameters, since n
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -71,29 +71,29 @@ def learned(agent: ActorCritic, optimizer: torch.optim.Optimizer) -> Iterator[Te
 
 def state(agent: ActorCritic, optimizer: torch.optim.Optimizer, run: int) -> State:
     """What one run's further learning depends on."""
-    kept = optimizer.state_dict()["state"]
     return {
-        "weights": agent.weights[run].clone(),
-        "scales": agent.scales[run].clone(),
+        "weights": agent.weights[run].numpy().copy(),
+        "scales": agent.scales[run].numpy().copy(),
         "optimizer": {
-            parameter: {name: (value[run] if value.dim() else value).clone() for name, value in values.items()}
-            for parameter, values in kept.items()
+            parameter: {name: (kept[run] if kept.dim() else kept).numpy().copy() for name, kept in by_name.items()}
+            for parameter, by_name in optimizer.state_dict()["state"].items()
         },
     }
 
 
 def restore(agent: ActorCritic, optimizer: torch.optim.Optimizer, states: Sequence[State]) -> None:
     """Go on from where other runs were. **Arguments**: `states`, one for each run, after equally many steps."""
-    agent.weights.copy_(torch.stack([state["weights"] for state in states]))
-    agent.scales.copy_(torch.stack([state["scales"] for state in states]))
-    by_parameter = {
-        parameter: {
-            name: torch.stack([state["optimizer"][parameter][name] for state in states]) if value.dim() else value
-            for name, value in values.items()
-        }
-        for parameter, values in states[0]["optimizer"].items()
-    }
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": by_parameter})
+    learned = _stacked(states)
+    agent.weights.copy_(learned["weights"])
+    agent.scales.copy_(learned["scales"])
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": learned["optimizer"]})
+
+
+def _stacked(states: Sequence[Any]) -> Any:
+    if isinstance(states[0], dict):
+        return {name: _stacked([state[name] for state in states]) for name in states[0]}
+    # What has no dimensions, Adam's count of steps, is the same for all runs.
+    return torch.from_numpy(np.stack(states) if states[0].ndim else states[0].copy())
 
 
 def prepare(

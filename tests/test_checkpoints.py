@@ -1,0 +1,160 @@
+"""What was cut off goes on, with the same bits; what is damaged is named, and kept."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agents.cohort import Cohort
+from agents.records import Run
+from study import checkpoints, provenance
+from study.cells import Cell, MistakeError
+from study.ledger import Entry, Ledger
+from study.training import train
+
+MakeCell = Callable[..., Cell]
+
+
+class InterruptedTrainingError(Exception):
+    """Whatever may end a process."""
+
+
+def interrupt(cells: list[Cell], runs_dir: Path, after: int, checkpoint_seconds: float = 0.0) -> None:
+    """Train, with a checkpoint after each update, and stop in the middle of what comes after the `after`-th."""
+    made = []
+
+    def stop(_: int) -> None:
+        made.append(1)
+        if len(made) > after:
+            raise InterruptedTrainingError
+
+    with pytest.raises(InterruptedTrainingError):
+        train(cells, runs_dir, "disabled", stop, checkpoint_seconds)
+
+
+def history(runs_dir: Path, cell: Cell) -> str:
+    return (Ledger(runs_dir).path(cell) / "updates.jsonl").read_text()
+
+
+@pytest.fixture
+def longer(small: MakeCell) -> list[Cell]:
+    return [small(seed=seed, total_timesteps=4096) for seed in (0, 1, 2)]
+
+
+def test_a_state_is_read_as_it_was_written(tmp_path: Path, small: MakeCell) -> None:
+    cohort = Cohort([Run(condition="normal_std", seed=0)], small(env_id="Hopper-v5"), "float32")
+    next(cohort.train())
+    state = cohort.state(0)
+    assert state is not None
+    checkpoints.write(tmp_path / "checkpoint", state)
+    np.testing.assert_equal(checkpoints.read(tmp_path / "checkpoint"), state)
+    assert checkpoints.read(tmp_path / "none") is None
+
+
+def test_an_interrupted_cell_goes_on_alone_or_in_company_with_the_same_bits(
+    tmp_path: Path, longer: list[Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(longer, tmp_path / "whole", "disabled")
+    interrupt(longer, tmp_path / "cut", after=4)
+    seen: list[int] = []
+    train(longer[:1], tmp_path / "cut", "disabled", seen.append)
+    assert seen == [4, 1, 1, 1, 1]
+    # The other two are at different updates, as if killed between their checkpoints.
+    keep = Entry.keep
+    monkeypatch.setattr(Entry, "keep", lambda entry, state: keep(entry, state) if entry.cell == longer[1] else None)
+    interrupt(longer[1:], tmp_path / "cut", after=2)
+    train(longer[1:], tmp_path / "cut", "disabled")
+    for cell in longer:
+        assert history(tmp_path / "cut", cell) == history(tmp_path / "whole", cell)
+        assert Ledger(tmp_path / "cut").outcome(cell) == Ledger(tmp_path / "whole").outcome(cell)
+        assert not (Ledger(tmp_path / "cut").path(cell) / "checkpoint").exists()
+
+
+@pytest.mark.parametrize("other", ["circumstances", "history"])
+def test_a_checkpoint_that_no_longer_fits_starts_its_cell_over(
+    tmp_path: Path, longer: list[Cell], monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    interrupt(longer[:1], tmp_path, after=4)
+    if other == "circumstances":
+        monkeypatch.setattr(provenance, "describe", lambda: {"cpu": "z80"})
+    else:
+        (Ledger(tmp_path).path(longer[0]) / "updates.jsonl").write_text("")
+    seen: list[int] = []
+    train(longer[:1], tmp_path, "disabled", seen.append)
+    assert seen == [1] * 8
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "version"])
+def test_a_damaged_checkpoint_is_named_and_nothing_is_lost(
+    tmp_path: Path, longer: list[Cell], monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    interrupt(longer[:1], tmp_path, after=2)
+    path = Ledger(tmp_path).path(longer[0]) / "checkpoint"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    if damage == "version":
+        monkeypatch.setattr(checkpoints, "VERSION", 99)
+    else:
+        path.write_bytes(content if damage == "changed" else content[:-1])
+    before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
+    for attempt in (
+        lambda: Ledger(tmp_path).waiting(longer),
+        lambda: train(longer[:1], tmp_path, "disabled"),
+    ):
+        with pytest.raises(MistakeError, match=r"checkpoint is .*: delete it, and its cell starts over"):
+            attempt()
+    assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
+
+
+def test_a_failed_run_has_ended_at_once(tmp_path: Path, small: MakeCell) -> None:
+    cells = [small(seed=seed, precision="float32", learning_rate=1e30) for seed in (0, 1)]
+    with pytest.raises(InterruptedTrainingError):
+        train(cells, tmp_path, "disabled", lambda _: (_ for _ in ()).throw(InterruptedTrainingError))
+    outcomes = [Ledger(tmp_path).outcome(cell) for cell in cells]
+    assert [outcome is not None and outcome["status"] for outcome in outcomes] == ["failed", "failed"]
+
+
+TRAIN = """
+import json, sys
+from pathlib import Path
+from study.cells import make_cell
+from study.training import train
+train([make_cell(cell) for cell in json.loads(sys.argv[1])], Path(sys.argv[2]), "disabled", checkpoint_seconds=0.0)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("env_id", ["Pendulum-v1", "HalfCheetah-v5"])
+def test_kill_and_go_on_until_it_is_done(tmp_path: Path, small: MakeCell, env_id: str) -> None:
+    shape = {
+        "seed": 3, "precision": "float32", "env_id": env_id, "num_envs": 2, "num_steps": 64, "num_minibatches": 2,
+        "update_epochs": 2, "total_timesteps": 128 * 150, "hidden_size": 16, "eval_episodes": 1,
+    }  # fmt: skip
+    parameters = [{"condition": condition, **shape} for condition in ("mvn_std", "normal_std")]
+    cells = [small(**one) for one in parameters]
+    train(cells, tmp_path / "whole", "disabled")
+
+    rng = random.Random(0)
+    progress = Ledger(tmp_path / "cut").path(cells[0]) / "updates.jsonl"
+    for _ in range(6):
+        process = subprocess.Popen([sys.executable, "-c", TRAIN, json.dumps(parameters), str(tmp_path / "cut")])
+        started = progress.stat().st_mtime_ns if progress.exists() else 0
+        while process.poll() is None and (not progress.exists() or progress.stat().st_mtime_ns == started):
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.6))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert Ledger(tmp_path / "cut").waiting(cells) == cells, "killed too late to show anything"
+    train(cells, tmp_path / "cut", "disabled")
+    for cell in cells:
+        assert history(tmp_path / "cut", cell) == history(tmp_path / "whole", cell)
+        assert Ledger(tmp_path / "cut").outcome(cell) == Ledger(tmp_path / "whole").outcome(cell)
+        left = sorted(path.name for path in Ledger(tmp_path / "cut").path(cell).iterdir())
+        assert left == ["cell.json", "outcome.json", "updates.jsonl"]
