@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from reports import statistics
+from reports.runs import LARGEST
 from reports.statistics import ALPHA, Array, SignFlip
 
 Factor = Literal["parameterization", "implementation"]
@@ -26,8 +27,6 @@ REFERENCE = "normal_std"
 """The condition whose deviation between seeds sets the margin: what most of the field writes."""
 ORDER = ("variance", "std", "mvn", "normal")
 """An effect is the later level minus the earlier; levels of other names follow in alphabetical order."""
-LARGEST = 1e150
-"""An outcome is a number smaller than this: the squares of larger ones are none."""
 SEED = 0
 """Of the generator that draws sign flips where there are too many to try all."""
 
@@ -195,7 +194,8 @@ def _usable(runs: pd.DataFrame, outcome: str) -> tuple[pd.DataFrame, list[str]]:
     warnings = []
     for status, group in runs[runs["status"] != "finished"].groupby("status"):
         first = group.iloc[0]
-        warnings.append(f"{len(group)} runs are {status}, such as {first['run']}: {first['error']}")
+        reason = " ".join(str(first["error"] or "nobody says why").split())
+        warnings.append(f"{len(group)} runs are {status}, such as {first['run']}: {reason}")
     finished = runs[runs["status"] == "finished"]
     finite = pd.to_numeric(finished[outcome], errors="coerce").abs() < LARGEST
     if not finite.all():
