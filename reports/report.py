@@ -85,7 +85,7 @@ def write(
         (output / "report.md").write_text(_render(source, runs, sections, options), encoding="utf-8")
     except OSError as error:
         raise UnreadableSourceError(
-            f"-o {output}: no report can be written there ({error.strerror}): give a directory that can be written"
+            f"-o {output}: no report can be written there ({error.strerror or error}): give another directory"
         ) from error
     return "\n".join([*_summary(sections), f"{output / 'report.md'}"])
 
@@ -153,9 +153,7 @@ def _section(runs: Runs, rows: pd.DataFrame, options: Options, output: Path, ind
         provenance=_circumstances(runs, finished),
         extent={name: sorted(plain(value) for value in rows[name].unique()) for name in PLACE},
         statuses=dict(sorted(Counter([*rows["status"], *("damaged" for _ in runs.unknown)]).items())),
-        runs=plain(
-            rows.sort_values(list(PLACE))[["run", *PLACE, "status", options.outcome]].to_dict("records"),
-        ),
+        runs=plain(rows.sort_values(list(PLACE))[["run", *PLACE, "status", options.outcome]].to_dict("records")),
         answer=answer,
         mechanism=table,
         pictures=_draw(finished, answer, histories, options, output, index),
@@ -168,9 +166,9 @@ def _histories(runs: Runs, finished: pd.DataFrame) -> dict[str, History]:
         return {}
     histories = {run: runs.history(run, "fingerprint", "episodic_return", "global_step") for run in finished["run"]}
     shapes = {run: tuple(column.shape for column in history.values()) for run, history in histories.items()}
+    usual = Counter(shapes.values()).most_common(1)
     for run, shape in shapes.items():
-        usual = Counter(shapes.values()).most_common(1)[0][0]
-        if shape != usual or [len(axes) for axes in shape] != [2, 1, 1]:
+        if shape != usual[0][0] or [len(axes) for axes in shape] != [2, 1, 1]:
             raise UnreadableSourceError(
                 f"{runs.folder / run / 'updates.jsonl'} is damaged, since others of its design have more or other "
                 "updates: delete its folder, and train the cell again"
@@ -181,7 +179,10 @@ def _histories(runs: Runs, finished: pd.DataFrame) -> dict[str, History]:
 def _circumstances(runs: Runs, finished: pd.DataFrame) -> list[tuple[int, dict[str, Any]]]:
     """The different circumstances in which runs were made, and how many were."""
     places = [runs.provenance[run] for run in finished["run"] if runs.provenance.get(run)]
-    different = [place for index, place in enumerate(places) if place not in places[:index]]
+    different: list[dict[str, Any]] = []
+    for place in places:
+        if place not in different:
+            different.append(place)
     return [(places.count(place), place) for place in different]
 
 

@@ -298,6 +298,7 @@ def test_too_little_of_something_is_said(
 ) -> None:
     printed = report.write(table(tmp_path, choose(study()[COLUMNS])), None, Options())
     assert words in printed
+    assert "±-" not in (tmp_path / "runs-report" / "report.md").read_text()
     (design,) = verdict(tmp_path / "runs-report")["designs"]
     assert design["verdict"] == "undecided"
     assert set(design["effects"]) == {"parameterization", "implementation"}
