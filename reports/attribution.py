@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from reports import statistics
+from reports.runs import LARGEST
 from reports.statistics import ALPHA, Array, SignFlip
 
 Factor = Literal["parameterization", "implementation"]
@@ -21,6 +22,7 @@ Cause = Literal["parameterization", "round-off", "implementation", "undecided"]
 Verdict = Literal["parameterization", "round-off", "implementation", "both", "undecided"]
 
 PRIMARY: tuple[Factor, Factor] = ("parameterization", "implementation")
+SHARES = ("seed", *PRIMARY, "round_off")
 REFERENCE = "normal_std"
 """The condition whose deviation between seeds sets the margin: what most of the field writes."""
 ORDER = ("variance", "std", "mvn", "normal")
@@ -94,13 +96,15 @@ def attribute(runs: pd.DataFrame, outcome: str, margin: float | None) -> Attribu
     """
     rng = np.random.default_rng(SEED)
     usable, warnings = _usable(runs, outcome)
+    if usable.empty:
+        return _no_answer(margin, [*warnings, f"no run has finished with a {outcome}: nothing can be concluded"])
     blocks, more = _blocks(usable, outcome)
     warnings += more
+    if blocks.empty:
+        return _no_answer(margin, warnings)
     if margin is None:
-        deviation = _reference_deviation(usable, outcome)
-        margin = None if deviation is None else deviation / 2
-    if not margin:
-        margin = None
+        margin = _default_margin(usable, outcome)
+    if margin is None:
         warnings.append(
             f"no margin: {REFERENCE} has no deviation between seeds here, so equivalence is untested; give --margin"
         )
@@ -108,15 +112,17 @@ def attribute(runs: pd.DataFrame, outcome: str, margin: float | None) -> Attribu
     contrasts: dict[Factor, tuple[str, str, Array]] = {}
     for factor in PRIMARY:
         contrast = factor_contrast(blocks, factor)
-        if contrast is None or not len(blocks):
-            warnings.append(f"the {factor} effect can't be estimated: no two runs differ in it alone")
+        if contrast is None:
+            warnings.append(f"the {factor} effect can't be estimated: {_why_no_contrast(blocks, factor)}")
         else:
             contrasts[factor] = contrast
     effects = dict(zip(contrasts, _estimate(list(contrasts.values()), margin, rng), strict=True))
 
-    pairs = _pairs(blocks, effects, margin, rng) if len(blocks) else []
-    if pairs and pairs[0].spread is None:
-        warnings.append("no replicates: whether round-off explains a difference is untested")
+    pairs = _pairs(blocks, effects, margin, rng)
+    untested = [pair.difference for pair in pairs if pair.spread is None]
+    if untested:
+        which = "" if len(untested) == len(pairs) else f" of {untested[0].a} and {untested[0].b}"
+        warnings.append(f"no replicates{which}: whether round-off explains a difference is untested")
     for estimate in effects.values():
         if estimate.conclusion == "different" and estimate.p_equivalent is not None and estimate.p_equivalent <= ALPHA:
             warnings.append(f"{estimate.b} and {estimate.a} are different, but by less than the margin")
@@ -137,9 +143,7 @@ def factor_contrast(blocks: pd.DataFrame, factor: Factor) -> tuple[str, str, Arr
     Levels are compared where the other factor and the precision are the same, and the contrasts are averaged; None
     where the factor hasn't two levels, or nowhere both.
     """
-    levels = sorted(
-        blocks.columns.unique(factor), key=lambda level: (ORDER.index(level) if level in ORDER else len(ORDER), level)
-    )
+    levels = _levels(blocks, factor)
     if len(levels) != 2:
         return None
     low, high = levels
@@ -148,7 +152,7 @@ def factor_contrast(blocks: pd.DataFrame, factor: Factor) -> tuple[str, str, Arr
     for _, stratum in blocks.T.groupby(level=others):
         means = stratum.groupby(level=factor).mean()
         if len(means) == 2:
-            contrasts.append((means.loc[high] - means.loc[low]).to_numpy())
+            contrasts.append(_difference(means.loc[high].to_numpy(), means.loc[low].to_numpy()))
     return (low, high, np.mean(contrasts, axis=0)) if contrasts else None
 
 
@@ -156,24 +160,33 @@ def variance_share(blocks: pd.DataFrame, effects: dict[Factor, Estimate]) -> dic
     """Shares of the variance of an outcome, by the method of moments; they sum to 1.
 
     Round-off is the variance between replicates of a cell; the seed's is the variance of block means beyond what
-    round-off gives them; a factor of two levels has a quarter of its squared effect, less what chance adds to that.
-    Without replicates, round-off can't be told from the rest, and all are None.
+    round-off gives them; a factor of two levels has a quarter of its squared effect, less what chance adds to that,
+    and one without an effect to estimate has None. Without replicates, round-off can't be told from the rest, and all
+    are None.
     """
-    names = ("seed", "parameterization", "implementation", "round_off")
     cells = blocks.T.groupby(level=["condition", "precision"])
     if len(blocks) < 2 or cells.size().min() < 2:
-        return dict.fromkeys(names)
+        return dict.fromkeys(SHARES)
     round_off = float(np.mean([cell.var(axis=0, ddof=1).to_numpy() for _, cell in cells]))
     parts = {"seed": blocks.mean(axis=1).var(ddof=1) - round_off / blocks.shape[1], "round_off": round_off}
-    for factor in PRIMARY:
-        if factor not in effects:
-            parts[factor] = 0.0
-            continue
-        differences = effects[factor].differences
+    for factor, effect in effects.items():
+        differences = effect.differences
         parts[factor] = (differences.mean() ** 2 - differences.var(ddof=1) / len(differences)) / 4
-    parts = {name: max(0.0, float(parts[name])) for name in names}
+    parts = {name: max(0.0, float(part)) for name, part in parts.items()}
     total = sum(parts.values())
-    return {name: part / total if total else None for name, part in parts.items()}
+    return {name: parts[name] / total if total and name in parts else None for name in SHARES}
+
+
+def _no_answer(margin: float | None, warnings: list[str]) -> Attribution:
+    return Attribution(
+        seeds=[],
+        margin=margin,
+        effects={},
+        pairs=[],
+        variance_share=dict.fromkeys(SHARES),
+        verdict="undecided",
+        warnings=warnings,
+    )
 
 
 def _usable(runs: pd.DataFrame, outcome: str) -> tuple[pd.DataFrame, list[str]]:
@@ -181,9 +194,10 @@ def _usable(runs: pd.DataFrame, outcome: str) -> tuple[pd.DataFrame, list[str]]:
     warnings = []
     for status, group in runs[runs["status"] != "finished"].groupby("status"):
         first = group.iloc[0]
-        warnings.append(f"{len(group)} runs are {status}, such as {first['run']}: {first['error']}")
+        reason = " ".join(str(first["error"] or "nobody says why").split())
+        warnings.append(f"{len(group)} runs are {status}, such as {first['run']}: {reason}")
     finished = runs[runs["status"] == "finished"]
-    finite = np.isfinite(pd.to_numeric(finished[outcome], errors="coerce"))
+    finite = pd.to_numeric(finished[outcome], errors="coerce").abs() < LARGEST
     if not finite.all():
         broken = finished[~finite]["run"]
         warnings.append(f"{len(broken)} finished runs have no finite {outcome}, such as {broken.iloc[0]}")
@@ -199,18 +213,46 @@ def _blocks(usable: pd.DataFrame, outcome: str) -> tuple[pd.DataFrame, list[str]
     )
     whole = blocks.notna().all(axis=1)
     warnings = []
+    if usable[outcome].nunique() == 1 and len(usable) > 1:
+        warnings.append(f"every run has the same {outcome}: there is nothing to explain")
     if not whole.all():
         holes = ", ".join(str(seed) for seed in blocks.index[~whole])
         warnings.append(f"left out of the paired analysis, since their blocks have holes: seeds {holes}")
     if not whole.any():
         warnings.append("no seed has all of its runs: nothing can be concluded")
+    if whole.sum() == 1:
+        warnings.append("a single seed: a difference can be seen, but nothing be tested")
     return blocks[whole], warnings
 
 
-def _reference_deviation(usable: pd.DataFrame, outcome: str) -> float | None:
+def _default_margin(usable: pd.DataFrame, outcome: str) -> float | None:
+    """Half the deviation between seeds of the reference; None where it has none."""
     reference = usable[usable["condition"] == REFERENCE]
     groups = reference.groupby(["precision", "replicate"])[outcome]
-    return statistics.pooled_deviation([group.to_numpy() for _, group in groups])
+    deviation = statistics.pooled_deviation([group.to_numpy() for _, group in groups])
+    return deviation / 2 if deviation else None
+
+
+def _levels(blocks: pd.DataFrame, factor: Factor) -> list[str]:
+    """A factor's levels, in the order of their difference."""
+    return sorted(
+        blocks.columns.unique(factor), key=lambda level: (ORDER.index(level) if level in ORDER else len(ORDER), level)
+    )
+
+
+def _why_no_contrast(blocks: pd.DataFrame, factor: Factor) -> str:
+    match _levels(blocks, factor):
+        case [only]:
+            return f"all runs are of one, {only}"
+        case [_, _]:
+            return "no two runs differ in it alone"
+        case levels:
+            return f"it is a contrast of two levels, and here are {len(levels)}: {', '.join(levels)}"
+
+
+def _difference(b: Array, a: Array) -> Array:
+    """How much more b is; zero where only the rounding of means tells the two apart."""
+    return np.where(np.isclose(b, a, rtol=1e-12, atol=0.0), 0.0, b - a)
 
 
 def _estimate(
@@ -301,7 +343,7 @@ def _explain(
     if difference.conclusion == "different":
         if kind == "implementation":
             return "implementation"
-        innocent = "implementation" in effects and effects["implementation"].conclusion != "different"
+        innocent = "implementation" in effects and effects["implementation"].conclusion == "equivalent"
         return "parameterization" if kind == "parameterization" or innocent else "undecided"
     if kind == "implementation":
         as_good_as_equal = "implementation" not in effects or effects["implementation"].conclusion != "different"
@@ -320,7 +362,8 @@ def _verdict(effects: dict[Factor, Estimate], pairs: Sequence[Pair]) -> Verdict:
     if different:
         return different[0]
     equivalent = effects and all(effect.conclusion == "equivalent" for effect in effects.values())
-    return "round-off" if equivalent and all(pair.explained_by == "round-off" for pair in pairs) else "undecided"
+    round_off = pairs and all(pair.explained_by == "round-off" for pair in pairs)
+    return "round-off" if equivalent and round_off else "undecided"
 
 
 def _labels(table: pd.DataFrame) -> list[tuple[Any, ...]]:

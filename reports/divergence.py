@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -13,6 +14,8 @@ from reports.statistics import Array
 EPSILON_RATIO = 2.0**29
 """Machine epsilon of float32 over that of float64: what a gap made of round-off shrinks by in double precision."""
 
+PRECISIONS = ("float32", "float64")
+
 Fingerprints = Callable[[str], Array]
 """A run's fingerprints by its id, `[updates, size]`."""
 
@@ -20,11 +23,13 @@ Fingerprints = Callable[[str], Array]
 def relative_gap(a: Array, b: Array) -> Array:
     """Distance of two runs after each update, relative to the size of the first: `[updates, size]` to `[updates]`.
 
-    As far as both go, should one of them be shorter.
+    As far as both go, should one of them be shorter; NaN where it can't be told.
     """
     updates = min(len(a), len(b))
-    distance = np.linalg.norm(b[:updates] - a[:updates], axis=1)
-    gap: Array = distance / np.linalg.norm(a[:updates], axis=1)
+    with np.errstate(all="ignore"):
+        distance = np.linalg.norm(b[:updates] - a[:updates], axis=1)
+        gap: Array = distance / np.linalg.norm(a[:updates], axis=1)
+    gap[~np.isfinite(gap)] = np.nan
     return gap
 
 
@@ -35,7 +40,7 @@ class Mechanism:
     a: str
     b: str
     gap: dict[str, float | None]
-    """by precision, the median over seeds of the relative gap"""
+    """by each of `PRECISIONS`, the median over seeds of the relative gap; None without such runs"""
 
     @property
     def ratio(self) -> float | None:
@@ -82,9 +87,10 @@ def mechanism(runs: pd.DataFrame, conditions: Sequence[str], fingerprints: Finge
     table = []
     for a, b in itertools.combinations(conditions, 2):
         gap: dict[str, float | None] = {}
-        for precision in sorted(set(runs["precision"])):
+        for precision in PRECISIONS:
             same: dict[str, object] = {"precision": precision, "replicate": 0}
             by_seed = gaps(runs, {"condition": a, **same}, {"condition": b, **same}, fingerprints)
-            gap[precision] = float(np.median(by_seed[:, 0])) if by_seed.size else None
+            middle = float(np.median(by_seed[:, 0])) if by_seed.size else math.nan
+            gap[precision] = middle if math.isfinite(middle) else None
         table.append(Mechanism(a=a, b=b, gap=gap))
     return table

@@ -15,6 +15,7 @@ from reports.statistics import Array, mean_interval
 STYLE: dict[Any, Any] = {
     "axes.grid": True, "axes.spines.right": False, "axes.spines.top": False, "axes.titlesize": "medium",
     "font.size": 9, "grid.alpha": 0.25, "legend.frameon": False, "savefig.bbox": "tight", "savefig.dpi": 150,
+    "text.parse_math": False,
     "svg.fonttype": "none", "svg.hashsalt": "reports",
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,14 @@ import jinja2
 import pandas as pd
 
 from reports import figures, sources
-from reports.attribution import PRIMARY, REFERENCE, Attribution, Estimate, Factor, Pair, attribute
+from reports.attribution import PRIMARY, REFERENCE, SHARES, Attribution, Pair, attribute
 from reports.divergence import Mechanism, gaps, mechanism
-from reports.sources import Runs, UnreadableSourceError
+from reports.runs import LARGEST, PLACE, Runs, UnreadableSourceError, plain
 from reports.statistics import Array
+from reports.verdict import design_verdict
+from reports.words import effect_sentence, interval, number, p_value, plural_seeds, sentence
 
 History = dict[str, Array]
-
-PHRASES: dict[Factor, tuple[str, str]] = {
-    "parameterization": ("what theta means", "theta as a {b} instead of a {a}"),
-    "implementation": ("which class computes", "{b} instead of {a}"),
-}
-"""A factor in words, and its contrast."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,6 +42,8 @@ class Section:
     """env_id, and the hyperparameters in which the designs differ"""
     hyperparameters: dict[str, Any]
     """all of them"""
+    provenance: list[tuple[int, dict[str, Any]]]
+    """how many of its finished runs were made in what circumstances"""
     extent: dict[str, list[Any]]
     """conditions, seeds, precisions and replicates that there are"""
     statuses: dict[str, int]
@@ -71,20 +70,28 @@ def write(
     """
     if options.margin is not None and not 0 < options.margin < math.inf:
         raise UnreadableSourceError(f"--margin must be positive and finite, not {options.margin}")
-    runs = sources.where(sources.read(source, expected), options.where)
-    if options.outcome not in runs.table or not pd.api.types.is_numeric_dtype(runs.table[options.outcome]):
-        numbers = sorted(
-            set(map(str, runs.table.select_dtypes("number"))) - {"seed", "replicate", *runs.hyperparameters}
-        )
-        raise UnreadableSourceError(
-            f"{source} has no outcome {options.outcome!r} in numbers; it has {', '.join(numbers)}"
-        )
+    runs = sources.where(sources.read(source, expected), options.where).with_numbers(options.outcome)
+    designs = _designs(runs)
     path = Path(source)
     output = output or (path / "report" if path.is_dir() else path.with_name(f"{path.stem}-report"))
-    output.mkdir(parents=True, exist_ok=True)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        sections = [_section(runs, rows, options, output, index) for index, rows in enumerate(designs)]
+        verdict = {
+            "outcome": options.outcome,
+            "designs": [design_verdict(section.design, section.answer, section.mechanism) for section in sections],
+        }
+        (output / "verdict.json").write_text(json.dumps(verdict, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        (output / "report.md").write_text(_render(source, runs, sections, options), encoding="utf-8")
+    except OSError as error:
+        raise UnreadableSourceError(
+            f"-o {output}: no report can be written there ({error.strerror or error}): give another directory"
+        ) from error
+    return "\n".join([*_summary(sections), f"{output / 'report.md'}"])
 
-    sections = [_section(runs, rows, options, output, index) for index, rows in enumerate(_designs(runs))]
-    (output / "verdict.json").write_text(json.dumps(_verdict(sections, options), indent=2) + "\n", encoding="utf-8")
+
+def _render(source: str, runs: Runs, sections: list[Section], options: Options) -> str:
+    """`report.md`."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("reports"),
         trim_blocks=True,
@@ -94,133 +101,43 @@ def write(
         autoescape=False,  # it is Markdown
     )
     environment.filters |= {"number": number, "interval": interval, "p": p_value}
-    text = environment.get_template("report.md.j2").render(
+    return environment.get_template("report.md.j2").render(
         source=source,
         options=options,
         sections=sections,
-        provenance=runs.provenance,
+        factors=PRIMARY,
+        shares=SHARES,
         sentence=sentence,
         commands=_commands(source, runs, options),
         seed_word=plural_seeds,
     )
-    (output / "report.md").write_text(text, encoding="utf-8")
-    return "\n".join([*_summary(sections), f"{output / 'report.md'}"])
 
 
-def sentence(section: Section, outcome: str) -> str:
-    """The verdict, in one sentence."""
-    effects = section.answer.effects
-    match section.answer.verdict:
-        case "parameterization":
-            return (
-                f"The difference in `{outcome}` comes from the parameterization: "
-                f"{_in_words('parameterization', effects)}; {_rest('implementation', section)}."
-            )
-        case "implementation":
-            return (
-                f"Alarm: which class computes makes a difference in `{outcome}` where there should be none: "
-                f"{_in_words('implementation', effects)}; {_rest('parameterization', section)}."
-            )
-        case "both":
-            return (
-                f"Both make a difference in `{outcome}`: {_in_words('parameterization', effects)}, and, where there "
-                f"should be none, {_in_words('implementation', effects)}."
-            )
-        case "round-off":
-            return (
-                f"Round-off explains every difference in `{outcome}`: none is beyond the margin, and none scatters "
-                "more than a nudge by one ulp makes runs scatter."
-            )
-        case "undecided":
-            return (
-                f"The differences in `{outcome}` are undecided at {plural_seeds(len(section.answer.seeds))}: "
-                + ("; ".join(_in_words(factor, effects) for factor in effects) or "no effect can be estimated")
-                + "."
-            )
-
-
-def effect_sentence(factor: Factor, estimate: Estimate) -> str:
-    """An effect, in a line for the terminal."""
-    return (
-        f"{factor} ({estimate.b} - {estimate.a}): {number(estimate.estimate)} {interval(estimate.ci)}, "
-        f"{estimate.conclusion}, p {p_value(estimate.p_adjusted)} (Holm)"
-    )
-
-
-def number(value: float | None) -> str:
-    """Three significant digits; a dash for what there is not."""
-    if value is None or not math.isfinite(value):
-        return "-"
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
-
-
-def interval(ends: tuple[float, float]) -> str:
-    """In square brackets; a dash where an end is infinite."""
-    return f"[{number(ends[0])}, {number(ends[1])}]"
-
-
-def p_value(p: float | None) -> str:
-    """Two significant digits, never zero."""
-    if p is None:
-        return "-"
-    return "< 0.0001" if p < 0.0001 else f"{p:.2g}"
-
-
-def plural_seeds(count: int) -> str:
-    """As in "10 seeds"."""
-    return f"{count} seed" + "s" * (count != 1)
-
-
-def _in_words(factor: Factor, effects: Mapping[Factor, Estimate]) -> str:
-    estimate = effects[factor]
-    contrast = PHRASES[factor][1].format(a=estimate.a, b=estimate.b)
-    return f"{contrast} changes it by {number(estimate.estimate)} {interval(estimate.ci)}"
-
-
-def _rest(factor: Factor, section: Section) -> str:
-    """What the factor that isn't to blame contributes."""
-    answer = section.answer
-    if factor not in answer.effects:
-        return f"{PHRASES[factor][0]} wasn't varied by itself"
-    estimate = answer.effects[factor]
-    words = {"equivalent": f"is as good as none, within ±{number(answer.margin)}", "undecided": "is undecided"}
-    text = (
-        f"the effect of {PHRASES[factor][0]}, {number(estimate.estimate)} {interval(estimate.ci)}, "
-        f"{words[estimate.conclusion]}"
-    )
-    if factor == "implementation":
-        causes = {pair.explained_by for pair in answer.pairs if pair.kind == "implementation"}
-        if causes == {"round-off"}:
-            text += ", and its runs scatter no more than after a nudge by one ulp: round-off"
-    return text
-
-
-def _designs(runs: Runs) -> Iterator[pd.DataFrame]:
-    """The runs of each design. Runs too damaged to tell their design are with every one, to be counted there."""
-    known = runs.table[runs.table["condition"].notna()]
-    if known.empty:
-        raise UnreadableSourceError("every run is damaged: no cell.json can be read")
-    damaged = runs.table[runs.table["condition"].isna()]
-    if not runs.hyperparameters:
-        yield runs.table
-        return
-    for _, rows in known.groupby(runs.hyperparameters, dropna=False):
-        yield pd.concat([rows, damaged]) if len(damaged) else rows
+def _designs(runs: Runs) -> list[pd.DataFrame]:
+    """The runs of each design. **Raises**: `UnreadableSourceError`, where two of them are the same."""
+    if runs.hyperparameters:
+        designs = [rows for _, rows in runs.table.groupby(runs.hyperparameters, dropna=False)]
+    else:
+        designs = [runs.table]
+    for rows in designs:
+        for place, same in rows.groupby(list(PLACE))["run"]:
+            if len(same) > 1:
+                told = ", ".join(f"{name} {value}" for name, value in zip(PLACE, place, strict=True))
+                raise UnreadableSourceError(
+                    f"{same.iloc[1]} is there twice, first as {same.iloc[0]}: {told}; "
+                    "remove one, or choose by another column with --where"
+                )
+    return designs
 
 
 def _section(runs: Runs, rows: pd.DataFrame, options: Options, output: Path, index: int) -> Section:
     answer = attribute(rows, options.outcome, options.margin)
-    places = ["condition", "precision", "replicate", "seed"]
-    known = rows[rows["condition"].notna()].astype({"seed": int, "replicate": int})
-    hyperparameters = {name: known[name].iloc[0] for name in runs.hyperparameters}
-    differing = [name for name in runs.hyperparameters if runs.table[name].nunique() > 1]
+    hyperparameters = {name: plain(rows[name].iloc[0]) for name in runs.hyperparameters}
+    differing = [name for name in runs.hyperparameters if runs.table[name].nunique(dropna=False) > 1]
     design = {name: hyperparameters[name] for name in dict.fromkeys(["env_id", *differing]) if name in hyperparameters}
-    finished = known[known["status"] == "finished"]
-    histories = {
-        run: runs.history(run, "fingerprint", "episodic_return", "global_step")
-        for run in finished["run"] if runs.folder is not None
-    }  # fmt: skip
-    answer.warnings.extend(_circumstances(runs, finished))
+    finished = rows[rows["status"] == "finished"]
+    histories = _histories(runs, finished)
+    answer.warnings.extend(_doubts(runs, finished))
     conditions = sorted(set(finished["condition"]))
     table = mechanism(finished, conditions, lambda run: histories[run]["fingerprint"]) if histories else []
     answer.warnings.extend(
@@ -231,27 +148,55 @@ def _section(runs: Runs, rows: pd.DataFrame, options: Options, output: Path, ind
     return Section(
         name=", ".join(str(value) if name == "env_id" else f"{name} {value}" for name, value in design.items())
         or "all",
-        design={name: _plain(value) for name, value in design.items()},
+        design=design,
         hyperparameters=hyperparameters,
-        extent={name: sorted(_plain(value) for value in known[name].unique()) for name in places},
-        statuses={str(status): int(count) for status, count in known["status"].value_counts().sort_index().items()},
-        runs=[
-            {name: _plain(run[name]) for name in ("run", *places, "status", options.outcome)}
-            for run in known.sort_values(places).to_dict("records")
-        ],
+        provenance=_circumstances(runs, finished),
+        extent={name: sorted(plain(value) for value in rows[name].unique()) for name in PLACE},
+        statuses=dict(sorted(Counter([*rows["status"], *("damaged" for _ in runs.unknown)]).items())),
+        runs=plain(rows.sort_values(list(PLACE))[["run", *PLACE, "status", options.outcome]].to_dict("records")),
         answer=answer,
         mechanism=table,
         pictures=_draw(finished, answer, histories, options, output, index),
     )
 
 
-def _circumstances(runs: Runs, finished: pd.DataFrame) -> Iterator[str]:
-    """Warnings about how the runs were made."""
-    if len({(place.get("cpu"), place.get("cpu_capability")) for place in runs.provenance}) > 1:
+def _histories(runs: Runs, finished: pd.DataFrame) -> dict[str, History]:
+    """What a ledger has of a design's runs. **Raises**: `UnreadableSourceError`."""
+    if runs.folder is None:
+        return {}
+    histories = {run: runs.history(run, "fingerprint", "episodic_return", "global_step") for run in finished["run"]}
+    shapes = {run: tuple(column.shape for column in history.values()) for run, history in histories.items()}
+    usual = Counter(shapes.values()).most_common(1)
+    for run, shape in shapes.items():
+        if shape != usual[0][0] or [len(axes) for axes in shape] != [2, 1, 1]:
+            raise UnreadableSourceError(
+                f"{runs.folder / run / 'updates.jsonl'} is damaged, since others of its design have more or other "
+                "updates: delete its folder, and train the cell again"
+            )
+    return histories
+
+
+def _circumstances(runs: Runs, finished: pd.DataFrame) -> list[tuple[int, dict[str, Any]]]:
+    """The different circumstances in which runs were made, and how many were."""
+    places = [runs.provenance[run] for run in finished["run"] if runs.provenance.get(run)]
+    different: list[dict[str, Any]] = []
+    for place in places:
+        if place not in different:
+            different.append(place)
+    return [(places.count(place), place) for place in different]
+
+
+def _doubts(runs: Runs, finished: pd.DataFrame) -> Iterator[str]:
+    """Warnings about runs that nobody knows, and about how the others were made."""
+    for run, error in list(runs.unknown.items())[:1]:
+        yield f"{len(runs.unknown)} runs are damaged, such as {run}: {error}"
+    circumstances = [place for _, place in _circumstances(runs, finished)]
+    if len({(str(place.get("cpu")), str(place.get("cpu_capability"))) for place in circumstances}) > 1:
         yield "runs were made on different processors, whose round-off differs: see provenance"
-    if len({tuple(sorted(_versions(place).items())) for place in runs.provenance}) > 1:
+    if len({tuple(sorted(_versions(place).items())) for place in circumstances}) > 1:
         yield "runs were made with different versions: see provenance"
-    if any(place.get("leaks_precision") for place in runs.provenance) and "float64" in set(finished["precision"]):
+    double = finished[finished["precision"] == "float64"]
+    if any(place.get("leaks_precision") for _, place in _circumstances(runs, double)):
         yield "an environment hands out float32 observations: its float64 runs learn from quantised numbers"
 
 
@@ -274,12 +219,13 @@ def _draw(
         names[name] = f"{name}-{index + 1}.png"
         return output / f"{name}-{index + 1}"
 
-    whole = finished[finished["seed"].isin(answer.seeds)]
+    whole = finished[finished["seed"].isin(answer.seeds) & (finished[options.outcome].abs() < LARGEST)]
     if histories and answer.seeds:
         by_comparison = {
             precision: comparisons
             for precision in sorted(set(whole["precision"]))
             if (comparisons := dict(_comparisons(whole, precision, answer.pairs, histories)))
+            and any((gap > 0).any() for gap in comparisons.values())
         }
         if by_comparison:
             figures.divergence(by_comparison, path("divergence"))
@@ -345,57 +291,3 @@ def _summary(sections: list[Section]) -> Iterator[str]:
             yield f"  {effect_sentence(factor, estimate)}"
         for warning in section.answer.warnings:
             yield f"  warning: {warning}"
-
-
-def _verdict(sections: list[Section], options: Options) -> dict[str, Any]:
-    """`verdict.json`; an infinite end of an interval is null."""
-    return {"outcome": options.outcome, "designs": [_verdict_of(section) for section in sections]}
-
-
-def _verdict_of(section: Section) -> dict[str, Any]:
-    answer = section.answer
-    return {
-        "design": section.design,
-        "n_seeds": len(answer.seeds),
-        "effects": {
-            factor: {
-                **_numbers(estimate),
-                "p_equivalent": estimate.p_equivalent,
-                "margin": answer.margin,
-                "conclusion": estimate.conclusion,
-                "seeds_needed": estimate.seeds_needed,
-            }
-            for factor, estimate in answer.effects.items()
-        },
-        "pairs": [
-            {
-                "a": pair.difference.a,
-                "b": pair.difference.b,
-                "kind": pair.kind,
-                **_numbers(pair.difference),
-                "spread": pair.spread and pair.spread.spread,
-                "control_spread": pair.spread and pair.spread.control_spread,
-                "spread_p": pair.spread and pair.spread.p,
-                "explained_by": pair.explained_by,
-            }
-            for pair in answer.pairs
-        ],
-        "mechanism": [
-            {"a": row.a, "b": row.b, "gap": row.gap, "ratio": row.ratio,
-             "scales_with_precision": row.scales_with_precision}
-            for row in section.mechanism
-        ],
-        "variance_share": answer.variance_share,
-        "verdict": answer.verdict,
-        "warnings": answer.warnings,
-    }  # fmt: skip
-
-
-def _numbers(estimate: Estimate) -> dict[str, Any]:
-    ends = [end if math.isfinite(end) else None for end in estimate.ci]
-    return {"estimate": estimate.estimate, "ci": ends, "p": estimate.p, "p_adjusted": estimate.p_adjusted}
-
-
-def _plain(value: Any) -> Any:
-    """A NumPy scalar as JSON has it."""
-    return value.item() if hasattr(value, "item") else value

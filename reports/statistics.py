@@ -133,7 +133,8 @@ def seeds_needed(differences: Array, margin: float | None) -> int | None:
 
 def pooled_deviation(groups: Sequence[Array]) -> float | None:
     """Standard deviation within groups, pooled by degrees of freedom. None if no group has two members."""
-    groups = [group for group in groups if len(group) > 1]
+    # From its first member on, a group of equals has no deviation, where the rounding of their mean would give it one.
+    groups = [group - group[0] for group in groups if len(group) > 1]
     if not groups:
         return None
     squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)

@@ -1,6 +1,9 @@
 """Studies of known truth."""
 
 import itertools
+import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,3 +41,23 @@ def study(
             }
         )
     return pd.DataFrame(rows)
+
+
+def write_ledger(folder: Path, runs: pd.DataFrame, **hyperparameters: Any) -> None:
+    """Runs as a ledger has them, of two updates, after which they have come apart."""
+    for row in runs.to_dict("records"):
+        path = folder / row["run"]
+        path.mkdir(parents=True)
+        words = ("condition", "seed", "precision", "replicate", "parameterization", "implementation")
+        cell = {"id": row["run"], **{name: row[name] for name in words}, "num_envs": 2, **hyperparameters}
+        outcome = {"status": row["status"], "error": row["error"], "final_return": row["final_return"]}
+        update = {"global_step": 1, "episodic_return": 0.0, "fingerprint": [1.0, row["final_return"]]}
+        (path / "cell.json").write_text(json.dumps({**cell, "provenance": {"cpu": "a"}}))
+        (path / "outcome.json").write_text(json.dumps(outcome))
+        (path / "updates.jsonl").write_text(2 * (json.dumps(update) + "\n"))
+
+
+def rewrite(path: Path, **changes: Any) -> None:
+    """Change values of a JSON file; None takes them out."""
+    values = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({name: value for name, value in values.items() if value is not None}))

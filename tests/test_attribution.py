@@ -43,7 +43,7 @@ def test_an_effect_is_the_mean_of_its_contrasts_and_its_sign_the_contract() -> N
 
 def test_pairs_are_all_six_and_named_for_what_they_differ_in() -> None:
     runs = study(parameterization=-3.0)
-    found = answer(runs)
+    found = answer(runs, margin=2.0)
     kinds = {(pair.difference.a, pair.difference.b): pair.kind for pair in found.pairs}
     assert kinds == {
         ("mvn_std", "mvn_var"): "parameterization",
@@ -151,6 +151,70 @@ def test_variance_shares_find_the_truth() -> None:
     shares = answer(runs).variance_share
     expected = {"seed": 9 / 18, "parameterization": 4 / 18, "implementation": 1 / 18, "round_off": 4 / 18}
     assert shares == pytest.approx(expected, abs=0.04)
+
+
+def test_a_factor_that_was_not_varied_has_no_share() -> None:
+    runs = study(parameterization=2.0)
+    found = answer(runs[runs["implementation"] == "normal"])
+    assert found.variance_share["implementation"] is None
+    assert sum(share for share in found.variance_share.values() if share is not None) == pytest.approx(1.0)
+    assert any("implementation effect can't be estimated: all runs are of one, normal" in w for w in found.warnings)
+
+
+def test_a_third_level_is_said_to_be_one_too_many() -> None:
+    runs = study()
+    third = runs[runs["condition"] == "normal_std"].assign(condition="jax_std", implementation="jax")
+    found = answer(pd.concat([runs, third]), margin=1.0)
+    assert set(found.effects) == {"parameterization"}
+    assert any(
+        warning.startswith("the implementation effect can't be estimated")
+        and warning.endswith("two levels, and here are 3: mvn, normal, jax")
+        for warning in found.warnings
+    )
+
+
+def test_a_pair_different_in_both_is_the_parameterization_only_where_the_implementation_is_equivalent() -> None:
+    runs = study(parameterization=-9.0)
+    undecided = answer(runs, margin=1e-3)
+    assert undecided.effects["implementation"].conclusion == "undecided"
+    for found, cause in [(undecided, "undecided"), (answer(runs, margin=2.0), "parameterization")]:
+        assert {pair.explained_by for pair in found.pairs if pair.kind == "both"} == {cause}
+
+
+def test_without_pairs_nothing_is_round_off() -> None:
+    runs = study(seeds=12, round_off=0.1)
+    # No run of a condition has its like in another: their spread can't be seen.
+    alone = runs[(runs["parameterization"] == "std") & ((runs["implementation"] == "mvn") == (runs["replicate"] == 0))]
+    found = answer(alone, margin=1.0)
+    assert found.effects["implementation"].conclusion == "equivalent"
+    assert (found.pairs, found.verdict) == ([], "undecided")
+
+
+def test_equal_outcomes_are_equal_however_often_they_are_averaged() -> None:
+    runs = study().assign(final_return=0.1)
+    third = runs[(runs["condition"] == "normal_std") & (runs["replicate"] == 1)].assign(replicate=2)
+    assert sum([0.1] * 3) / 3 != 0.1
+    found = answer(pd.concat([runs, third]))
+    assert found.margin is None
+    assert {(effect.estimate, effect.p) for effect in found.effects.values()} == {(0.0, 1.0)}
+    assert any("every run has the same final_return" in warning for warning in found.warnings)
+
+
+def test_outcomes_too_large_to_square_are_no_outcomes() -> None:
+    runs = study()
+    runs.loc[runs["seed"] < 3, "final_return"] *= 1e200
+    found = answer(runs)
+    assert found.seeds == list(range(3, 10))
+    assert any("48 finished runs have no finite final_return" in warning for warning in found.warnings)
+
+
+def test_where_nothing_finished_that_alone_is_said() -> None:
+    runs = study(seeds=2).assign(status="failed", error="the machine burned", final_return=None)
+    found = answer(runs)
+    assert (found.verdict, found.effects, found.seeds) == ("undecided", {}, [])
+    assert set(found.variance_share.values()) == {None}
+    assert len(found.warnings) == 2
+    assert found.warnings[1].startswith("no run has finished")
 
 
 @pytest.mark.slow

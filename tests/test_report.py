@@ -204,10 +204,13 @@ def test_designs_are_answered_each_by_itself(copied: Path, tmp_path: Path, small
         ("condition,seed,final_return\n", "has no rows"),
         ("seed,final_return\n1,2\n", "every row needs a 'condition'"),
         ("condition,final_return\nmvn_std,2\n", "every row needs a 'seed'"),
-        ("condition,seed,final_return\nmvn_std,1,good\n", "no outcome 'final_return' in numbers"),
-        ("condition,seed,score\nmvn_std,1,2\n", "no outcome 'final_return' in numbers; it has score"),
+        (
+            "condition,seed,final_return\nmvn_std,1,good\n",
+            "row 2: final_return must be a number, or empty where there is none, not 'good'",
+        ),
+        ("condition,seed,score\nmvn_std,1,2\n", "--outcome final_return: there is no such outcome; choose from score"),
         ("condition,seed,final_return\nmvn_std,1,2\nmvn_std,1,3\n", "is there twice"),
-        ("condition,seed,final_return\nmvn_std,one,2\n", "'seed' must be whole numbers, not 'one'"),
+        ("condition,seed,final_return\nmvn_std,one,2\n", "row 2: seed must be a whole number, not 'one'"),
     ],
 )
 def test_a_table_that_is_none_is_one_line(tmp_path: Path, text: str, words: str) -> None:

@@ -1,0 +1,120 @@
+"""Runs from a ledger: what can't be read of one is said of it, and is no reason to stop."""
+
+import json
+import reprlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from reports.runs import FACTORS, LARGEST, WORDS, Runs, UnreadableSourceError
+
+Json = dict[str, Any]
+
+
+class _DamagedError(ValueError):
+    """A file of a run that isn't what it should be. Its text is one line."""
+
+
+def read_ledger(folder: Path, expected: Mapping[str, Mapping[str, Any]] | None) -> Runs:
+    """Read a runs directory.
+
+    **Arguments**: `expected`, as `sources.read` takes it. **Raises**: `UnreadableSourceError`, when there are no runs.
+    """
+    found = {path.parent.name for name in ("cell.json", "outcome.json") for path in folder.glob(f"*/{name}")}
+    here = sorted(found if expected is None else found & expected.keys())
+    if not here:
+        raise UnreadableSourceError(
+            f"{folder} has no runs{' of that sweep' if expected else ''}: `study sweep` trains them"
+        )
+    endings: dict[str, Json] = {run: {"status": "missing", "error": "not in the ledger"} for run in expected or {}}
+    descriptions = {run: dict(description) for run, description in (expected or {}).items()}
+    provenance: dict[str, Json] = {}
+    for run in here:
+        try:
+            description = _read_cell(folder / run)
+            provenance[run] = description.pop("provenance")
+            descriptions[run] = description
+            endings[run] = _read_ending(folder / run)
+        except _DamagedError as error:
+            endings[run] = {"status": "damaged", "error": str(error)}
+    unknown = {run: ending["error"] for run, ending in endings.items() if run not in descriptions}
+    if not descriptions:
+        raise UnreadableSourceError(f"{folder}: every run is damaged, such as {here[0]}: {unknown[here[0]]}")
+    hyperparameters = sorted({name for description in descriptions.values() for name in description} - {*WORDS})
+    outcomes = sorted({name for ending in endings.values() for name in ending} - {*WORDS, *hyperparameters})
+    rows = [
+        {**endings[run], **description, **_factors(description), "run": run}
+        for run, description in sorted(descriptions.items())
+    ]
+    return Runs(
+        table=pd.DataFrame({name: _column(rows, name) for name in (*WORDS, *hyperparameters, *outcomes)}),
+        outcomes=outcomes,
+        hyperparameters=hyperparameters,
+        unknown=unknown,
+        provenance=provenance,
+        folder=folder,
+    )
+
+
+def _read_cell(folder: Path) -> Json:
+    """What `cell.json` says, but the id. **Raises**: `_DamagedError`."""
+    cell = _read_object(folder / "cell.json")
+    if cell.pop("id", None) != folder.name:
+        raise _DamagedError("cell.json has another cell's id, or none")
+    _refuse(cell.get("condition") not in list(FACTORS), "cell.json", cell, "condition", f"one of {', '.join(FACTORS)}")
+    _refuse(not isinstance(cell.get("precision"), str), "cell.json", cell, "precision", "float32 or float64")
+    for name in ("seed", "replicate"):
+        _refuse(type(cell.get(name)) is not int, "cell.json", cell, name, "a whole number")
+    provenance = cell.setdefault("provenance", {})
+    _refuse(not isinstance(provenance, dict), "cell.json", cell, "provenance", "an object")
+    for name in cell.keys() - {"provenance"}:
+        _refuse(isinstance(cell[name], dict | list), "cell.json", cell, name, "a single value")
+        _refuse(name in ("run", "status", "error"), "cell.json", cell, name, "left to outcome.json")
+    return cell
+
+
+def _read_ending(folder: Path) -> Json:
+    """A run's status, and its outcomes if it has finished. **Raises**: `_DamagedError`."""
+    if not (folder / "outcome.json").exists():
+        return {"status": "unfinished", "error": "no outcome yet"}
+    ending = _read_object(folder / "outcome.json")
+    status, error = ending.pop("status", None), ending.pop("error", None)
+    if status == "failed":
+        return {"status": "failed", "error": error}
+    if status != "finished":
+        raise _DamagedError(f"outcome.json: status must be finished or failed, not {reprlib.repr(status)}")
+    for name, value in ending.items():
+        is_number = type(value) in (int, float) and abs(value) < LARGEST
+        _refuse(not is_number, "outcome.json", ending, name, "a finite number")
+        _refuse(name in WORDS, "outcome.json", ending, name, "left to cell.json")
+    return {"status": "finished", **ending}
+
+
+def _read_object(path: Path) -> Json:
+    """What a JSON file says. **Raises**: `_DamagedError`."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _DamagedError(f"{path.name}: {error}") from error
+    if not isinstance(found, dict):
+        raise _DamagedError(f"{path.name} must be an object, not {reprlib.repr(found)}")
+    return found
+
+
+def _refuse(wrong: bool, file: str, values: Json, name: str, must: str) -> None:
+    if wrong:
+        found = reprlib.repr(values[name]) if name in values else "missing"
+        raise _DamagedError(f"{file}: {name} must be {must}, not {found}")
+
+
+def _factors(description: Mapping[str, Any]) -> dict[str, str]:
+    parameterization, implementation = FACTORS[description["condition"]]
+    return {"parameterization": parameterization, "implementation": implementation}
+
+
+def _column(rows: list[Json], name: str) -> "pd.Series[Any]":
+    """The rows' values, of whatever types they are: with some missing, pandas would make whole numbers fractions."""
+    values = [row.get(name) for row in rows]
+    return pd.Series(values, dtype=object if None in values else None)

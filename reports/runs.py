@@ -1,0 +1,104 @@
+"""Runs, whoever made them: one table, a row a run."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+FACTORS: dict[str, tuple[str, str]] = {
+    "mvn_std": ("variance", "mvn"),
+    "mvn_var": ("std", "mvn"),
+    "normal_sqrt": ("variance", "normal"),
+    "normal_std": ("std", "normal"),
+}
+"""Parameterization and implementation of the study's own conditions; others bring theirs."""
+
+PLACE = ("condition", "precision", "replicate", "seed")
+"""Where in its design a run belongs."""
+WORDS = ("run", "status", "error", "parameterization", "implementation", *PLACE)
+"""Columns that every table of runs has; the others are hyperparameters and outcomes."""
+LARGEST = 1e150
+"""An outcome is a number smaller than this: the squares of larger ones are none."""
+
+
+class UnreadableSourceError(ValueError):
+    """Of what was given, no report can be made. Its text is one line, that names the thing and the mend."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Runs:
+    """Runs, finished or not."""
+
+    table: pd.DataFrame
+    """a row a run: `WORDS`, hyperparameters and outcomes"""
+    outcomes: list[str]
+    """which columns are outcomes; without finished runs there are none"""
+    hyperparameters: list[str] = dataclasses.field(default_factory=list)
+    """which columns are hyperparameters"""
+    unknown: dict[str, str] = dataclasses.field(default_factory=dict)
+    """by run, why nobody can tell what it was: such runs belong to no design, or to any"""
+    provenance: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    """by run, the circumstances in which it was made"""
+    folder: Path | None = None
+    """the ledger, where there is one: it has the runs' histories"""
+
+    def history(self, run: str, *names: str) -> dict[str, NDArray[np.float64]]:
+        """Columns of a finished run's updates, `[updates]`, or `[updates, size]` for lists; null is NaN."""
+        if self.folder is None:
+            return {}
+        path = self.folder / run / "updates.jsonl"
+        try:
+            with path.open(encoding="utf-8") as file:
+                updates = [json.loads(line) for line in file]
+            return {name: np.array([update[name] for update in updates], dtype=np.float64) for name in names}
+        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+            raise UnreadableSourceError(f"{path} is damaged: delete its folder, and train the cell again") from error
+
+    def select(self, rows: "pd.Series[bool]") -> "Runs":
+        """Some of the runs. **Arguments**: `rows`, a boolean for each."""
+        return dataclasses.replace(self, table=self.table[rows].reset_index(drop=True))
+
+    def with_numbers(self, outcome: str) -> "Runs":
+        """The same runs, with an outcome that is a number, or NaN, in every one. **Raises**: `UnreadableSourceError`.
+
+        While no run has finished, any name will do: which outcomes there will be can't be told.
+        """
+        finished = self.table["status"] == "finished"
+        is_other = outcome in WORDS or outcome in self.hyperparameters
+        if is_other or (outcome not in self.table and finished.any()):
+            others = f"; choose from {', '.join(self.outcomes)}" if self.outcomes else ", nor any other"
+            raise UnreadableSourceError(f"--outcome {outcome}: there is no such outcome{others}")
+        values = self.table.get(outcome, pd.Series(np.nan, self.table.index))
+        numbers = as_numbers(values)
+        strange = self.table[finished & values.notna() & numbers.isna()]
+        if len(strange):
+            first = strange.iloc[0]
+            raise UnreadableSourceError(
+                f"{first['run']}: {outcome} must be a number, or empty where there is none, not {first[outcome]!r}"
+            )
+        return dataclasses.replace(self, table=self.table.assign(**{outcome: numbers.astype(float)}))
+
+
+def as_numbers(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    """A column's numbers; NaN for all else."""
+    try:
+        return pd.to_numeric(column, errors="coerce")
+    except OverflowError:  # of whole numbers with hundreds of digits, if they aren't text
+        return pd.to_numeric(column.astype(str), errors="coerce")
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: no NumPy scalars, and null for what isn't finite."""
+    if isinstance(value, Mapping):
+        return {name: plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
