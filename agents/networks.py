@@ -1,7 +1,8 @@
 """The actor and the critic, for all runs of a cohort at once: every tensor has a leading axis of runs."""
 
+import itertools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,25 +20,12 @@ left over from the processor's whole vectors is computed by other code, with oth
 would depend on how many runs there are."""
 
 
-class Layer(NamedTuple):
-    """`nn.Linear`, once for each run."""
-
-    weight: Tensor
-    """`[runs, in, out]`"""
-    bias: Tensor
-    """`[runs, 1, out]`"""
-
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """`[runs, batch, in]` to `[runs, batch, out]`."""
-        if len(inputs) > 1:
-            return torch.baddbmm(self.bias, inputs, self.weight)
-        # A product of one slice takes another kernel than the same slice among several, so a lone run is computed
-        # beside itself.
-        return torch.baddbmm(*(tensor.expand(2, -1, -1) for tensor in (self.bias, inputs, self.weight)))[:1]
-
-
 class ActorCritic:
     """The networks of a cohort, after CleanRL's: two hidden tanh layers each for actor and critic.
+
+    Both are towers of one shape, the critic's output being as wide as the actor's and used in its first column alone.
+    A run's two towers stand side by side, so that every product is of two matrices at least: a single one takes
+    another kernel, with other round-off, than the same one among several.
 
     `phi`, `[runs, 1, action]`, is the logarithm of the policy's scale theta. The optimizer sees two tensors, of which
     all else are views: `weights`, `[runs, all weights and biases]`, and `scales`, `[runs, phi and its padding]`.
@@ -56,42 +44,64 @@ class ActorCritic:
         **Arguments**: `rngs`, one a run; `observation` and `action`, the sizes of both; `dtype`, of every parameter.
         Weights are drawn in float64 and rounded to `dtype`, so that runs of both precisions start from the same ones.
         """
-        hidden = hyperparameters.hidden_size
-        body = [(observation, hidden, 2**0.5), (hidden, hidden, 2**0.5)]
-        plan = [*body, (hidden, action, 0.01), *body, (hidden, 1, 1.0)]
-        shapes = [shape for inputs, outputs, _ in plan for shape in ((inputs, outputs), (1, outputs))]
+        runs, hidden = len(rngs), hyperparameters.hidden_size
+        sizes = list(itertools.pairwise((observation, hidden, hidden, action)))
+        shapes = [shape for inputs, outputs in sizes for shape in ((inputs, outputs), (1, outputs))]
+        towers, self._leaves, self._gradients = _flat(2 * runs, shapes, dtype)
+        assert towers.grad is not None
+        self.weights = towers.view(runs, -1)
+        self.weights.grad = towers.grad.view(runs, -1)
+        self.layers = list(zip(self._leaves[::2], self._leaves[1::2], strict=True))
+        """weights, `[2 * runs, in, out]`, and biases, `[2 * runs, 1, out]`, of a run's actor, its critic, the next's"""
 
-        self.weights, leaves, gradients = _flat(len(rngs), shapes, dtype)
-        self.scales, (self.phi,), phi_gradients = _flat(len(rngs), [(1, action)], dtype)
-        self._leaves, self._gradients = [*leaves, self.phi], [*gradients, *phi_gradients]
-        layers = [Layer(*pair) for pair in zip(leaves[::2], leaves[1::2], strict=True)]
-        self.actor, self.critic = layers[: len(plan) // 2], layers[len(plan) // 2 :]
-
+        self.scales, (self.phi,), phi_gradients = _flat(runs, [(1, action)], dtype)
+        self._leaves.append(self.phi)
+        self._gradients += phi_gradients
         self.phi.data.copy_(torch.tensor(hyperparameters.initial_scale, dtype=torch.float64).log())
+
         for run, rng in enumerate(rngs):
             generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-            for layer, (inputs, outputs, gain) in zip(layers, plan, strict=True):
-                drawn = torch.empty(outputs, inputs, dtype=torch.float64)
-                layer.weight.data[run] = nn.init.orthogonal_(drawn, gain, generator=generator).T
+            for tower, last_gain in ((self.actor(run), 0.01), (self.critic(run), 1.0)):
+                for (weight, _), gain in zip(tower, (2**0.5, 2**0.5, last_gain), strict=True):
+                    drawn = torch.empty(weight.shape[1], weight.shape[0], dtype=torch.float64)
+                    weight.copy_(nn.init.orthogonal_(drawn, gain, generator=generator).T)
+
+    def __call__(self, observations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`mean_theta` and `value` at once."""
+        outputs = self._forward(observations.repeat_interleave(2, 0), slice(None))
+        return outputs[::2], self._theta(), outputs[1::2, :, 0]
+
+    def mean_theta(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        """From `[runs, batch, observation]`, the policy's mean, `[runs, batch, action]`, and its scale theta,
+        `[runs, 1, action]`.
+        """
+        if len(observations) == 1:
+            return self(observations)[:2]
+        return self._forward(observations, slice(0, None, 2)), self._theta()
 
     def value(self, observations: Tensor) -> Tensor:
         """`[runs, batch, observation]` to `[runs, batch]`."""
-        return _forward(self.critic, observations).squeeze(-1)
-
-    def mean_theta(self, observations: Tensor) -> tuple[Tensor, Tensor]:
-        """The policy's mean, `[runs, batch, action]`, and its scale theta, `[runs, 1, action]`.
-
-        A scale that depends on the state, or comes from phi by a softplus, is made here, as `[runs, batch, action]`.
-        """
-        return _forward(self.actor, observations), self.phi.exp()
+        if len(observations) == 1:
+            return self(observations)[2]
+        return self._forward(observations, slice(1, None, 2))[:, :, 0]
 
     def differentiate(self, loss: Tensor) -> None:
         """Set the gradients of `weights` and `scales`. **Arguments**: `loss`, `[runs]`, each run's own."""
         torch._foreach_copy_(self._gradients, torch.autograd.grad(loss.sum(), self._leaves))
 
+    def actor(self, run: int) -> list[tuple[Tensor, Tensor]]:
+        """Weight, `[in, out]`, and bias, `[1, out]`, of each of one run's layers."""
+        return [(weight.data[2 * run], bias.data[2 * run]) for weight, bias in self.layers]
+
+    def critic(self, run: int) -> list[tuple[Tensor, Tensor]]:
+        """The same of its critic, without the columns that aren't used."""
+        *hidden, (weight, bias) = [(weight.data[2 * run + 1], bias.data[2 * run + 1]) for weight, bias in self.layers]
+        return [*hidden, (weight[:, :1], bias[:, :1])]
+
     def parameters(self, run: int) -> Floats:
         """All of one run's parameters, flat: weight and bias of the actor's layers, of the critic's, and last phi."""
-        return np.concatenate([tensor[run].detach().numpy().ravel() for tensor in self._leaves])
+        layers = [tensor for layer in (*self.actor(run), *self.critic(run)) for tensor in layer]
+        return np.concatenate([tensor.numpy().ravel() for tensor in (*layers, self.phi.data[run])])
 
     def nudge(self, run: int, which: int) -> None:
         """Move one weight of one run to the next larger number of its precision: the control for round-off.
@@ -100,21 +110,25 @@ class ActorCritic:
 
         **Raises**: `ValueError` beyond the actor's first layer.
         """
-        if which >= self.actor[0].weight[run].numel():
-            raise ValueError(f"there are {self.actor[0].weight[run].numel()} weights to nudge, not {which + 1}")
+        if which >= self.layers[0][0][run].numel():
+            raise ValueError(f"there are {self.layers[0][0][run].numel()} weights to nudge, not {which + 1}")
         first = self.weights[run]
         first[which] = torch.nextafter(first[which], first.new_tensor(torch.inf))
 
+    def _theta(self) -> Tensor:
+        """A scale that depends on the state, or comes from phi by a softplus, is made here."""
+        return self.phi.exp()
 
-def _forward(layers: Sequence[Layer], inputs: Tensor) -> Tensor:
-    batch = inputs.shape[1]
-    padding = -batch % ALIGNMENT
-    if padding:
-        inputs = nn.functional.pad(inputs, (0, 0, 0, padding))
-    *hidden, last = layers
-    for layer in hidden:
-        inputs = layer(inputs).tanh()
-    return last(inputs)[:, :batch]
+    def _forward(self, inputs: Tensor, towers: slice) -> Tensor:
+        """`[towers, batch, observation]` to `[towers, batch, action]`."""
+        batch = inputs.shape[1]
+        padding = -batch % ALIGNMENT
+        if padding:
+            inputs = nn.functional.pad(inputs, (0, 0, 0, padding))
+        *hidden, (weight, bias) = self.layers
+        for hidden_weight, hidden_bias in hidden:
+            inputs = torch.baddbmm(hidden_bias[towers], inputs, hidden_weight[towers]).tanh()
+        return torch.baddbmm(bias[towers], inputs, weight[towers])[:, :batch]
 
 
 def _flat(

@@ -104,9 +104,9 @@ def prepare(
     observations = rollout.observations.flatten(1, 2)
     actions = rollout.actions.flatten(1, 2)
     with torch.no_grad():
-        values = agent.value(observations)
+        mean, theta, values = agent(observations)
+        log_probs = CohortPolicy(conditions, mean, theta).log_prob(actions)
         next_values = agent.value(rollout.next_observations.flatten(1, 2))
-        log_probs = CohortPolicy(conditions, *agent.mean_theta(observations)).log_prob(actions)
         by_step = (runs, steps, envs)
         estimates = advantages(
             rollout, values.view(by_step), next_values.view(by_step), hyperparameters.gamma, hyperparameters.gae_lambda
@@ -148,7 +148,8 @@ def step(
     hyperparameters: Hyperparameters,
 ) -> Diagnostics:
     """One gradient step on one minibatch of each run."""
-    policy = CohortPolicy(conditions, *agent.mean_theta(batch.observations))
+    mean, theta, values = agent(batch.observations)
+    policy = CohortPolicy(conditions, mean, theta)
     log_ratio = policy.log_prob(batch.actions) - batch.log_probs
     ratio = log_ratio.exp()
 
@@ -158,7 +159,6 @@ def step(
     clip = hyperparameters.clip_coef
     policy_loss = torch.max(-estimates * ratio, -estimates * ratio.clamp(1 - clip, 1 + clip)).mean(1)
 
-    values = agent.value(batch.observations)
     value_errors = (values - batch.returns) ** 2
     if hyperparameters.clip_vloss:
         clipped_values = batch.values + (values - batch.values).clamp(-clip, clip)

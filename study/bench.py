@@ -23,17 +23,16 @@ from rich.table import Table
 
 from agents.hyperparameters import Hyperparameters
 
-CLEANRL = {"num_envs": 1, "num_steps": 2048, "num_minibatches": 32, "update_epochs": 10}
-"""CleanRL's and Stable-Baselines3's defaults for MuJoCo: minibatches of 64."""
+CLEANRL = Hyperparameters(num_envs=1, num_steps=2048, num_minibatches=32, update_epochs=10)
+"""CleanRL's and Stable-Baselines3's defaults for MuJoCo."""
 
-SETTINGS: dict[str, Hyperparameters] = {
+SETTINGS = {
     "Pendulum-v1": Hyperparameters(
-        env_id="Pendulum-v1", num_envs=4, num_steps=256, num_minibatches=16, update_epochs=10, gamma=0.9,
-        learning_rate=1e-3,
+        num_envs=4, num_steps=256, num_minibatches=16, update_epochs=10, learning_rate=1e-3, gamma=0.9
     ),
-    "Hopper-v5": Hyperparameters(env_id="Hopper-v5", **CLEANRL),
-    "HalfCheetah-v5": Hyperparameters(env_id="HalfCheetah-v5", **CLEANRL),
-}  # fmt: skip
+    "Hopper-v5": dataclasses.replace(CLEANRL, env_id="Hopper-v5"),
+    "HalfCheetah-v5": dataclasses.replace(CLEANRL, env_id="HalfCheetah-v5"),
+}
 """What is trained, in float32."""
 
 COHORTS = (1, 8, 32, 128)
@@ -152,8 +151,12 @@ def _cohort(runs: int, hyperparameters: Hyperparameters) -> Measurement:
     speed, seconds = _timed(lambda: next(updates), runs * hyperparameters.batch_size)
     collect = collecting.seconds / seconds
     environment = sum(watch.seconds for watch in surroundings) / seconds
-    shares = {"environment": environment, "policy": collect - environment, "update": 1 - collect}
-    return dataclasses.replace(_measurement(hyperparameters, _cohort_name(runs), speed), **shares)
+    return dataclasses.replace(
+        _measurement(hyperparameters, _cohort_name(runs), speed),
+        environment=environment,
+        policy=collect - environment,
+        update=1 - collect,
+    )
 
 
 def _stable_baselines3(hyperparameters: Hyperparameters) -> Measurement:

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from agents.hyperparameters import Hyperparameters
-from agents.networks import ActorCritic, Layer
+from agents.networks import ActorCritic
 
 SMALL = Hyperparameters(hidden_size=16, initial_scale=0.5)
 
@@ -15,13 +15,13 @@ def agent(*seeds: int, dtype: torch.dtype = torch.float64) -> ActorCritic:
     return ActorCritic([np.random.default_rng(seed) for seed in seeds], 3, 2, SMALL, dtype)
 
 
-def plain(layers: list[Layer], run: int) -> nn.Sequential:
-    """The same network for one run, of torch's own modules."""
+def plain(layers: list[tuple[Tensor, Tensor]]) -> nn.Sequential:
+    """The same network, of torch's own modules."""
     modules: list[nn.Module] = []
-    for layer in layers:
-        linear = nn.Linear(layer.weight.shape[1], layer.weight.shape[2], dtype=layer.weight.dtype)
-        linear.weight.data = layer.weight[run].detach().T
-        linear.bias.data = layer.bias[run, 0].detach().clone()
+    for weight, bias in layers:
+        linear = nn.Linear(weight.shape[0], weight.shape[1], dtype=weight.dtype)
+        linear.weight.data = weight.T
+        linear.bias.data = bias[0].clone()
         modules += [linear, nn.Tanh()]
     return nn.Sequential(*modules[:-1])
 
@@ -31,11 +31,14 @@ def plain(layers: list[Layer], run: int) -> nn.Sequential:
 def test_forward_is_torch_own(runs: int, batch: int) -> None:
     stacked = agent(*range(runs))
     observations = torch.randn(runs, batch, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    mean, theta = stacked.mean_theta(observations)
-    values = stacked.value(observations)
+    mean, theta, values = stacked(observations)
+    for apart, together in zip(
+        (*stacked.mean_theta(observations), stacked.value(observations)), (mean, theta, values), strict=True
+    ):
+        assert torch.equal(apart, together)
     for run in range(runs):
-        torch.testing.assert_close(mean[run], plain(stacked.actor, run)(observations[run]))
-        torch.testing.assert_close(values[run], plain(stacked.critic, run)(observations[run]).squeeze(-1))
+        torch.testing.assert_close(mean[run], plain(stacked.actor(run))(observations[run]))
+        torch.testing.assert_close(values[run], plain(stacked.critic(run))(observations[run]).squeeze(-1))
     torch.testing.assert_close(theta, torch.full((runs, 1, 2), 0.5, dtype=torch.float64))
 
 
@@ -51,7 +54,7 @@ def test_gradients_are_torch_own_and_each_run_own(runs: int) -> None:
     torch.testing.assert_close(stacked.scales.grad[:, :2], (scale[:, None] * theta[:, 0]).detach())
     assert (stacked.scales.grad[:, 2:] == 0).all()
     for run in range(runs):
-        actor, critic = plain(stacked.actor, run), plain(stacked.critic, run)
+        actor, critic = plain(stacked.actor(run)), plain(stacked.critic(run))
         (scale[run] * (actor(observations[run]).square().sum() + critic(observations[run]).sum())).backward()
         parameters = [*actor.parameters(), *critic.parameters()]
         expected = torch.cat([p.grad.t().flatten() for p in parameters if p.grad is not None])
@@ -60,12 +63,12 @@ def test_gradients_are_torch_own_and_each_run_own(runs: int) -> None:
 
 
 def test_weights_are_orthogonal_and_biases_zero() -> None:
-    layers = agent(3).actor
-    for layer, gain in zip(layers, (2**0.5, 2**0.5, 0.01), strict=True):
-        weight = layer.weight[0].detach()
+    drawn = agent(3)
+    gains = (2**0.5, 2**0.5, 0.01, 2**0.5, 2**0.5, 1.0)
+    for (weight, bias), gain in zip((*drawn.actor(0), *drawn.critic(0)), gains, strict=True):
         square = weight @ weight.T if weight.shape[0] <= weight.shape[1] else weight.T @ weight
         torch.testing.assert_close(square, gain**2 * torch.eye(len(square), dtype=torch.float64))
-        assert (layer.bias == 0).all()
+        assert (bias == 0).all()
 
 
 def test_both_precisions_start_from_the_same_weights() -> None:
@@ -87,4 +90,4 @@ def test_a_nudge_moves_one_weight_of_one_run_by_one_ulp(dtype: torch.dtype) -> N
     assert np.flatnonzero(before != after).tolist() == [4]
     assert after[4] == np.nextafter(before[4], np.inf, dtype=before.dtype)
     assert np.array_equal(nudged.parameters(0), plain_agent.parameters(0))
-    assert torch.equal(nudged.actor[0].weight[1].flatten()[4], nudged.weights[1, 4])
+    assert torch.equal(nudged.actor(1)[0][0].flatten()[4], nudged.weights[1, 4])

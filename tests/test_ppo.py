@@ -24,12 +24,12 @@ class PlainAgent(nn.Module):
         super().__init__()
         self.phi = nn.Parameter(stacked.phi[run, 0].detach().clone())
         self.networks = nn.ModuleList()
-        for layers in (stacked.actor, stacked.critic):
+        for layers in (stacked.actor(run), stacked.critic(run)):
             modules: list[nn.Module] = []
-            for layer in layers:
-                linear = nn.Linear(layer.weight.shape[1], layer.weight.shape[2], dtype=self.phi.dtype)
-                linear.weight.data = layer.weight[run].detach().t().clone()
-                linear.bias.data = layer.bias[run, 0].detach().clone()
+            for weight, bias in layers:
+                linear = nn.Linear(weight.shape[0], weight.shape[1], dtype=self.phi.dtype)
+                linear.weight.data = weight.t().clone()
+                linear.bias.data = bias[0].clone()
                 modules += [linear, nn.Tanh()]
             self.networks.append(nn.Sequential(*modules[:-1]))
 
