@@ -16,7 +16,6 @@ from tyro.conf import FlagConversionOff, FlagCreatePairsOff, OmitArgPrefixes, Om
 from agents import environments
 from reports.sources import UnreadableSourceError
 from study.cells import Cell, MistakeError
-from study.ledger import Ledger
 from study.sweepfile import read_cells
 from study.workers import WorkerError, available_cores, train_all
 
@@ -56,6 +55,7 @@ class Train:
         """Train, unless it has been done."""
         environments.make(self.cell.env_id).close()
         from study import tracking, training
+        from study.ledger import Ledger
 
         ledger = Ledger(self.runs_dir)
         before = ledger.outcome(self.cell)
@@ -88,8 +88,10 @@ class Sweep:
         cells = read_cells(self.file)
         for env_id in sorted({cell.env_id for cell in cells}):
             environments.make(env_id).close()
+        from study.ledger import Ledger
+
         ledger = Ledger(self.runs_dir)
-        waiting = [cell for cell in cells if ledger.outcome(cell) is None]
+        waiting = ledger.waiting(cells)
         console = Console(stderr=True, soft_wrap=True)
         console.print(f"{self.file}: {len(cells)} cells, {len(cells) - len(waiting)} of them ended before")
         if waiting:
