@@ -13,6 +13,8 @@ from agents.hyperparameters import Hyperparameters
 
 Floats = NDArray[np.floating[Any]]
 
+Layers = list[tuple[Tensor, Tensor]]
+"""Weight and bias of one layer after the other."""
 
 ALIGNMENT = 16
 """Every run's matrices begin at, and are as wide as, a multiple of so many numbers, 64 bytes in float32: what is left
@@ -46,8 +48,8 @@ class ActorCritic:
         """
         runs, hidden = len(rngs), hyperparameters.hidden_size
         self._observation, self._action = observation, action
-        widths = (_aligned(observation), hidden, hidden, _aligned(action))
-        shapes = [shape for inputs, outputs in itertools.pairwise(widths) for shape in ((inputs, outputs), (1, outputs))]
+        layers = itertools.pairwise((_aligned(observation), hidden, hidden, _aligned(action)))
+        shapes = [shape for inputs, outputs in layers for shape in ((inputs, outputs), (1, outputs))]
         towers, self._leaves, self._gradients = _flat(2 * runs, shapes, dtype)
         assert towers.grad is not None
         self.weights = towers.view(runs, -1)
@@ -68,7 +70,7 @@ class ActorCritic:
 
     def __call__(self, observations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """`mean_theta` and `value` at once."""
-        outputs = self._forward(self._filled_up(observations, 2), slice(None))
+        outputs = _forward(self._layers, self._filled_up(observations, 2))
         return outputs[::2, :, : self._action].contiguous(), self._theta(), outputs[1::2, :, 0]
 
     def mean_theta(self, observations: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,24 +79,24 @@ class ActorCritic:
         """
         if len(observations) == 1:
             return self(observations)[:2]
-        outputs = self._forward(self._filled_up(observations, 1), slice(0, None, 2))
+        outputs = _forward(self._every_other_tower(0), self._filled_up(observations, 1))
         return outputs[:, :, : self._action].contiguous(), self._theta()
 
     def value(self, observations: Tensor) -> Tensor:
         """`[runs, batch, observation]` to `[runs, batch]`."""
         if len(observations) == 1:
             return self(observations)[2]
-        return self._forward(self._filled_up(observations, 1), slice(1, None, 2))[:, :, 0]
+        return _forward(self._every_other_tower(1), self._filled_up(observations, 1))[:, :, 0]
 
     def differentiate(self, loss: Tensor) -> None:
         """Set the gradients of `weights` and `scales`. **Arguments**: `loss`, `[runs]`, each run's own."""
         torch._foreach_copy_(self._gradients, torch.autograd.grad(loss.sum(), self._leaves))
 
-    def actor(self, run: int) -> list[tuple[Tensor, Tensor]]:
+    def actor(self, run: int) -> Layers:
         """Weight, `[in, out]`, and bias, `[1, out]`, of each of one run's layers."""
         return self._tower(2 * run, self._action)
 
-    def critic(self, run: int) -> list[tuple[Tensor, Tensor]]:
+    def critic(self, run: int) -> Layers:
         """The same of its critic."""
         return self._tower(2 * run + 1, 1)
 
@@ -120,7 +122,7 @@ class ActorCritic:
         """A scale that depends on the state, or comes from phi by a softplus, is made here."""
         return self.phi.exp()
 
-    def _tower(self, tower: int, outputs: int) -> list[tuple[Tensor, Tensor]]:
+    def _tower(self, tower: int, outputs: int) -> Layers:
         """Its layers, without what they are filled up with."""
         first, second, last = [(weight.data[tower], bias.data[tower]) for weight, bias in self._layers]
         return [(first[0][: self._observation], first[1]), second, (last[0][:, :outputs], last[1][:, :outputs])]
@@ -132,12 +134,16 @@ class ActorCritic:
         inputs[..., :size] = observations[:, None]
         return inputs.flatten(0, 1)
 
-    def _forward(self, inputs: Tensor, towers: slice) -> Tensor:
-        """`[towers, batch, aligned observation]` to `[towers, batch, aligned action]`."""
-        *hidden, (weight, bias) = self._layers
-        for hidden_weight, hidden_bias in hidden:
-            inputs = tanh(torch.baddbmm(hidden_bias[towers], inputs, hidden_weight[towers]))
-        return torch.baddbmm(bias[towers], inputs, weight[towers])
+    def _every_other_tower(self, first: int) -> Layers:
+        return [(weight[first::2], bias[first::2]) for weight, bias in self._layers]
+
+
+def _forward(layers: Layers, inputs: Tensor) -> Tensor:
+    """`[towers, batch, aligned observation]` to `[towers, batch, aligned action]`."""
+    *hidden, (weight, bias) = layers
+    for hidden_weight, hidden_bias in hidden:
+        inputs = tanh(torch.baddbmm(hidden_bias, inputs, hidden_weight))
+    return torch.baddbmm(bias, inputs, weight)
 
 
 class _Tanh(torch.autograd.Function):
@@ -148,9 +154,9 @@ class _Tanh(torch.autograd.Function):
         return outputs
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
-        (outputs,) = ctx.saved_tensors
-        return torch.ops.aten.tanh_backward(gradient, outputs)
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        passed_on: Tensor = torch.ops.aten.tanh_backward(gradient, *ctx.saved_tensors)
+        return passed_on
 
 
 def tanh(inputs: Tensor) -> Tensor:
@@ -158,7 +164,8 @@ def tanh(inputs: Tensor) -> Tensor:
 
     By the logistic function: tanh(x) = 2 / (1 + exp(-2x)) - 1, as `torch.compile` writes it, too.
     """
-    return _Tanh.apply(inputs)
+    outputs: Tensor = _Tanh.apply(inputs)  # type: ignore[no-untyped-call]
+    return outputs
 
 
 def _aligned(size: int) -> int:
