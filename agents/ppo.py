@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
 from agents.envstate import State
 from agents.hyperparameters import Condition, Hyperparameters
@@ -157,16 +158,18 @@ def step(
     if hyperparameters.norm_adv:
         estimates = (estimates - estimates.mean(1, keepdim=True)) / (variance(estimates).sqrt() + 1e-8)
     clip = hyperparameters.clip_coef
-    policy_loss = torch.max(-estimates * ratio, -estimates * ratio.clamp(1 - clip, 1 + clip)).mean(1)
+    policy_loss = -torch.min(estimates * ratio, estimates * ratio.clamp(1 - clip, 1 + clip)).mean(1)
 
-    value_errors = (values - batch.returns) ** 2
+    value_errors = mse_loss(values, batch.returns, reduction="none")
     if hyperparameters.clip_vloss:
         clipped_values = batch.values + (values - batch.values).clamp(-clip, clip)
-        value_errors = torch.max(value_errors, (clipped_values - batch.returns) ** 2)
+        value_errors = torch.max(value_errors, mse_loss(clipped_values, batch.returns, reduction="none"))
     value_loss = 0.5 * value_errors.mean(1)
 
     entropy = policy.entropy().mean(1)
-    loss = policy_loss - hyperparameters.ent_coef * entropy + hyperparameters.vf_coef * value_loss
+    loss = policy_loss + hyperparameters.vf_coef * value_loss
+    if hyperparameters.ent_coef:
+        loss = loss - hyperparameters.ent_coef * entropy
 
     agent.differentiate(loss)
     grad_norm, scale_grad_norm = clip_gradients(agent, hyperparameters.max_grad_norm)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.hyperparameters import Hyperparameters
-from agents.networks import ActorCritic
+from agents.networks import ActorCritic, tanh_
 
 SMALL = Hyperparameters(hidden_size=16, initial_scale=0.5)
 
@@ -47,8 +47,8 @@ def test_gradients_are_torch_own_and_each_run_own(runs: int) -> None:
     stacked = agent(*range(runs))
     observations = torch.randn(runs, 6, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     scale = torch.arange(1, runs + 1)
-    mean, theta = stacked.mean_theta(observations)
-    stacked.differentiate(scale * (mean.square().sum((1, 2)) + theta.sum((1, 2)) + stacked.value(observations).sum(1)))
+    mean, theta, values = stacked(observations)
+    stacked.differentiate(scale * (mean.square().sum((1, 2)) + theta.sum((1, 2)) + values.sum(1)))
     assert stacked.weights.grad is not None
     assert stacked.scales.grad is not None
     torch.testing.assert_close(stacked.scales.grad[:, :2], (scale[:, None] * theta[:, 0]).detach())
@@ -60,6 +60,14 @@ def test_gradients_are_torch_own_and_each_run_own(runs: int) -> None:
         expected = torch.cat([p.grad.t().flatten() for p in parameters if p.grad is not None])
         row = stacked.weights.grad[run]
         torch.testing.assert_close(row[row != 0], expected[expected != 0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_fast_tanh_is_torch_own_to_two_ulps_of_one(dtype: torch.dtype) -> None:
+    numbers = torch.cat([torch.linspace(-20, 20, 100_001), torch.tensor([-torch.inf, -1e-30, 1e30])]).to(dtype)
+    error = (tanh_(numbers.clone()) - torch.tanh(numbers)).abs().max()
+    assert error <= 2 * torch.finfo(dtype).eps
+    assert tanh_(torch.tensor([torch.nan])).isnan().all()
 
 
 def test_weights_are_orthogonal_and_biases_zero() -> None:

@@ -106,10 +106,10 @@ def test_each_run_gradient_is_clipped_by_its_own_norm() -> None:
     hp = Hyperparameters(hidden_size=16)
     agent = ActorCritic([np.random.default_rng(run) for run in range(2)], 3, 2, hp, torch.float64)
     observations = torch.zeros(2, 1, 3, dtype=torch.float64)
-    mean, _ = agent.mean_theta(observations)
+    mean, _, values = agent(observations)
     # At zero observations and biases only phi and the critic's biases have gradients: the last's is 2, and from one to
     # the next it passes an orthogonal matrix of gain 1 and sqrt(2).
-    used = 2 * agent.value(observations)[:, 0] * torch.tensor([0, 1]) + 0 * mean.sum((1, 2))
+    used = 2 * values[:, 0] * torch.tensor([0, 1]) + 0 * mean.sum((1, 2))
     agent.differentiate(agent.phi.sum((1, 2)) * torch.tensor([30, 0.1]) + used)
     norms, scale_norms = ppo.clip_gradients(agent, max_norm=0.5)
     assert agent.scales.grad is not None
