@@ -108,8 +108,9 @@ class CohortEnvironments:
         terminated, truncated = self._by_run(terminations), self._by_run(truncations)
         ended = terminated | truncated
 
-        next_observations = observations.copy()
+        next_observations = observations
         if ended.any():
+            next_observations = observations.copy()
             next_observations[ended] = np.stack(infos["final_obs"][ended.ravel()])
         self._episodic_returns += rewards
         episodic_returns = np.where(ended, self._episodic_returns, np.nan)

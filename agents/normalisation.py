@@ -67,9 +67,13 @@ class Normaliser:
     def step(self, step: Step) -> Step:
         """Take in what the policy sees next and what it earned, and return the step normalised."""
         self._observations.update(step.observations)
+        observations = next_observations = self.normalise(step.observations)
+        ended = step.terminated | step.truncated
+        if ended.any():
+            next_observations = np.where(ended[:, :, None], self.normalise(step.next_observations), observations)
         return step._replace(
-            observations=self.normalise(step.observations),
-            next_observations=self.normalise(step.next_observations),
+            observations=observations,
+            next_observations=next_observations,
             rewards=self._normalise_rewards(step.rewards, step.terminated, step.truncated),
         )
 

@@ -47,12 +47,13 @@ class PlainVectorEnv(VectorEnv[Any, Any, Any]):
             *(env.step(action) for env, action in zip(self._envs, actions, strict=True)), strict=True
         )
         shown = list(observations)
-        final = np.full(self.num_envs, None, dtype=object)
-        for index in np.flatnonzero(np.logical_or(terminated, truncated)):
-            final[index] = observations[index]
-            shown[index], _ = self._envs[index].reset()
-        infos = {"final_obs": final}
-        return np.stack(shown), np.array(rewards, dtype=np.float64), np.array(terminated), np.array(truncated), infos
+        infos: dict[str, Any] = {}
+        if any(terminated) or any(truncated):
+            infos["final_obs"] = np.full(self.num_envs, None, dtype=object)
+            for index in np.flatnonzero(np.logical_or(terminated, truncated)):
+                infos["final_obs"][index] = observations[index]
+                shown[index], _ = self._envs[index].reset()
+        return np.array(shown), np.array(rewards, dtype=np.float64), np.array(terminated), np.array(truncated), infos
 
     def state(self, index: int) -> envstate.State | None:
         """What one environment's future depends on; None if nobody knows."""
