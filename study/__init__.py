@@ -7,5 +7,6 @@
 - `training`: a cohort of cells, trained into ledger and tracking.
 - `workers`: many cohorts, in processes, with progress.
 - `probe`: the thread's numbers, without any training.
+- `bench`: how fast it all is.
 - `cli`: the command line.
 """

@@ -6,22 +6,30 @@ take turns, so that a noisy machine disturbs all of them alike.
 
 import dataclasses
 import functools
+import importlib
 import importlib.util
+import json
 import multiprocessing
 import resource
 import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from agents import environments
 from agents.hyperparameters import Hyperparameters
+from study import provenance
+from study.files import write_atomically
 
 CLEANRL = Hyperparameters(num_envs=1, num_steps=2048, num_minibatches=32, update_epochs=10)
 """CleanRL's and Stable-Baselines3's defaults for MuJoCo."""
@@ -38,8 +46,11 @@ SETTINGS = {
 COHORTS = (1, 8, 32, 128)
 """Numbers of runs trained together."""
 
-SECONDS = 3.0
-"""How long a measurement goes on, at least; one update at least."""
+TWO_WORKERS = "two workers of 32"
+"""Two processes at once, with a cohort of 32 each."""
+
+Contestant = Callable[[Hyperparameters, float], "Measurement"]
+"""Measures itself with these hyperparameters, for so many seconds at least."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,23 +58,24 @@ class Measurement:
     """One contestant in one environment."""
 
     env_id: str
-    contestant: str
     steps_per_second: float
     """environment steps of all runs together; the median over the rounds"""
-    environment: float | None
-    """share of the time that was spent in environments and normalisation"""
-    policy: float | None
-    """share spent acting"""
-    update: float | None
-    """share spent learning"""
     peak_memory_mb: float
+    contestant: str = ""
+    environment: float | None = None
+    """share of the time that was spent in environments and normalisation"""
+    policy: float | None = None
+    """share spent acting"""
+    update: float | None = None
+    """share spent learning"""
 
 
-def measure(env_ids: Sequence[str], rounds: int, console: Console) -> list[Measurement]:
-    """Measure every contestant in every environment, `rounds` times in turns."""
-    contestants: dict[str, Callable[[Hyperparameters], Measurement]] = {
+def measure(env_ids: Sequence[str], rounds: int, seconds: float, console: Console) -> list[Measurement]:
+    """Measure every contestant in every environment, `rounds` times in turns, for `seconds` and one update at least."""
+    contestants: dict[str, Contestant] = {
         "environment alone": _bare_environment,
         **{_cohort_name(runs): functools.partial(_cohort, runs) for runs in COHORTS},
+        TWO_WORKERS: functools.partial(_cohort, 32),
     }
     if importlib.util.find_spec("stable_baselines3"):
         contestants["Stable-Baselines3"] = _stable_baselines3
@@ -75,39 +87,68 @@ def measure(env_ids: Sequence[str], rounds: int, console: Console) -> list[Measu
         for _ in range(rounds):
             for env_id in env_ids:
                 for name, contestant in contestants.items():
-                    measured[env_id, name].append(_in_fresh_process(contestant, SETTINGS[env_id]))
+                    processes = 2 if name == TWO_WORKERS else 1
+                    one = _in_fresh_processes(processes, contestant, SETTINGS[env_id], seconds)
+                    measured[env_id, name].append(dataclasses.replace(one, contestant=name))
                     progress.advance(task)
     return [_median(repeated) for repeated in measured.values()]
 
 
-def table(measurements: Sequence[Measurement]) -> Table:
-    """A table to read, with what each contestant reaches of the bare environment and of Stable-Baselines3."""
-    drawn = Table("environment", "one thread", "steps/s", "of env alone", "of SB3", "env", "policy", "update", "MB")
-    speed = {(one.env_id, one.contestant): one.steps_per_second for one in measurements}
-    for one in measurements:
-        peer = speed.get((one.env_id, "Stable-Baselines3"))
-        shares = ("-" if share is None else f"{share:.0%}" for share in (one.environment, one.policy, one.update))
-        drawn.add_row(
-            one.env_id,
-            one.contestant,
-            f"{one.steps_per_second:,.0f}",
-            f"{one.steps_per_second / speed[one.env_id, 'environment alone']:.0%}",
-            f"{one.steps_per_second / peer:.1f}x" if peer else "-",
-            *shares,
-            f"{one.peak_memory_mb:,.0f}",
-        )
-    return drawn
+def tables(measurements: Sequence[Measurement]) -> Iterator[Table]:
+    """A table for each environment, with what each contestant reaches of it alone and of Stable-Baselines3."""
+    for env_id in dict.fromkeys(one.env_id for one in measurements):
+        here = [one for one in measurements if one.env_id == env_id]
+        speed = {one.contestant: one.steps_per_second for one in here}
+        peer = speed.get("Stable-Baselines3")
+        drawn = Table("", title=f"{env_id}, one thread a process", box=SIMPLE_HEAD, padding=(0, 1))
+        for name in ("steps/s", "of env", "of SB3", "env", "policy", "update", "MB"):
+            drawn.add_column(name, justify="right")
+        for one in here:
+            drawn.add_row(
+                one.contestant,
+                f"{one.steps_per_second:,.0f}",
+                f"{one.steps_per_second / speed['environment alone']:.0%}",
+                f"{one.steps_per_second / peer:.1f}x" if peer else "-",
+                *("-" if share is None else f"{share:.0%}" for share in (one.environment, one.policy, one.update)),
+                f"{one.peak_memory_mb:,.0f}",
+            )
+        yield drawn
+
+
+def write(path: Path, measurements: Sequence[Measurement]) -> None:
+    """Write the measurements as JSON, with where they were made."""
+    content = {
+        "provenance": {**provenance.describe(), "threads": 1},
+        "measurements": [dataclasses.asdict(one) for one in measurements],
+    }
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def _cohort_name(runs: int) -> str:
     return "one run" if runs == 1 else f"cohort of {runs}"
 
 
-def _in_fresh_process(
-    contestant: Callable[[Hyperparameters], Measurement], hyperparameters: Hyperparameters
+def _in_fresh_processes(
+    number: int, contestant: Contestant, hyperparameters: Hyperparameters, seconds: float
 ) -> Measurement:
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        return process.submit(contestant, hyperparameters).result()
+    """What so many processes do together, at the same time."""
+    with ExitStack() as stack:
+        context = multiprocessing.get_context("spawn")
+        processes = [stack.enter_context(ProcessPoolExecutor(1, mp_context=context)) for _ in range(number)]
+        for ready in [process.submit(_get_ready) for process in processes]:
+            ready.result()
+        running = [process.submit(contestant, hyperparameters, seconds) for process in processes]
+        measurements = [process.result() for process in running]
+    return dataclasses.replace(
+        measurements[0],
+        steps_per_second=sum(one.steps_per_second for one in measurements),
+        peak_memory_mb=sum(one.peak_memory_mb for one in measurements),
+    )
+
+
+def _get_ready() -> None:
+    """Import what takes time, so that processes that are to run side by side begin together."""
+    importlib.import_module("agents.cohort")
 
 
 def _median(repeated: Sequence[Measurement]) -> Measurement:
@@ -116,11 +157,9 @@ def _median(repeated: Sequence[Measurement]) -> Measurement:
     return next(one for one in repeated if one.steps_per_second == speed)
 
 
-def _bare_environment(hyperparameters: Hyperparameters) -> Measurement:
+def _bare_environment(hyperparameters: Hyperparameters, seconds: float) -> Measurement:
     """`gym.make(...).step`, with random actions."""
-    import gymnasium as gym
-
-    env = gym.make(hyperparameters.env_id)
+    env = environments.make(hyperparameters.env_id)
     env.reset(seed=0)
     env.action_space.seed(0)
     actions = [env.action_space.sample() for _ in range(1000)]
@@ -131,11 +170,11 @@ def _bare_environment(hyperparameters: Hyperparameters) -> Measurement:
             if terminated or truncated:
                 env.reset()
 
-    speed, _ = _timed(some_steps, len(actions))
-    return _measurement(hyperparameters, "environment alone", speed)
+    speed, _ = _timed(some_steps, len(actions), seconds)
+    return _measurement(hyperparameters, speed)
 
 
-def _cohort(runs: int, hyperparameters: Hyperparameters) -> Measurement:
+def _cohort(runs: int, hyperparameters: Hyperparameters, seconds: float) -> Measurement:
     import torch
 
     from agents import cohort as training
@@ -148,26 +187,25 @@ def _cohort(runs: int, hyperparameters: Hyperparameters) -> Measurement:
     next(updates)
     collecting = _Stopwatch(training, "collect")
     surroundings = [_Stopwatch(cohort._environments, "step"), _Stopwatch(cohort._normaliser, "step")]
-    speed, seconds = _timed(lambda: next(updates), runs * hyperparameters.batch_size)
-    collect = collecting.seconds / seconds
-    environment = sum(watch.seconds for watch in surroundings) / seconds
+    speed, taken = _timed(lambda: next(updates), runs * hyperparameters.batch_size, seconds)
+    collect = collecting.seconds / taken
+    environment = sum(watch.seconds for watch in surroundings) / taken
     return dataclasses.replace(
-        _measurement(hyperparameters, _cohort_name(runs), speed),
+        _measurement(hyperparameters, speed),
         environment=environment,
         policy=collect - environment,
         update=1 - collect,
     )
 
 
-def _stable_baselines3(hyperparameters: Hyperparameters) -> Measurement:
+def _stable_baselines3(hyperparameters: Hyperparameters, seconds: float) -> Measurement:
     """Its PPO with the same hyperparameters and normalisation."""
-    import gymnasium as gym
     import torch
     from stable_baselines3 import PPO
     from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
     torch.set_num_threads(1)
-    env = DummyVecEnv([lambda: gym.make(hyperparameters.env_id)] * hyperparameters.num_envs)
+    env = DummyVecEnv([lambda: environments.make(hyperparameters.env_id)] * hyperparameters.num_envs)
     learner = PPO(
         "MlpPolicy",
         VecNormalize(env, gamma=hyperparameters.gamma),
@@ -180,30 +218,25 @@ def _stable_baselines3(hyperparameters: Hyperparameters) -> Measurement:
         device="cpu",
     )
     learner.learn(hyperparameters.batch_size)
-    speed, _ = _timed(
-        lambda: learner.learn(hyperparameters.batch_size, reset_num_timesteps=False), hyperparameters.batch_size
-    )
-    return _measurement(hyperparameters, "Stable-Baselines3", speed)
+    steps = hyperparameters.batch_size
+    speed, _ = _timed(lambda: learner.learn(steps, reset_num_timesteps=False), steps, seconds)
+    return _measurement(hyperparameters, speed)
 
 
-def _timed(work: Callable[[], Any], steps: int) -> tuple[float, float]:
-    """Do it for `SECONDS`. **Returns**: environment steps a second, and the seconds that it took."""
+def _timed(work: Callable[[], Any], steps: int, seconds: float) -> tuple[float, float]:
+    """Do it for so long, at least. **Returns**: environment steps a second, and the seconds that it took."""
     start, done = time.perf_counter(), 0
-    while (seconds := time.perf_counter() - start) < SECONDS:
+    while (taken := time.perf_counter() - start) < seconds:
         work()
         done += steps
-    return done / seconds, seconds
+    return done / taken, taken
 
 
-def _measurement(hyperparameters: Hyperparameters, contestant: str, steps_per_second: float) -> Measurement:
+def _measurement(hyperparameters: Hyperparameters, steps_per_second: float) -> Measurement:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return Measurement(
         env_id=hyperparameters.env_id,
-        contestant=contestant,
         steps_per_second=steps_per_second,
-        environment=None,
-        policy=None,
-        update=None,
         peak_memory_mb=peak / 1e6,
     )
 

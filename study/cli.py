@@ -134,6 +134,35 @@ class Report:
         print(report.write(self.source, self.output, options, expected))
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bench:
+    """How fast training is here, beside bare environments and Stable-Baselines3. Takes some minutes."""
+
+    env_ids: tuple[str, ...] = ("Pendulum-v1", "Hopper-v5", "HalfCheetah-v5")
+    """where to measure: of Pendulum-v1, Hopper-v5 and HalfCheetah-v5"""
+    rounds: int = 3
+    """how often everything is measured, in turns; the median counts"""
+    seconds: float = 3.0
+    """how long each measurement goes on, at least; one update at least"""
+    output: Annotated[Path, arg(aliases=["-o"])] = Path("bench.json")
+    """the JSON file to write"""
+
+    def run(self) -> None:
+        """Measure, print a table, and write JSON."""
+        from study import bench
+
+        unknown = sorted(set(self.env_ids) - set(bench.SETTINGS))
+        if unknown or not self.env_ids:
+            raise MistakeError(f"--env-ids must be of {', '.join(bench.SETTINGS)}, not {' '.join(unknown) or 'empty'}")
+        if self.rounds < 1:
+            raise MistakeError(f"--rounds must be at least 1, not {self.rounds}")
+        if not 0 < self.seconds < float("inf"):
+            raise MistakeError(f"--seconds must be positive, not {self.seconds}")
+        measurements = bench.measure(self.env_ids, self.rounds, self.seconds, Console(stderr=True))
+        Console().print(*bench.tables(measurements))
+        bench.write(self.output, measurements)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command."""
     try:
@@ -146,13 +175,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _exit("interrupted: what was finished is kept, and the same command goes on", code=130)
 
 
-def _parse(arguments: Sequence[str] | None) -> Probe | Train | Sweep | Report:
+def _parse(arguments: Sequence[str] | None) -> Probe | Train | Sweep | Report | Bench:
     """The command, from the command line. Tyro's complaint comes in a box of many lines; here it becomes one."""
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
             return tyro.cli(
-                Probe | Train | Sweep | Report,
+                Probe | Train | Sweep | Report | Bench,
                 prog="study",
                 args=arguments,
                 config=(OmitArgPrefixes, OmitSubcommandPrefixes),

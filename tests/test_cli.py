@@ -31,7 +31,7 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "Expected one of {probe, train, sweep, report}"),
+        ([], "Expected one of {probe, train, sweep, report, bench}"),
         (["brew"], "Unrecognized options: brew"),
         (["train", "--seed", "0"], "--condition"),
         (["train", *SMALL_OPTIONS, "--condition", "mvn"], "invalid choice 'mvn'"),
@@ -45,6 +45,8 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
         (["report", "nothing"], "nothing: there is no such directory or table"),
         (["report", ".", "--margin", "-1"], "--margin must be positive"),
         (["probe", "--n", "0"], "--n must be at least 1"),
+        (["bench", "--env-ids", "Ant-v5"], "--env-ids must be of Pendulum-v1"),
+        (["bench", "--rounds", "0"], "--rounds must be at least 1"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
@@ -63,7 +65,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", ["probe", "train", "sweep", "report"])
+@pytest.mark.parametrize("command", ["probe", "train", "sweep", "report", "bench"])
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(command, "--help", capsys=capsys)
     assert code == 0

@@ -1,0 +1,47 @@
+"""The bench measures what it says, in what is really trained."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from study import bench
+from study.bench import Measurement
+from study.cli import main
+
+
+def one(contestant: str, steps_per_second: float) -> Measurement:
+    return Measurement(
+        env_id="Hopper-v5", contestant=contestant, steps_per_second=steps_per_second, peak_memory_mb=300.0
+    )
+
+
+def test_the_table_has_the_ratios() -> None:
+    console = Console(width=200, record=True, file=io.StringIO())
+    measurements = [one("environment alone", 9000), one("cohort of 32", 6000), one("Stable-Baselines3", 1200)]
+    console.print(*bench.tables(measurements))
+    (row,) = [line for line in console.export_text().splitlines() if "cohort of 32" in line]
+    assert "67%" in row
+    assert "5.0x" in row
+
+
+def test_without_stable_baselines3_there_is_no_ratio_to_it() -> None:
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(*bench.tables([one("environment alone", 9000), one("one run", 900)]))
+    assert console.export_text().split("one run")[1].split()[:3] == ["900", "10%", "-"]
+
+
+@pytest.mark.slow
+def test_everything_is_measured_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "bench.json"
+    main(["bench", "--env-ids", "Pendulum-v1", "--rounds", "1", "--seconds", "0.01", "-o", str(path)])
+    assert "cohort of 128" in capsys.readouterr().out
+    measured = {one["contestant"]: one for one in json.loads(path.read_text())["measurements"]}
+    assert {"environment alone", "one run", "cohort of 8", "cohort of 32", "cohort of 128"} <= set(measured)
+    for contestant in ("one run", "cohort of 128"):
+        parts = [measured[contestant][part] for part in ("environment", "policy", "update")]
+        assert sum(parts) == pytest.approx(1)
+        assert min(parts) > 0
+    assert measured["cohort of 32"]["steps_per_second"] > measured["one run"]["steps_per_second"]
