@@ -1,13 +1,14 @@
 """The command line. What the user can mend is one line and exit code 2; torch and W&B are imported only to train."""
 
+import ast
 import contextlib
 import dataclasses
 import io
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import tyro
 from rich.console import Console
@@ -154,7 +155,7 @@ def _parse(arguments: Sequence[str] | None) -> Probe | Train | Sweep | Report:
             return tyro.cli(
                 Probe | Train | Sweep | Report,
                 prog="study",
-                args=arguments,
+                args=list(_ungrouped(sys.argv[1:] if arguments is None else arguments)),
                 config=(OmitArgPrefixes, OmitSubcommandPrefixes),
                 description="Two RL implementations should be the same and aren't: which part is round-off?",
             )
@@ -165,6 +166,23 @@ def _parse(arguments: Sequence[str] | None) -> Probe | Train | Sweep | Report:
             lines = [line.strip(" │") for line in complaint.getvalue().splitlines() if not re.match(r"[╭╰]|│ ─", line)]
             _exit(" ".join(lines), code=2)
         raise
+
+
+def _ungrouped(arguments: Iterable[str]) -> Iterator[str]:
+    """The arguments, with `--gamma=0.9` for the `--group={'gamma': 0.9}` by which an agent passes nested parameters."""
+    for argument in arguments:
+        _, _, value = argument.partition("=")
+        if argument.startswith("--") and value.startswith("{"):
+            yield from _ungrouped(f"--{name}={inner}" for name, inner in _read_group(argument, value).items())
+        else:
+            yield argument
+
+
+def _read_group(argument: str, value: str) -> dict[str, Any]:
+    try:
+        return dict(ast.literal_eval(value))
+    except (ValueError, SyntaxError, TypeError) as error:
+        raise MistakeError(f"{argument} isn't a group of parameters, such as --group={{'gamma': 0.9}}") from error
 
 
 def _exit(message: str, code: int) -> NoReturn:

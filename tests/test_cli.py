@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from study.cells import Cell
 from study.cli import main
@@ -39,6 +40,10 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
         (["train", *SMALL_OPTIONS, "--lerning-rate", "1"], "--learning-rate"),
         (["train", *SMALL_OPTIONS, "--learning-rate", "-1"], "learning_rate must be positive"),
         (["train", *SMALL_OPTIONS, "--seed", "one"], "--seed"),
+        (["train", *SMALL_OPTIONS, "--seed", str(2**70)], "seed must be at most 2**53"),
+        (["train", *SMALL_OPTIONS, "--ppo={'gama': 0.9}"], "--gama=0.9"),
+        (["train", *SMALL_OPTIONS, "--ppo={'gamma': 0.9"], "isn't a group of parameters"),
+        (["train", *SMALL_OPTIONS, "--ppo={1, 2}"], "isn't a group of parameters"),
         (["train", *SMALL_OPTIONS, "--env-id", "CartPole-v1"], "a vector of continuous actions is needed"),
         (["train", *SMALL_OPTIONS, "--env-id", "Nowhere-v0"], "environment 'Nowhere-v0' can't be made"),
         (["sweep", "nothing.yaml"], "nothing.yaml: there is no such file"),
@@ -81,6 +86,17 @@ def test_train_trains_once(
     assert outcome is not None
     assert f"finished: final_return {outcome['final_return']:.6g}" in out
     assert "had finished before" in run(*arguments, capsys=capsys)[1]
+
+
+def test_nested_parameters_are_read_as_an_agent_passes_them(
+    tmp_path: Path, small: Callable[..., Cell], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    ppo = {"clip_coef": 0.3, "deeper": {"learning_rate": "1e-3", "anneal_lr": False}}
+    queued = {"args": {name: {"value": value} for name, value in {**SMALL, "ppo": ppo}.items()}}
+    arguments = create_sweep_command_args(queued)["args"]
+    assert run("train", "--runs-dir", str(tmp_path), *arguments, capsys=capsys)[0] == 0
+    assert Ledger(tmp_path).outcome(small(clip_coef=0.3, learning_rate=0.001, anneal_lr=False))
 
 
 def test_a_failed_cell_is_said_and_counted(
