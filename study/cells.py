@@ -8,11 +8,12 @@ import json
 import re
 import reprlib
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from agents import environments
 from agents.hyperparameters import Condition, Hyperparameters, Precision
 
 LARGEST_SEED = 2**53
@@ -68,6 +69,23 @@ class Cell(Hyperparameters):
         """Cells with the same key can be trained as one cohort: they differ in condition, seed and replicate only."""
         own = ("condition", "seed", "replicate")
         return tuple(value for name, value in dataclasses.asdict(self).items() if name not in own)
+
+
+def require_trainable(cells: Iterable[Cell]) -> None:
+    """Look at what only the environments can tell, before anything is trained.
+
+    **Raises**: `UnsuitableEnvironmentError`; `MistakeError`, when there is no such replicate.
+    """
+    sizes: dict[str, int] = {}
+    for cell in cells:
+        if cell.env_id not in sizes:
+            sizes[cell.env_id], _ = environments.sizes(cell.env_id)
+        weights = sizes[cell.env_id] * cell.hidden_size
+        if cell.replicate > weights:
+            raise MistakeError(
+                f"replicate must be at most {weights}, not {cell.replicate}: in {cell.env_id!r}, with hidden_size "
+                f"{cell.hidden_size}, the actor's first layer has no more weights"
+            )
 
 
 def make_cell(description: Mapping[str, Any]) -> Cell:

@@ -16,7 +16,7 @@ from tyro.conf import FlagConversionOff, FlagCreatePairsOff, OmitArgPrefixes, Om
 
 from agents import environments
 from reports.sources import UnreadableSourceError
-from study.cells import Cell, MistakeError
+from study.cells import Cell, MistakeError, require_trainable
 from study.sweepfile import read_cells
 from study.workers import WorkerError, available_cores, train_all
 
@@ -54,7 +54,7 @@ class Train:
 
     def run(self) -> None:
         """Train, unless it has been done."""
-        environments.make(self.cell.env_id).close()
+        require_trainable([self.cell])
         from study import tracking, training
         from study.ledger import Ledger
 
@@ -87,8 +87,7 @@ class Sweep:
         if self.workers < 0:
             raise MistakeError(f"--workers must be zero or positive, not {self.workers}")
         cells = read_cells(self.file)
-        for env_id in sorted({cell.env_id for cell in cells}):
-            environments.make(env_id).close()
+        require_trainable(cells)
         from study.ledger import Ledger
 
         ledger = Ledger(self.runs_dir)

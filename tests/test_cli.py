@@ -6,10 +6,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
-from study.cells import Cell
+from agents.networks import ActorCritic
+from study.cells import Cell, require_trainable
 from study.cli import main
 from study.ledger import Ledger
 from tests.conftest import SMALL
@@ -46,6 +49,8 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
         (["train", *SMALL_OPTIONS, "--ppo={1, 2}"], "isn't a group of parameters"),
         (["train", *SMALL_OPTIONS, "--env-id", "CartPole-v1"], "a vector of continuous actions is needed"),
         (["train", *SMALL_OPTIONS, "--env-id", "Nowhere-v0"], "environment 'Nowhere-v0' can't be made"),
+        (["train", *SMALL_OPTIONS, "--env-id", "Pendulum"], "environment 'Pendulum' is 'Pendulum-v1'"),
+        (["train", *SMALL_OPTIONS, "--replicate", "49"], "replicate must be at most 48, not 49"),
         (["sweep", "nothing.yaml"], "nothing.yaml: there is no such file"),
         (["report", "nothing"], "nothing: there is no such directory or table"),
         (["report", ".", "--margin", "-1"], "--margin must be positive"),
@@ -66,6 +71,18 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert err.count("\n") == 1
     assert err.startswith("study: ")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_beyond_the_last_replicate_is_refused_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], small: Callable[..., Cell]
+) -> None:
+    first_weights = ActorCritic([np.random.default_rng(0)], 3, 1, small(), torch.float32).actor(0)[0][0].numel()
+    require_trainable([small(replicate=first_weights)])
+    sweep = write_sweep(tmp_path, replicate=first_weights + 1)
+    code, _, err = run("sweep", str(sweep), "--runs-dir", str(tmp_path / "runs"), capsys=capsys)
+    assert code == 2
+    assert err.startswith(f"study: replicate must be at most {first_weights}, not {first_weights + 1}")
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("command", ["probe", "train", "sweep", "report"])
