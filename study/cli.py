@@ -17,6 +17,7 @@ from tyro.conf import FlagConversionOff, FlagCreatePairsOff, OmitArgPrefixes, Om
 from agents import environments
 from reports.sources import UnreadableSourceError
 from study.cells import Cell, MistakeError, require_trainable
+from study.files import UnwritableError
 from study.sweepfile import read_cells
 from study.workers import WorkerError, available_cores, train_all
 
@@ -98,6 +99,7 @@ class Sweep:
             from study import tracking
 
             mode = tracking.choose_mode(self.runs_dir)
+            ledger.prepare()
             train_all(waiting, self.runs_dir, self.workers or available_cores(), mode, console)
         outcomes = [(cell, ledger.outcome(cell)) for cell in cells]
         for cell, outcome in outcomes:
@@ -140,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _parse(arguments).run()
     except (MistakeError, environments.UnsuitableEnvironmentError, UnreadableSourceError) as error:
         _exit(str(error), code=2)
-    except WorkerError as error:
+    except (WorkerError, UnwritableError) as error:
         _exit(str(error), code=1)
     except KeyboardInterrupt:
         _exit("interrupted: what was finished is kept, and the same command goes on", code=130)

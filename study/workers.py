@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from study.cells import Cell, MistakeError
+from study.files import UnwritableError
 
 COHORT_SIZE = 40
 """Cells of a cohort at most: beyond it a run gets hardly cheaper, and an interruption costs more."""
@@ -130,7 +131,7 @@ def _work(cohort: Sequence[Cell], runs_dir: Path, wandb_mode: str, reports: Conn
 
     try:
         training.train(cohort, runs_dir, wandb_mode, report)
-    except MistakeError as error:
+    except (MistakeError, UnwritableError) as error:
         raise SystemExit(f"study: {error}") from error
 
 

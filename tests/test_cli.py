@@ -1,6 +1,8 @@
 """The command line, as it is typed."""
 
 import json
+import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -126,6 +128,33 @@ def test_a_failed_cell_is_said_and_counted(
     code, out, _ = run("report", str(tmp_path), capsys=capsys)
     assert code == 0
     assert "1 runs are failed" in out
+
+
+@pytest.mark.parametrize("command", ["train", pytest.param("sweep", marks=pytest.mark.slow)])
+def test_a_full_disk_in_the_middle_is_said_and_mended(tmp_path: Path, command: str) -> None:
+    sweep = str(write_sweep(tmp_path, total_timesteps=4096))
+    what = [sweep, "--workers", "2"] if command == "sweep" else [*SMALL_OPTIONS, "--total-timesteps", "4096"]
+    study = [sys.executable, "-m", "study", command, *what, "--runs-dir", str(tmp_path / "runs")]
+
+    def attempt(largest_file: int) -> subprocess.CompletedProcess[str]:
+        limit = (largest_file, resource.RLIM_INFINITY)
+        return subprocess.run(
+            study,
+            env={**os.environ, "WANDB_MODE": "disabled"},
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+        )
+
+    full = attempt(largest_file=8192)
+    assert full.returncode == 1
+    assert "updates.jsonl can't be written: File too large" in full.stderr
+    assert full.stderr.splitlines()[-1].endswith("the same command goes on")
+    assert "Traceback" not in full.stderr
+    assert not list((tmp_path / "runs").glob("*/outcome.json"))
+    assert attempt(resource.RLIM_INFINITY).returncode == 0
+    assert len(list((tmp_path / "runs").glob("*/outcome.json"))) == (12 if command == "sweep" else 1)
 
 
 @pytest.mark.slow
