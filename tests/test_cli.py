@@ -94,6 +94,29 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     assert f"usage: study {command}" in out
 
 
+@pytest.mark.parametrize("mode", ["nonsense", ""])
+def test_a_wandb_mode_that_there_is_not_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", mode)
+    code, _, err = run("train", *SMALL_OPTIONS, "--runs-dir", str(tmp_path / "runs"), capsys=capsys)
+    assert (code, err) == (2, f"study: WANDB_MODE must be online, offline or disabled, not {mode!r}\n")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_without_a_valid_key_wandb_stays_offline_and_says_why(tmp_path: Path, small: Callable[..., Cell]) -> None:
+    finished = subprocess.run(
+        [sys.executable, "-m", "study", "train", *SMALL_OPTIONS, "--runs-dir", str(tmp_path)],
+        env={name: value for name, value in os.environ.items() if name != "WANDB_MODE"} | {"WANDB_API_KEY": "short"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "W&B runs offline, since WANDB_API_KEY invalid" in finished.stderr
+    assert list((tmp_path / "wandb").glob(f"offline-run-*-{small().id}"))
+
+
 def test_train_trains_once(
     tmp_path: Path, small: Callable[..., Cell], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,7 +63,8 @@ def test_what_can_hold_no_runs_is_named_and_kept(tmp_path: Path, small: MakeCell
     (tmp_path / "file").write_text("dear")
     ledger = Ledger(tmp_path / runs_dir)
     assert ledger.waiting([small()]) == [small()]
-    for attempt in (ledger.prepare, lambda: ledger.begin(small(), {})):
+    attempts: list[Callable[[], object]] = [ledger.prepare, lambda: ledger.begin(small(), {})]
+    for attempt in attempts:
         with pytest.raises(MistakeError, match=r"file.* can hold no runs: Not a directory.*choose another --runs-dir"):
             attempt()
     assert (tmp_path / "file").read_text() == "dear"
