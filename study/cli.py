@@ -16,10 +16,13 @@ from tyro.conf import FlagConversionOff, FlagCreatePairsOff, OmitArgPrefixes, Om
 
 from agents import environments
 from reports.sources import UnreadableSourceError
-from study.cells import Cell, MistakeError, require_trainable
+from study.cells import LARGEST_SEED, Cell, MistakeError, require_trainable
 from study.files import UnwritableError
 from study.sweepfile import read_cells
 from study.workers import WorkerError, available_cores, train_all
+
+LARGEST_PROBE = 1000
+"""Dimensions of which a covariance matrix still fits anywhere."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,8 +40,10 @@ class Probe:
         """Print tables and what is seen in them, or JSON."""
         from study import probe
 
-        if self.n < 1:
-            raise MistakeError(f"--n must be at least 1, not {self.n}")
+        if not 1 <= self.n <= LARGEST_PROBE:
+            raise MistakeError(f"--n must be between 1 and {LARGEST_PROBE}, not {self.n}")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise MistakeError(f"--seed must be between 0 and 2**53, not {self.seed}")
         if self.json:
             probe.print_json(self.n, self.seed)
         else:

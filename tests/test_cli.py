@@ -56,7 +56,9 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
         (["sweep", "nothing.yaml"], "nothing.yaml: there is no such file"),
         (["report", "nothing"], "nothing: there is no such directory or table"),
         (["report", ".", "--margin", "-1"], "--margin must be positive"),
-        (["probe", "--n", "0"], "--n must be at least 1"),
+        (["probe", "--n", "0"], "--n must be between 1 and 1000"),
+        (["probe", "--n", "100000000000"], "--n must be between 1 and 1000"),
+        (["probe", "--seed", str(2**70)], "--seed must be between 0 and 2**53"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(

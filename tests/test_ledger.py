@@ -58,6 +58,13 @@ def test_a_damaged_outcome_is_named_and_kept(tmp_path: Path, small: MakeCell, da
     assert path.read_text() == damage
 
 
+@pytest.mark.parametrize("name", ["outcome.json", "checkpoint"])
+def test_what_cannot_be_read_is_named(tmp_path: Path, small: MakeCell, name: str) -> None:
+    (Ledger(tmp_path).path(small()) / name).mkdir(parents=True)
+    with pytest.raises(MistakeError, match=f"{name} can't be read: Is a directory"):
+        Ledger(tmp_path).waiting([small()])
+
+
 @pytest.mark.parametrize("runs_dir", ["file", "file/runs"])
 def test_what_can_hold_no_runs_is_named_and_kept(tmp_path: Path, small: MakeCell, runs_dir: str) -> None:
     (tmp_path / "file").write_text("dear")
