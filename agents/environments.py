@@ -6,6 +6,7 @@ rounded on the way.
 
 import functools
 import logging
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -20,9 +21,12 @@ from agents.vector import PlainVectorEnv
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
+_REGISTERED = frozenset(gym.registry)
+"""Environments that need no module's name before theirs."""
+
 
 class UnsuitableEnvironmentError(ValueError):
-    """The environment doesn't exist, can't be made, or isn't one of flat observations and continuous actions."""
+    """The environment can't be made, has another name, or hasn't flat observations, continuous actions and an end."""
 
 
 class Step(NamedTuple):
@@ -43,9 +47,15 @@ def make(env_id: str) -> gym.Env[Any, Any]:
     """One environment. **Raises**: `UnsuitableEnvironmentError`."""
     _keep_mujoco_quiet()
     try:
-        env = gym.make(env_id, disable_env_checker=True)
-    except (gym.error.Error, ImportError, ModuleNotFoundError) as error:
-        raise UnsuitableEnvironmentError(f"environment {env_id!r} can't be made: {error}") from error
+        with warnings.catch_warnings(action="ignore"):
+            env = gym.make(env_id, disable_env_checker=True)
+    except Exception as error:  # whatever its constructor raises
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UnsuitableEnvironmentError(f"environment {env_id!r} can't be made: {reason}") from error
+    assert env.spec
+    module, _, name = env_id.rpartition(":")
+    if name != env.spec.id or (module and name in _REGISTERED):
+        raise UnsuitableEnvironmentError(f"environment {env_id!r} is {env.spec.id!r}: call it that, and no other name")
     observations, actions = env.observation_space, env.action_space
     if not isinstance(actions, gym.spaces.Box) or len(actions.shape) != 1:
         raise UnsuitableEnvironmentError(
@@ -54,6 +64,10 @@ def make(env_id: str) -> gym.Env[Any, Any]:
     if not isinstance(observations, gym.spaces.Box) or len(observations.shape) != 1:
         raise UnsuitableEnvironmentError(
             f"environment {env_id!r} has the observation space {observations}: a vector of numbers is needed"
+        )
+    if env.spec.max_episode_steps is None:
+        raise UnsuitableEnvironmentError(
+            f"environment {env_id!r} has no time limit: without max_episode_steps, an evaluation may never end"
         )
     return env
 

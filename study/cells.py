@@ -5,12 +5,22 @@ import difflib
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+import reprlib
+import textwrap
+from collections.abc import Iterable, Mapping
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from agents import environments
 from agents.hyperparameters import Condition, Hyperparameters, Precision
+
+LARGEST_SEED = 2**53
+"""Larger whole numbers are rounded by most readers of JSON, so that two seeds might become one."""
+
+_EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+"""A number such as 1e-3, which YAML 1.1 reads as text for want of a point or a sign."""
 
 
 class MistakeError(ValueError):
@@ -35,6 +45,8 @@ class Cell(Hyperparameters):
         for name in ("seed", "replicate"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be zero or positive, not {getattr(self, name)}")
+        if self.seed > LARGEST_SEED:
+            raise ValueError(f"seed must be at most 2**53 = {LARGEST_SEED}, not {self.seed}")
 
     @functools.cached_property
     def id(self) -> str:
@@ -59,6 +71,23 @@ class Cell(Hyperparameters):
         return tuple(value for name, value in dataclasses.asdict(self).items() if name not in own)
 
 
+def require_trainable(cells: Iterable[Cell]) -> None:
+    """Look at what only the environments can tell, before anything is trained.
+
+    **Raises**: `UnsuitableEnvironmentError`; `MistakeError`, when there is no such replicate.
+    """
+    sizes: dict[str, int] = {}
+    for cell in cells:
+        if cell.env_id not in sizes:
+            sizes[cell.env_id], _ = environments.sizes(cell.env_id)
+        weights = sizes[cell.env_id] * cell.hidden_size
+        if cell.replicate > weights:
+            raise MistakeError(
+                f"replicate must be at most {weights}, not {cell.replicate}: in {cell.env_id!r}, with hidden_size "
+                f"{cell.hidden_size}, the actor's first layer has no more weights"
+            )
+
+
 def make_cell(description: Mapping[str, Any]) -> Cell:
     """A cell from names and values as YAML or JSON have them. **Raises**: `MistakeError`."""
     types = get_type_hints(Cell)
@@ -78,16 +107,25 @@ def make_cell(description: Mapping[str, Any]) -> Cell:
 
 
 def _convert(name: str, value: Any, wanted: Any) -> Any:
-    """`value` as the parameter's type; numbers may be text, since YAML 1.1 reads 1e-3 as such."""
+    """`value`, if it is of the parameter's type: what is silently made to fit here may be another run under W&B."""
+    exponential = wanted is float and isinstance(value, str) and _EXPONENT.fullmatch(value)
     try:
-        if isinstance(value, bool) and wanted is not bool:
-            raise ValueError
-        return TypeAdapter(wanted).validate_python(value)
-    except (ValidationError, ValueError) as error:
+        return _validator(wanted).validate_python(float(value) if exponential else value)
+    except ValidationError as error:
         choices = getattr(wanted, "__args__", None)
         kind = (
             f"one of {', '.join(choices)}"
             if choices
-            else {int: "a whole number", float: "a number", bool: "true or false"}.get(wanted, "text")
+            else {int: "a whole number", float: "a finite number", bool: "true or false"}.get(wanted, "text")
         )
-        raise MistakeError(f"parameter {name!r} must be {kind}, not {value!r}") from error
+        raise MistakeError(f"parameter {name!r} must be {kind}, not {brief(value)}") from error
+
+
+def brief(value: Any) -> str:
+    """What a value is, in a line: YAML can hold more in itself than a screen, or any memory."""
+    return textwrap.shorten(reprlib.repr(value), 80)
+
+
+@functools.cache
+def _validator(wanted: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(wanted, config={"strict": True, "allow_inf_nan": False})

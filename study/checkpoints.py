@@ -33,8 +33,10 @@ def read(path: Path) -> State | None:
     """A run's state; None where there is no file. **Raises**: `MistakeError`, when the file isn't what was written."""
     try:
         digest, _, content = path.read_bytes().partition(b"\n")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise MistakeError(f"{path} can't be read: {error.strerror}") from error
     if digest != hashlib.sha256(content).hexdigest().encode():
         raise MistakeError(f"{path} is damaged: delete it, and its cell starts over")
     checkpoint = torch.load(io.BytesIO(content), weights_only=True)

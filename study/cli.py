@@ -1,13 +1,14 @@
 """The command line. What the user can mend is one line and exit code 2; torch and W&B are imported only to train."""
 
+import ast
 import contextlib
 import dataclasses
 import io
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import tyro
 from rich.console import Console
@@ -15,9 +16,13 @@ from tyro.conf import FlagConversionOff, FlagCreatePairsOff, OmitArgPrefixes, Om
 
 from agents import environments
 from reports.sources import UnreadableSourceError
-from study.cells import Cell, MistakeError
+from study.cells import LARGEST_SEED, Cell, MistakeError, require_trainable
+from study.files import UnwritableError
 from study.sweepfile import read_cells
 from study.workers import WorkerError, available_cores, train_all
+
+LARGEST_PROBE = 1000
+"""Dimensions of which a covariance matrix still fits anywhere."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,8 +40,10 @@ class Probe:
         """Print tables and what is seen in them, or JSON."""
         from study import probe
 
-        if self.n < 1:
-            raise MistakeError(f"--n must be at least 1, not {self.n}")
+        if not 1 <= self.n <= LARGEST_PROBE:
+            raise MistakeError(f"--n must be between 1 and {LARGEST_PROBE}, not {self.n}")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise MistakeError(f"--seed must be between 0 and 2**53, not {self.seed}")
         if self.json:
             probe.print_json(self.n, self.seed)
         else:
@@ -53,7 +60,7 @@ class Train:
 
     def run(self) -> None:
         """Train, unless it has been done."""
-        environments.make(self.cell.env_id).close()
+        require_trainable([self.cell])
         from study import tracking, training
         from study.ledger import Ledger
 
@@ -86,8 +93,7 @@ class Sweep:
         if self.workers < 0:
             raise MistakeError(f"--workers must be zero or positive, not {self.workers}")
         cells = read_cells(self.file)
-        for env_id in sorted({cell.env_id for cell in cells}):
-            environments.make(env_id).close()
+        require_trainable(cells)
         from study.ledger import Ledger
 
         ledger = Ledger(self.runs_dir)
@@ -98,6 +104,7 @@ class Sweep:
             from study import tracking
 
             mode = tracking.choose_mode(self.runs_dir)
+            ledger.prepare()
             train_all(waiting, self.runs_dir, self.workers or available_cores(), mode, console)
         outcomes = [(cell, ledger.outcome(cell)) for cell in cells]
         for cell, outcome in outcomes:
@@ -169,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _parse(arguments).run()
     except (MistakeError, environments.UnsuitableEnvironmentError, UnreadableSourceError) as error:
         _exit(str(error), code=2)
-    except WorkerError as error:
+    except (WorkerError, UnwritableError) as error:
         _exit(str(error), code=1)
     except KeyboardInterrupt:
         _exit("interrupted: what was finished is kept, and the same command goes on", code=130)
@@ -183,7 +190,7 @@ def _parse(arguments: Sequence[str] | None) -> Probe | Train | Sweep | Report | 
             return tyro.cli(
                 Probe | Train | Sweep | Report | Bench,
                 prog="study",
-                args=arguments,
+                args=list(_ungrouped(sys.argv[1:] if arguments is None else arguments)),
                 config=(OmitArgPrefixes, OmitSubcommandPrefixes),
                 description="Two RL implementations should be the same and aren't: which part is round-off?",
             )
@@ -194,6 +201,23 @@ def _parse(arguments: Sequence[str] | None) -> Probe | Train | Sweep | Report | 
             lines = [line.strip(" │") for line in complaint.getvalue().splitlines() if not re.match(r"[╭╰]|│ ─", line)]
             _exit(" ".join(lines), code=2)
         raise
+
+
+def _ungrouped(arguments: Iterable[str]) -> Iterator[str]:
+    """The arguments, with `--gamma=0.9` for the `--group={'gamma': 0.9}` by which an agent passes nested parameters."""
+    for argument in arguments:
+        _, _, value = argument.partition("=")
+        if argument.startswith("--") and value.startswith("{"):
+            yield from _ungrouped(f"--{name}={inner}" for name, inner in _read_group(argument, value).items())
+        else:
+            yield argument
+
+
+def _read_group(argument: str, value: str) -> dict[str, Any]:
+    try:
+        return dict(ast.literal_eval(value))
+    except (ValueError, SyntaxError, TypeError) as error:
+        raise MistakeError(f"{argument} isn't a group of parameters, such as --group={{'gamma': 0.9}}") from error
 
 
 def _exit(message: str, code: int) -> NoReturn:

@@ -1,17 +1,35 @@
 """Writing files so that whatever happens meanwhile, either the old or the new one is there, whole."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 
+class UnwritableError(RuntimeError):
+    """The disk is full, or it can't be written to any more. Its text is one line, that names the file."""
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What is done to write a file. **Raises**: `UnwritableError`, when that fails."""
+    try:
+        yield
+    except OSError as error:
+        raise UnwritableError(
+            f"{path} can't be written: {error.strerror}. What was finished is kept, and once that is mended, the same "
+            "command goes on"
+        ) from error
+
+
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file, on disk when this returns."""
+    """Write a file, on disk when this returns. **Raises**: `UnwritableError`, and then the old one is as it was."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with draft.open("wb") as file:
+    with writing(path), draft.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    draft.replace(path)
+        draft.replace(path)
 
 
 def remove_drafts(folder: Path) -> None:

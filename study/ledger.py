@@ -4,10 +4,12 @@
 on from its `checkpoint`, if it left one; whatever else it left is written anew.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
 import os
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +19,7 @@ from filelock import FileLock, Timeout
 from agents.envstate import State
 from study import checkpoints
 from study.cells import Cell, MistakeError
-from study.files import remove_drafts, write_atomically
+from study.files import remove_drafts, write_atomically, writing
 
 Json = dict[str, Any]
 
@@ -37,8 +39,10 @@ class Ledger:
         path = self.path(cell) / "outcome.json"
         try:
             outcome = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise MistakeError(f"{path} can't be read: {error.strerror}") from error
         except ValueError:
             outcome = None
         if not isinstance(outcome, dict) or outcome.get("status") not in ("finished", "failed"):
@@ -52,23 +56,40 @@ class Ledger:
         """
         waiting = [cell for cell in cells if self.outcome(cell) is None]
         for cell in waiting:
-            checkpoints.read(self.path(cell) / "checkpoint")
+            _left_by_interruption(self.path(cell))
         return waiting
 
-    def begin(self, cell: Cell, provenance: Mapping[str, Any]) -> "Entry | None":
-        """Take the cell, for this process alone. None if it has ended, or another process is training it."""
-        self.runs_dir.mkdir(parents=True, exist_ok=True)
-        locks = self.runs_dir / ".locks"
-        locks.mkdir(exist_ok=True)
-        lock = FileLock(locks / cell.id)
+    def prepare(self) -> None:
+        """Make the directory, if it isn't there. **Raises**: `MistakeError`, when it can hold no runs."""
         try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            return None
+            self._locks.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self._locks).close()
+        except OSError as error:
+            raise MistakeError(
+                f"{self.runs_dir} can hold no runs: {error.strerror}. Mend that, or choose another --runs-dir"
+            ) from error
+
+    def begin(self, cell: Cell, provenance: Mapping[str, Any]) -> "Entry | None":
+        """Take the cell, for this process alone. None if it has ended, or another process is training it.
+
+        **Raises**: `MistakeError`, when the directory can hold no runs, or what the cell left is damaged;
+        `UnwritableError`.
+        """
+        self.prepare()
+        lock = FileLock(self._locks / cell.id)
+        with writing(self._locks / cell.id):
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                return None
         if self.outcome(cell) is not None:
             lock.release()
             return None
         return Entry(self.path(cell), cell, provenance, lock)
+
+    @property
+    def _locks(self) -> Path:
+        return self.runs_dir / ".locks"
 
 
 class Entry:
@@ -91,21 +112,17 @@ class Entry:
         self._begin((dump(description, indent=2) + "\n").encode())
 
     def _begin(self, description: bytes) -> None:
-        self.path.mkdir(exist_ok=True)
-        remove_drafts(self.path)
-        kept: list[str] = []
         if _content(self.path / "cell.json") == description:
-            self.state = checkpoints.read(self._checkpoint)
-        if self.state is not None:
-            kept = _content(self._history).decode().splitlines(keepends=True)[: self.state["update"]]
-            if len(kept) < self.state["update"]:
-                self.state, kept = None, []
-        if self.state is None:
-            self._checkpoint.unlink(missing_ok=True)
+            self.state, self.updates = _left_by_interruption(self.path)
+        with writing(self.path):
+            self.path.mkdir(exist_ok=True)
+            remove_drafts(self.path)
+            if self.state is None:
+                self._checkpoint.unlink(missing_ok=True)
         write_atomically(self.path / "cell.json", description)
-        write_atomically(self._history, "".join(kept).encode())
-        self.updates = [json.loads(line) for line in kept]
-        self._file = self._history.open("a", encoding="utf-8")
+        write_atomically(self._history, "".join(dump(line) + "\n" for line in self.updates).encode())
+        with writing(self._history):
+            self._file = self._history.open("a", encoding="utf-8")
 
     @property
     def _checkpoint(self) -> Path:
@@ -117,8 +134,9 @@ class Entry:
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add an update's line, on disk for whoever reads along."""
-        self._file.write(dump(record) + "\n")
-        self._file.flush()
+        with writing(self._history):
+            self._file.write(dump(record) + "\n")
+            self._file.flush()
 
     def keep(self, state: State) -> None:
         """Write a checkpoint."""
@@ -126,16 +144,36 @@ class Entry:
 
     def finish(self, outcome: Mapping[str, Any]) -> None:
         """Say how the run ended: the last thing that is written."""
-        os.fsync(self._file.fileno())
+        with writing(self._history):
+            os.fsync(self._file.fileno())
         write_atomically(self.path / "outcome.json", (dump(outcome, indent=2) + "\n").encode())
-        self._checkpoint.unlink(missing_ok=True)
+        with writing(self._checkpoint):
+            self._checkpoint.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # of a line that is known not to have been written
+            self._file.close()
         self._lock.release()
+
+
+def _left_by_interruption(folder: Path) -> tuple[State | None, list[Json]]:
+    """A cell's checkpoint and the updates before it; nothing, if they don't fit each other.
+
+    **Raises**: `MistakeError`, when one of them is damaged.
+    """
+    state = checkpoints.read(folder / "checkpoint")
+    if state is None:
+        return None, []
+    history = folder / "updates.jsonl"
+    lines = _content(history).splitlines()[: state["update"]]
+    try:
+        updates = [json.loads(line) for line in lines]
+    except ValueError as error:
+        raise MistakeError(f"{history} is damaged: delete it, and its cell starts over") from error
+    return (state, updates) if len(updates) == state["update"] else (None, [])
 
 
 def _content(path: Path) -> bytes:

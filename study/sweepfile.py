@@ -1,19 +1,43 @@
-"""W&B sweep files, read as what they are here: a grid of cells. W&B itself checks nothing before it queues."""
+"""W&B sweep files, read as what they are here: a grid of cells. W&B itself checks nothing before it queues.
+
+Nested parameters are a way of writing, and mean what they would mean without their groups. An agent passes a group
+whole, as `--group={'gamma': 0.9}`: `study train` takes it apart again.
+"""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from study.cells import Cell, MistakeError, make_cell
+from study.cells import Cell, MistakeError, brief, make_cell
 
 KEYS = {
     "name", "description", "project", "entity", "program", "command", "method", "metric", "parameters", "run_cap",
     "early_terminate", "controller", "job", "image_uri", "scheduler", "apiVersion", "kind",
 }  # fmt: skip
 """What W&B's server accepts at the top of a sweep file."""
+
+HOLES = ("run_cap", "early_terminate")
+"""Those by which it would leave out what is trained here."""
+
+LARGEST_GRID = 100_000
+"""More cells than this are a slip."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as it is specified: of two values of a key, PyYAML and W&B silently take the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.composer.ComposerError(None, None, f"{key.value!r} is there twice", key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else key)
+        return node
 
 
 def read_cells(path: Path) -> list[Cell]:
@@ -22,6 +46,8 @@ def read_cells(path: Path) -> list[Cell]:
         cells = [make_cell(dict(point)) for point in _grid(_read(path))]
     except MistakeError as error:
         raise MistakeError(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise MistakeError(f"{path}: is nested too deeply, or in itself") from error
     seen = set()
     for cell in cells:
         if cell.id in seen:
@@ -35,10 +61,10 @@ def read_cells(path: Path) -> list[Cell]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError as error:
         raise MistakeError("there is no such file") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise MistakeError(f"can't be read: {error}") from error
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
@@ -56,22 +82,28 @@ def _grid(sweep: Mapping[str, Any]) -> Iterator[tuple[tuple[str, Any], ...]]:
     if unknown:
         raise MistakeError(f"W&B knows no key {unknown[0]!r} in a sweep file")
     if sweep.get("method") != "grid":
-        raise MistakeError(f"method must be grid, not {sweep.get('method')!r}: a study trains every cell")
-    if not ("program" in sweep or "command" in sweep):
+        raise MistakeError(f"method must be grid, not {brief(sweep.get('method'))}: a study trains every cell")
+    if not (sweep.get("program") or sweep.get("command")):
         raise MistakeError("has neither `program` nor `command`: an agent would consume every cell and run none")
+    for key in HOLES:
+        if key in sweep:
+            raise MistakeError(f"{key} would leave out cells under W&B that are trained here: leave {key} out")
     parameters = sweep.get("parameters")
     if not isinstance(parameters, dict) or not parameters:
         raise MistakeError("has no parameters: name at least condition, seed and precision")
-    axes = list(_axes(parameters))
-    names = [name for name, _ in axes]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise MistakeError(f"parameter {twice[0]!r} is given twice")
-    return itertools.product(*([(name, value) for value in values] for name, values in axes))
+    axes: dict[str, list[Any]] = {}
+    for name, values in _axes(parameters):
+        if name in axes:
+            raise MistakeError(f"parameter {name!r} is given twice")
+        axes[name] = values
+    size = math.prod(map(len, axes.values()))
+    if size > LARGEST_GRID:
+        raise MistakeError(f"is a grid of {size:,} cells: {LARGEST_GRID:,} are the most")
+    return itertools.product(*([(name, value) for value in values] for name, values in axes.items()))
 
 
 def _axes(parameters: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
-    """Each parameter's name and values. Nested parameters are a way of writing: their own names count."""
+    """Each parameter's name and values; those of nested parameters too, as if they had no group."""
     for name, given in parameters.items():
         if not isinstance(given, dict) or len(given.keys() & {"value", "values", "parameters"}) != 1:
             raise MistakeError(f"parameter {name!r} must have one of `value:`, `values:` or nested `parameters:`")

@@ -10,29 +10,57 @@ from typing import Any, Self
 
 import wandb
 
-from study.cells import Cell
+from study.cells import Cell, MistakeError
 from study.ledger import dump
 
 PROJECT = "rl-roundoff"
 """The W&B project, where neither a sweep nor WANDB_PROJECT names another."""
 
+MODES = ("online", "offline", "disabled")
+
 
 def choose_mode(runs_dir: Path) -> str:
-    """W&B's "online" if a key is configured, else "offline", and a word on it. WANDB_MODE, where set, decides."""
-    mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")
+    """W&B's "online" if it lets us in, else "offline", and a word on it. WANDB_MODE, where set, decides.
+
+    **Raises**: `MistakeError`, when WANDB_MODE is none of W&B's modes.
+    """
+    mode = os.environ.get("WANDB_MODE")
+    if mode not in (None, *MODES):
+        raise MistakeError(f"WANDB_MODE must be {', '.join(MODES[:-1])} or {MODES[-1]}, not {mode!r}")
+    reason: str | None = "WANDB_MODE says so"
+    if mode is None:
+        reason = _reason_to_stay_offline()
+        mode = "offline" if reason else "online"
     if mode == "offline":
         print(
-            f"W&B runs offline, since no key is configured or WANDB_MODE says so: "
-            f"`wandb sync {runs_dir}/wandb/offline-run-*` uploads its runs.",
+            f"W&B runs offline, since {reason}: `wandb sync {runs_dir}/wandb/offline-run-*` uploads its runs.",
             file=sys.stderr,
         )
     return mode
+
+
+def _reason_to_stay_offline() -> str | None:
+    """Asked once, before anything is trained: a run that can't reach W&B gives up after a minute and a half only."""
+    just_talked_to_wandb = "WANDB_SWEEP_ID" in os.environ  # the agent has, that started us
+    try:
+        return None if wandb.login(prompt=False, verify=not just_talked_to_wandb) else "no key is configured"
+    except (OSError, ValueError, wandb.Error) as error:
+        return _in_one_line(error)
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 class TrackedRun:
     """A cell as a W&B run. Its id is the cell's, except under `wandb agent`, where the server names it."""
 
     def __init__(self, cell: Cell, runs_dir: Path, mode: str) -> None:
+        self._id = cell.id
+        self._failed = False
+        self._tell(lambda: self._begin(cell, runs_dir, mode))
+
+    def _begin(self, cell: Cell, runs_dir: Path, mode: str) -> None:
         # W&B takes our package `agents` for another of that name, and would recommend a product to trace it.
         os.environ.setdefault("WANDB_DISABLE_WEAVE", "true")
         under_agent = "WANDB_SWEEP_ID" in os.environ
@@ -60,7 +88,6 @@ class TrackedRun:
                 x_save_requirements=False,
             ),
         )
-        self._failed = False
         self._run.define_metric("*", step_metric="global_step")
 
     def log(self, record: Mapping[str, Any]) -> None:
@@ -84,14 +111,15 @@ class TrackedRun:
         self._run.finish(exit_code=0 if outcome["status"] == "finished" else 1)
 
     def _tell(self, word: Callable[[], None]) -> None:
-        """Tell W&B something, or nothing more once it has failed: the ledger has all, and training goes on."""
+        """Tell W&B something, or nothing more once it has failed, however: the ledger has all, and training goes on."""
         if self._failed:
             return
         try:
             word()
-        except (OSError, wandb.Error) as error:
+        except Exception as error:
             self._failed = True
-            print(f"W&B has failed, and run {self._run.id} goes on in the ledger alone: {error}", file=sys.stderr)
+            reason = _in_one_line(error)
+            print(f"W&B has failed, and run {self._id} goes on in the ledger alone: {reason}", file=sys.stderr)
 
     def __enter__(self) -> Self:
         return self

@@ -3,21 +3,22 @@
 A process trains one cohort and ends. What it finished is in the ledger, whatever becomes of it or of its parent.
 """
 
+import contextlib
 import itertools
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
-from multiprocessing.process import BaseProcess
+from collections.abc import Sequence
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from queue import Empty
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from study.cells import Cell, MistakeError
+from study.files import UnwritableError
 
 COHORT_SIZE = 40
 """Cells of a cohort at most: beyond it a run gets hardly cheaper, and an interruption costs more."""
@@ -57,14 +58,9 @@ def train_all(cells: Sequence[Cell], runs_dir: Path, workers: int, wandb_mode: s
     **Raises**: `WorkerError`, after the others have ended, when a cohort's process failed; `KeyboardInterrupt`, after
     the processes were ended.
     """
-    context = multiprocessing.get_context("spawn")
-    reports: multiprocessing.Queue[int] = context.Queue()
-    waiting = [
-        context.Process(target=_work, args=(cohort, runs_dir, wandb_mode, reports))
-        for cohort in cohorts(cells, workers)
-    ]
-    running: list[BaseProcess] = []
-    failed: list[BaseProcess] = []
+    waiting = cohorts(cells, workers)
+    running: list[_Worker] = []
+    failed: list[_Worker] = []
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -79,47 +75,63 @@ def train_all(cells: Sequence[Cell], runs_dir: Path, workers: int, wandb_mode: s
         try:
             while waiting or running:
                 while waiting and len(running) < workers:
-                    running.append(waiting.pop(0))
-                    running[-1].start()
-                for report in _drain(reports):
-                    progress.advance(task, report)
-                # Asked once each: a process may end between two questions.
-                codes = [(process, process.exitcode) for process in running]
-                failed += [process for process, code in codes if code]
-                running = [process for process, code in codes if code is None]
+                    running.append(_Worker(waiting.pop(0), runs_dir, wandb_mode))
+                wait([source for worker in running for source in worker.news()])
+                # Asked before they are heard, so that what an ended one has said is all there.
+                ended = [worker for worker in running if worker.process.exitcode is not None]
+                progress.advance(task, sum(worker.hear() for worker in running))
+                failed += [worker for worker in ended if worker.process.exitcode]
+                running = [worker for worker in running if worker not in ended]
         finally:
-            for process in running:
-                process.terminate()
-            for process in running:
-                process.join()
-        for report in _drain(reports):
-            progress.advance(task, report)
+            for worker in running:
+                worker.process.terminate()
+            for worker in running:
+                worker.process.join()
     if failed:
         raise WorkerError(
-            f"{len(failed)} of the worker processes failed (exit code {failed[0].exitcode}): "
+            f"{len(failed)} of the worker processes failed (exit code {failed[0].process.exitcode}): "
             "what was finished is kept, and the same command goes on"
         )
 
 
-def _drain(reports: "multiprocessing.Queue[int]") -> Iterator[int]:
-    """What workers have said, waiting a moment for the first word."""
-    try:
-        yield reports.get(timeout=0.2)
-        while True:
-            yield reports.get_nowait()
-    except Empty:
-        return
+class _Worker:
+    """A process that trains a cohort, and the pipe by which it reports: its own, so that it can block no other."""
+
+    def __init__(self, cohort: Sequence[Cell], runs_dir: Path, wandb_mode: str) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._reports, end = context.Pipe(duplex=False)
+        self.process = context.Process(target=_work, args=(cohort, runs_dir, wandb_mode, end))
+        self.process.start()
+        end.close()
+
+    def news(self) -> list[Connection | int]:
+        """What to wait for: its next report, or its end."""
+        return [self.process.sentinel] if self._reports.closed else [self.process.sentinel, self._reports]
+
+    def hear(self) -> int:
+        """Updates made since the last time."""
+        updates = 0
+        try:
+            while self._reports.poll():
+                updates += self._reports.recv()
+        except (EOFError, OSError):
+            self._reports.close()
+        return updates
 
 
-def _work(cohort: Sequence[Cell], runs_dir: Path, wandb_mode: str, reports: "multiprocessing.Queue[int]") -> None:
+def _work(cohort: Sequence[Cell], runs_dir: Path, wandb_mode: str, reports: Connection) -> None:
     """A worker process. Ctrl-C is its parent's business; if the parent dies, so does it, and its cells are free."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     from study import training
 
+    def report(updates: int) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the parent has died
+            reports.send(updates)
+
     try:
-        training.train(cohort, runs_dir, wandb_mode, reports.put)
-    except MistakeError as error:
+        training.train(cohort, runs_dir, wandb_mode, report)
+    except (MistakeError, UnwritableError) as error:
         raise SystemExit(f"study: {error}") from error
 
 

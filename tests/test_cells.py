@@ -1,6 +1,7 @@
 """Cells: the same description is the same cell, and a wrong one is one clear line."""
 
 import dataclasses
+import datetime
 import json
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,10 +62,27 @@ def test_factors_are_the_report_own(small: MakeCell) -> None:
         ({"lerning_rate": 1}, "no parameter 'lerning_rate': did you mean 'learning_rate'"),
         ({"seed": -1}, "seed must be zero or positive"),
         ({"seed": 1.5}, "'seed' must be a whole number, not 1.5"),
+        ({"seed": 1.0}, "'seed' must be a whole number, not 1.0"),
+        ({"seed": "0"}, "'seed' must be a whole number, not '0'"),
         ({"seed": True}, "'seed' must be a whole number, not True"),
+        ({"seed": None}, "'seed' must be a whole number, not None"),
+        ({"seed": 2**70}, "seed must be at most 2**53"),
         ({"learning_rate": -0.1}, "learning_rate must be positive and finite"),
-        ({"learning_rate": "fast"}, "'learning_rate' must be a number, not 'fast'"),
-        ({"anneal_lr": "perhaps"}, "'anneal_lr' must be true or false"),
+        ({"learning_rate": "fast"}, "'learning_rate' must be a finite number, not 'fast'"),
+        ({"learning_rate": "0.1"}, "'learning_rate' must be a finite number, not '0.1'"),
+        ({"learning_rate": "1e999"}, "'learning_rate' must be a finite number, not '1e999'"),
+        ({"learning_rate": [0.1]}, "'learning_rate' must be a finite number, not [0.1]"),
+        ({"learning_rate": 10**400}, "'learning_rate' must be a finite number, not 1000"),
+        ({"ent_coef": float("inf")}, "'ent_coef' must be a finite number, not inf"),
+        ({"gamma": float("nan")}, "'gamma' must be a finite number, not nan"),
+        ({"gamma": True}, "'gamma' must be a finite number, not True"),
+        ({"anneal_lr": "yes"}, "'anneal_lr' must be true or false, not 'yes'"),
+        ({"anneal_lr": 1}, "'anneal_lr' must be true or false, not 1"),
+        ({"condition": 1}, "'condition' must be one of mvn_std"),
+        ({"condition": ["mvn_std"]}, "'condition' must be one of mvn_std"),
+        ({"env_id": 1}, "'env_id' must be text, not 1"),
+        ({"env_id": datetime.date(2020, 1, 1)}, "'env_id' must be text, not datetime.date(2020, 1, 1)"),
+        ({"env_id": {"a": "b"}}, "'env_id' must be text, not {'a': 'b'}"),
         ({"num_minibatches": 3}, "num_minibatches must be a divisor of the batch"),
         ({"total_timesteps": 10}, "total_timesteps must be at least one batch"),
         ({"num_envs": 0}, "num_envs must be at least 1"),
@@ -76,6 +95,11 @@ def test_a_wrong_description_is_one_line(small: MakeCell, changes: dict[str, Any
         small(**changes)
     assert words in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["3e-4", "3E-4", "+3.e-4", ".3e-3", "0.3e-3"])
+def test_a_number_may_be_in_the_form_that_yaml_1_1_reads_as_text(small: MakeCell, text: str) -> None:
+    assert small(learning_rate=yaml.safe_load(text)) == small(learning_rate=0.0003)
 
 
 def test_a_missing_factor_is_named() -> None:

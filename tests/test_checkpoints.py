@@ -91,6 +91,25 @@ def test_a_checkpoint_that_no_longer_fits_starts_its_cell_over(
     assert seen == [1] * 8
 
 
+@pytest.mark.parametrize("damage", [b"\0" * 40, b'{"update": 1, "std": 0.', b"\xff"], ids=["zeros", "cut", "no text"])
+def test_a_damaged_history_is_named_and_nothing_is_lost(tmp_path: Path, longer: list[Cell], damage: bytes) -> None:
+    interrupt(longer[:1], tmp_path, after=4)
+    path = Ledger(tmp_path).path(longer[0]) / "updates.jsonl"
+    first, second, *others = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join((first, damage, second, *others)))
+    before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
+    for attempt in (
+        lambda: Ledger(tmp_path).waiting(longer),
+        lambda: train(longer[:1], tmp_path, "disabled"),
+    ):
+        with pytest.raises(MistakeError, match=r"updates.jsonl is damaged: delete it, and its cell starts over"):
+            attempt()
+    assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
+    path.unlink()
+    train(longer[:1], tmp_path, "disabled")
+    assert len(history(tmp_path, longer[0]).splitlines()) == 8
+
+
 @pytest.mark.parametrize("damage", ["cut", "changed", "version"])
 def test_a_damaged_checkpoint_is_named_and_nothing_is_lost(
     tmp_path: Path, longer: list[Cell], monkeypatch: pytest.MonkeyPatch, damage: str

@@ -1,14 +1,20 @@
 """The command line, as it is typed."""
 
 import json
+import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
-from study.cells import Cell
+from agents.networks import ActorCritic
+from study.cells import Cell, require_trainable
 from study.cli import main
 from study.ledger import Ledger
 from tests.conftest import SMALL
@@ -39,14 +45,22 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
         (["train", *SMALL_OPTIONS, "--lerning-rate", "1"], "--learning-rate"),
         (["train", *SMALL_OPTIONS, "--learning-rate", "-1"], "learning_rate must be positive"),
         (["train", *SMALL_OPTIONS, "--seed", "one"], "--seed"),
+        (["train", *SMALL_OPTIONS, "--seed", str(2**70)], "seed must be at most 2**53"),
+        (["train", *SMALL_OPTIONS, "--ppo={'gama': 0.9}"], "--gama=0.9"),
+        (["train", *SMALL_OPTIONS, "--ppo={'gamma': 0.9"], "isn't a group of parameters"),
+        (["train", *SMALL_OPTIONS, "--ppo={1, 2}"], "isn't a group of parameters"),
         (["train", *SMALL_OPTIONS, "--env-id", "CartPole-v1"], "a vector of continuous actions is needed"),
         (["train", *SMALL_OPTIONS, "--env-id", "Nowhere-v0"], "environment 'Nowhere-v0' can't be made"),
+        (["train", *SMALL_OPTIONS, "--env-id", "Pendulum"], "environment 'Pendulum' is 'Pendulum-v1'"),
+        (["train", *SMALL_OPTIONS, "--replicate", "49"], "replicate must be at most 48, not 49"),
         (["sweep", "nothing.yaml"], "nothing.yaml: there is no such file"),
         (["report", "nothing"], "nothing: there is no such directory or table"),
         (["report", ".", "--margin", "-1"], "--margin must be positive"),
-        (["probe", "--n", "0"], "--n must be at least 1"),
         (["bench", "--env-ids", "Ant-v5"], "--env-ids must be of Pendulum-v1"),
         (["bench", "--rounds", "0"], "--rounds must be at least 1"),
+        (["probe", "--n", "0"], "--n must be between 1 and 1000"),
+        (["probe", "--n", "100000000000"], "--n must be between 1 and 1000"),
+        (["probe", "--seed", str(2**70)], "--seed must be between 0 and 2**53"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
@@ -65,11 +79,46 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_sweep_beyond_the_last_replicate_is_refused_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], small: Callable[..., Cell]
+) -> None:
+    first_weights = ActorCritic([np.random.default_rng(0)], 3, 1, small(), torch.float32).actor(0)[0][0].numel()
+    require_trainable([small(replicate=first_weights)])
+    sweep = write_sweep(tmp_path, replicate=first_weights + 1)
+    code, _, err = run("sweep", str(sweep), "--runs-dir", str(tmp_path / "runs"), capsys=capsys)
+    assert code == 2
+    assert err.startswith(f"study: replicate must be at most {first_weights}, not {first_weights + 1}")
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("command", ["probe", "train", "sweep", "report", "bench"])
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(command, "--help", capsys=capsys)
     assert code == 0
     assert f"usage: study {command}" in out
+
+
+@pytest.mark.parametrize("mode", ["nonsense", ""])
+def test_a_wandb_mode_that_there_is_not_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", mode)
+    code, _, err = run("train", *SMALL_OPTIONS, "--runs-dir", str(tmp_path / "runs"), capsys=capsys)
+    assert (code, err) == (2, f"study: WANDB_MODE must be online, offline or disabled, not {mode!r}\n")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_without_a_valid_key_wandb_stays_offline_and_says_why(tmp_path: Path, small: Callable[..., Cell]) -> None:
+    finished = subprocess.run(
+        [sys.executable, "-m", "study", "train", *SMALL_OPTIONS, "--runs-dir", str(tmp_path)],
+        env={name: value for name, value in os.environ.items() if name != "WANDB_MODE"} | {"WANDB_API_KEY": "short"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "W&B runs offline, since WANDB_API_KEY invalid" in finished.stderr
+    assert list((tmp_path / "wandb").glob(f"offline-run-*-{small().id}"))
 
 
 def test_train_trains_once(
@@ -85,6 +134,17 @@ def test_train_trains_once(
     assert "had finished before" in run(*arguments, capsys=capsys)[1]
 
 
+def test_nested_parameters_are_read_as_an_agent_passes_them(
+    tmp_path: Path, small: Callable[..., Cell], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    ppo = {"clip_coef": 0.3, "deeper": {"learning_rate": "1e-3", "anneal_lr": False}}
+    queued = {"args": {name: {"value": value} for name, value in {**SMALL, "ppo": ppo}.items()}}
+    arguments = create_sweep_command_args(queued)["args"]
+    assert run("train", "--runs-dir", str(tmp_path), *arguments, capsys=capsys)[0] == 0
+    assert Ledger(tmp_path).outcome(small(clip_coef=0.3, learning_rate=0.001, anneal_lr=False))
+
+
 def test_a_failed_cell_is_said_and_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +155,33 @@ def test_a_failed_cell_is_said_and_counted(
     code, out, _ = run("report", str(tmp_path), capsys=capsys)
     assert code == 0
     assert "1 runs are failed" in out
+
+
+@pytest.mark.parametrize("command", ["train", pytest.param("sweep", marks=pytest.mark.slow)])
+def test_a_full_disk_in_the_middle_is_said_and_mended(tmp_path: Path, command: str) -> None:
+    sweep = str(write_sweep(tmp_path, total_timesteps=4096))
+    what = [sweep, "--workers", "2"] if command == "sweep" else [*SMALL_OPTIONS, "--total-timesteps", "4096"]
+    study = [sys.executable, "-m", "study", command, *what, "--runs-dir", str(tmp_path / "runs")]
+
+    def attempt(largest_file: int) -> subprocess.CompletedProcess[str]:
+        limit = (largest_file, resource.RLIM_INFINITY)
+        return subprocess.run(
+            study,
+            env={**os.environ, "WANDB_MODE": "disabled"},
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+        )
+
+    full = attempt(largest_file=8192)
+    assert full.returncode == 1
+    assert "updates.jsonl can't be written: File too large" in full.stderr
+    assert full.stderr.splitlines()[-1].endswith("the same command goes on")
+    assert "Traceback" not in full.stderr
+    assert not list((tmp_path / "runs").glob("*/outcome.json"))
+    assert attempt(resource.RLIM_INFINITY).returncode == 0
+    assert len(list((tmp_path / "runs").glob("*/outcome.json"))) == (12 if command == "sweep" else 1)
 
 
 @pytest.mark.slow

@@ -130,11 +130,48 @@ def test_an_environment_that_rounds_is_known() -> None:
 
 @pytest.mark.parametrize(
     ("env_id", "word"),
-    [("CartPole-v1", "continuous actions"), ("Nowhere-v0", "can't be made"), ("Pendulum-v9", "can't be made")],
+    [
+        ("CartPole-v1", "continuous actions"),
+        ("Nowhere-v0", "can't be made"),
+        ("Pendulum-v9", "can't be made"),
+        ("HalfCheetah-v3", "can't be made: The mujoco v2 and v3"),
+        ("", "can't be made"),
+        (":", "can't be made"),
+        ("a:b:c", "can't be made"),
+        ("Pendulum", "is 'Pendulum-v1'"),
+        ("gymnasium.envs.classic_control:Pendulum-v1", "is 'Pendulum-v1'"),
+    ],
 )
 def test_an_unsuitable_environment_is_named(env_id: str, word: str) -> None:
-    with pytest.raises(UnsuitableEnvironmentError, match=word):
+    with pytest.raises(UnsuitableEnvironmentError, match=word) as error:
         make(env_id)
+    assert "\n" not in str(error.value)
+
+
+def test_an_environment_that_breaks_when_made_is_one_line() -> None:
+    def broken() -> gym.Env[Any, Any]:
+        raise OSError("no model\nnor mesh")
+
+    gym.register("Broken-v0", broken, max_episode_steps=10)  # type: ignore[arg-type]
+    with pytest.raises(UnsuitableEnvironmentError, match=r"'Broken-v0' can't be made: no model nor mesh$"):
+        make("Broken-v0")
+
+
+def test_an_environment_may_be_of_a_module_that_registers_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "swings.py").write_text(
+        "import gymnasium as gym\n"
+        "from gymnasium.envs.classic_control.pendulum import PendulumEnv\n"
+        "gym.register('Swing-v0', PendulumEnv, max_episode_steps=10)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for _ in range(2):
+        assert make("swings:Swing-v0").observation_space.shape == (3,)
+
+
+def test_an_environment_without_an_end_is_refused() -> None:
+    gym.register("Endless-v0", PendulumEnv)  # type: ignore[arg-type]
+    with pytest.raises(UnsuitableEnvironmentError, match="'Endless-v0' has no time limit"):
+        make("Endless-v0")
 
 
 def test_an_image_environment_is_refused() -> None:

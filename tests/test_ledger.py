@@ -58,6 +58,25 @@ def test_a_damaged_outcome_is_named_and_kept(tmp_path: Path, small: MakeCell, da
     assert path.read_text() == damage
 
 
+@pytest.mark.parametrize("name", ["outcome.json", "checkpoint"])
+def test_what_cannot_be_read_is_named(tmp_path: Path, small: MakeCell, name: str) -> None:
+    (Ledger(tmp_path).path(small()) / name).mkdir(parents=True)
+    with pytest.raises(MistakeError, match=f"{name} can't be read: Is a directory"):
+        Ledger(tmp_path).waiting([small()])
+
+
+@pytest.mark.parametrize("runs_dir", ["file", "file/runs"])
+def test_what_can_hold_no_runs_is_named_and_kept(tmp_path: Path, small: MakeCell, runs_dir: str) -> None:
+    (tmp_path / "file").write_text("dear")
+    ledger = Ledger(tmp_path / runs_dir)
+    assert ledger.waiting([small()]) == [small()]
+    attempts: list[Callable[[], object]] = [ledger.prepare, lambda: ledger.begin(small(), {})]
+    for attempt in attempts:
+        with pytest.raises(MistakeError, match=r"file.* can hold no runs: Not a directory.*choose another --runs-dir"):
+            attempt()
+    assert (tmp_path / "file").read_text() == "dear"
+
+
 def test_floats_keep_every_bit() -> None:
     values = [0.1, 1e-310, 1.7976931348623157e308, -0.0, 1 / 3]
     assert [value.hex() for value in json.loads(dump({"values": values}))["values"]] == [v.hex() for v in values]

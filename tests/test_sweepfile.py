@@ -11,6 +11,16 @@ from study.sweepfile import read_cells
 SWEEPS = sorted((Path(__file__).parent.parent / "sweeps").glob("*.yaml"))
 FACTORS = "condition: {values: [mvn_std]}, seed: {values: [0]}, precision: {value: float32}"
 
+HUNDRED = ", ".join(map(str, range(1, 101)))
+HUGE = f"method: grid\nprogram: x\nparameters: {{{FACTORS}" + "".join(
+    f", {name}: {{values: [{HUNDRED}]}}"
+    for name in ("num_envs", "num_steps", "update_epochs", "eval_episodes", "learning_rate", "vf_coef")
+) + "}"  # fmt: skip
+EXPLOSIVE = f"method: grid\nprogram: x\nparameters: {{{FACTORS}, env_id: {{values: [[&v0 0], " + ", ".join(
+    f"&v{depth} [{', '.join([f'*v{depth - 1}'] * 9)}]" for depth in range(1, 40)
+) + "]}}"  # fmt: skip
+"""A few lines that would be 9^39 numbers, if written out."""
+
 
 def written(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "sweep.yaml"
@@ -66,6 +76,23 @@ def test_nested_parameters_are_the_flat_ones(tmp_path: Path) -> None:
         ),
         ("method: grid\nprogram: x\nparameters: {condition: {value: mvn_std}, precision: {value: float32}}", "'seed'"),
         (f"method: grid\nprogram: x\nparameters: {{{FACTORS}, num_envs: {{value: two}}}}", "a whole number"),
+        (f"method: grid\nprogram: x\nparameters: {{{FACTORS}, num_envs: {{value: }}}}", "not None"),
+        (f"method: grid\nprogram: x\nparameters: {{{FACTORS}, num_envs: {{value: &a [*a]}}}}", "not [[["),
+        (f"method: grid\nprogram: x\nparameters: {{{FACTORS}, gamma: {{value: .nan}}}}", "a finite number, not nan"),
+        (f"method: grid\nprogram: x\nparameters: {{{FACTORS}, gamma: {{value: 2020-13-45}}}}", "month must be in"),
+        (f"method: grid\nprogram: x\nparameters: {{{FACTORS}, 1: {{value: 1}}}}", "no parameter '1'"),
+        (
+            f"method: grid\nprogram: x\nparameters:\n  {{{FACTORS}, seed: {{value: 1}}}}",
+            "line 4: 'seed' is there twice",
+        ),
+        (f"method: grid\nprogram: x\nparameters: {{{FACTORS}}}\nmethod: grid", "line 4: 'method' is there twice"),
+        (f"method: grid\nprogram: x\nparameters: {{{FACTORS}}}\nrun_cap: 3", "leave run_cap out"),
+        (f"method: grid\nprogram: x\nparameters: {{{FACTORS}}}\nearly_terminate: {{}}", "leave early_terminate out"),
+        (f"method: grid\nprogram: \nparameters: {{{FACTORS}}}", "neither `program` nor `command`"),
+        ("method: grid\nprogram: x\nparameters: &p {a: {parameters: *p}}", "in itself"),
+        (f"method: grid\nprogram: x\nparameters: {{a: {'[' * 2000}{']' * 2000}}}", "nested too deeply"),
+        (HUGE, "a grid of 1,000,000,000,000 cells"),
+        (EXPLOSIVE, "'env_id' must be text"),
     ],
 )
 def test_what_is_wrong_is_one_line_that_names_the_file(tmp_path: Path, text: str, words: str) -> None:
@@ -75,6 +102,23 @@ def test_what_is_wrong_is_one_line_that_names_the_file(tmp_path: Path, text: str
     assert str(error.value).startswith(f"{path}: ")
     assert words in str(error.value)
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < len(str(path)) + 200
+
+
+def test_a_merged_key_may_be_given_anew(tmp_path: Path) -> None:
+    gamma = "gamma: &other {values: [0.9]}, gae_lambda: {<<: *other, values: [0.8]}"
+    (cell,) = read_cells(written(tmp_path, f"method: grid\nprogram: x\nparameters: {{{FACTORS}, {gamma}}}"))
+    assert (cell.gamma, cell.gae_lambda) == (0.9, 0.8)
+
+
+@pytest.mark.parametrize("content", [b"method: \xff", None])
+def test_what_is_no_text_is_one_line(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path
+    if content is not None:
+        path = tmp_path / "sweep.yaml"
+        path.write_bytes(content)
+    with pytest.raises(MistakeError, match="can't be read"):
+        read_cells(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

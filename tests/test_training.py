@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 
 from agents.records import Failure, Outcome
 from study import training
@@ -118,6 +119,27 @@ def test_a_run_that_blows_up_is_failed_and_its_cohort_goes_on(tmp_path: Path, sm
         assert outcome is not None
         assert outcome["status"] == "failed"
         assert "non-finite at update 1" in outcome["error"]
+
+
+@pytest.mark.parametrize(
+    "error", [wandb.errors.CommError("timed out\nConsider more time"), wandb.errors.UsageError("no"), OSError("no")]
+)
+def test_training_needs_no_wandb_at_all(
+    tmp_path: Path,
+    small: MakeCell,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+) -> None:
+    monkeypatch.setattr(wandb, "init", lambda **_: (_ for _ in ()).throw(error))
+    cells = [small(seed=seed) for seed in (0, 1)]
+    training.train(cells, tmp_path, "online")
+    for cell, said in zip(cells, capsys.readouterr().err.splitlines(), strict=True):
+        assert said == f"W&B has failed, and run {cell.id} goes on in the ledger alone: {' '.join(str(error).split())}"
+        outcome = Ledger(tmp_path).outcome(cell)
+        assert outcome is not None
+        assert outcome["status"] == "finished"
+        assert len(updates(Ledger(tmp_path), cell)) == 2
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Cohorts in processes: nothing lost, nothing twice, whatever is killed."""
 
+import io
 import itertools
 import json
 import os
@@ -7,16 +8,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from agents.hyperparameters import Condition, Precision
+from study import workers
 from study.cells import Cell, make_cell
-from study.workers import cohorts
+from study.workers import WorkerError, cohorts, train_all
 from tests.conftest import SMALL
 
 CELLS = [
@@ -42,6 +47,27 @@ def test_cohorts_are_all_cells_once_and_alike(cells: list[Cell], workers: int, s
 def test_every_worker_has_work() -> None:
     alike = [cell for cell in CELLS if cell.cohort_key == CELLS[0].cohort_key]
     assert len(cohorts(alike, workers=3)) == 3
+
+
+def work_or_die_in_the_middle_of_a_word(cohort: Sequence[Cell], runs: Path, _: str, reports: Connection) -> None:
+    """A worker whose cohort, of seed 0, makes one update of two, or all of them."""
+    reports.send(1)
+    if cohort[0].seed == 0:
+        os.write(reports.fileno(), b"\0\0")
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.5)
+    reports.send(1)
+    (runs / "finished").touch()
+
+
+def test_a_worker_that_dies_while_it_reports_blocks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_work", work_or_die_in_the_middle_of_a_word)
+    cells = [make_cell({**SMALL, "seed": seed}) for seed in (0, 1)]
+    console = Console(file=io.StringIO(), width=120)
+    with pytest.raises(WorkerError, match=r"1 of the worker processes failed \(exit code -9\)"):
+        train_all(cells, tmp_path, 2, "disabled", console)
+    assert (tmp_path / "finished").exists()
+    assert "3/4 updates" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def write_sweep(tmp_path: Path, **changes: Any) -> Path:
