@@ -128,13 +128,12 @@ def update(
     **Returns**: the diagnostics of each run, `[runs]`, averaged over all gradient steps.
     """
     rngs = list(rngs)
-    size = hyperparameters.batch_size
     runs = torch.arange(len(rngs)).unsqueeze(1)
     diagnostics: list[Diagnostics] = []
     for _ in range(hyperparameters.update_epochs):
-        order = torch.from_numpy(np.stack([rng.permutation(size) for rng in rngs]))
-        shuffled = Batch(*(tensor[runs, order] for tensor in batch))
-        minibatches = zip(*(tensor.split(hyperparameters.minibatch_size, dim=1) for tensor in shuffled), strict=True)
+        order = torch.from_numpy(np.stack([rng.permutation(hyperparameters.batch_size) for rng in rngs]))
+        by_minibatch = order.view(len(rngs), hyperparameters.num_minibatches, -1).transpose(0, 1)
+        minibatches = zip(*(tensor[runs, by_minibatch] for tensor in batch), strict=True)
         diagnostics += [
             step(agent, conditions, optimizer, Batch(*minibatch), hyperparameters) for minibatch in minibatches
         ]
