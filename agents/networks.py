@@ -102,7 +102,7 @@ class ActorCritic:
         for depth in (2, 1, 0):
             inputs, (weight, _) = self._inputs[depth], self._layers[depth]
             weight_gradient, bias_gradient = self._gradients[depth]
-            torch.bmm(inputs.mT, gradient, out=weight_gradient)
+            weight_gradient.copy_(torch.bmm(inputs.mT, gradient))  # with `out` it is slower
             torch.sum(gradient, 1, keepdim=True, out=bias_gradient)
             if depth:
                 gradient = torch.ops.aten.tanh_backward(torch.bmm(gradient, weight.mT), inputs)
