@@ -77,6 +77,7 @@ def make_vector(env_id: str, count: int) -> VectorPendulum | PlainVectorEnv:
     return VectorPendulum(count) if env_id == "Pendulum-v1" else PlainVectorEnv(lambda: make(env_id), count)
 
 
+@functools.cache
 def sizes(env_id: str) -> tuple[int, int]:
     """The sizes of an observation and of an action. **Raises**: `UnsuitableEnvironmentError`."""
     env = make(env_id)
@@ -90,6 +91,15 @@ def leaks_precision(env_id: str) -> bool:
     env = make_vector(env_id, 1)
     env.close()
     return env.single_observation_space.dtype != np.float64
+
+
+def can_be_put_aside(env_id: str) -> bool:
+    """Whether it is known what its future depends on, so that an interrupted run can go on instead of starting over."""
+    env = make_vector(env_id, 1)
+    env.reset(seed=0)
+    state = env.state(0)
+    env.close()
+    return state is not None
 
 
 class CohortEnvironments:

@@ -19,7 +19,7 @@ from reports.sources import UnreadableSourceError
 from study.cells import LARGEST_SEED, Cell, MistakeError, require_trainable
 from study.files import UnwritableError
 from study.sweepfile import read_cells
-from study.workers import WorkerError, available_cores, train_all
+from study.workers import WorkerError, available_cores, cohorts, machine_memory, train_all
 
 LARGEST_PROBE = 1000
 """Dimensions of which a covariance matrix still fits anywhere."""
@@ -67,6 +67,7 @@ class Train:
         ledger = Ledger(self.runs_dir)
         before = ledger.outcome(self.cell)
         if before is None:
+            _say_what_starts_over([self.cell])
             training.train([self.cell], self.runs_dir, tracking.choose_mode(self.runs_dir))
         outcome = ledger.outcome(self.cell)
         if outcome is None:
@@ -85,6 +86,8 @@ class Sweep:
     """a sweep file, such as sweeps/thread.yaml"""
     workers: int = 0
     """processes, of one thread each; 0: as many as cores"""
+    memory: float = 0.0
+    """GB for all workers together, by which cohorts are sized; 0: three quarters of the machine's"""
     runs_dir: Path = Path("runs")
     """where runs are kept: the ledger"""
 
@@ -92,6 +95,8 @@ class Sweep:
         """Check everything, then train."""
         if self.workers < 0:
             raise MistakeError(f"--workers must be zero or positive, not {self.workers}")
+        if not 0 <= self.memory < float("inf"):
+            raise MistakeError(f"--memory must be zero or positive, not {self.memory}")
         cells = read_cells(self.file)
         require_trainable(cells)
         from study.ledger import Ledger
@@ -103,9 +108,12 @@ class Sweep:
         if waiting:
             from study import tracking
 
+            workers = self.workers or available_cores()
+            cut = cohorts(waiting, workers, 1e9 * self.memory or 0.75 * machine_memory())
+            _say_what_starts_over(waiting)
             mode = tracking.choose_mode(self.runs_dir)
             ledger.prepare()
-            train_all(waiting, self.runs_dir, self.workers or available_cores(), mode, console)
+            train_all(cut, self.runs_dir, workers, mode, console)
         outcomes = [(cell, ledger.outcome(cell)) for cell in cells]
         for cell, outcome in outcomes:
             if outcome is not None and outcome["status"] == "failed":
@@ -218,6 +226,15 @@ def _read_group(argument: str, value: str) -> dict[str, Any]:
         return dict(ast.literal_eval(value))
     except (ValueError, SyntaxError, TypeError) as error:
         raise MistakeError(f"{argument} isn't a group of parameters, such as --group={{'gamma': 0.9}}") from error
+
+
+def _say_what_starts_over(cells: Iterable[Cell]) -> None:
+    for env_id in sorted({cell.env_id for cell in cells}):
+        if not environments.can_be_put_aside(env_id):
+            print(
+                f"Nobody knows where {env_id} keeps its state: a cell of it that is interrupted starts over.",
+                file=sys.stderr,
+            )
 
 
 def _exit(message: str, code: int) -> NoReturn:

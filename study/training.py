@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from agents.cohort import Cohort
-from agents.environments import leaks_precision
+from agents.environments import can_be_put_aside, leaks_precision
 from agents.records import Failure, Outcome, Run
 from study import provenance
 from study.cells import Cell
@@ -36,7 +36,11 @@ def train(
     """
     torch.set_num_threads(1)
     ledger = Ledger(runs_dir)
-    facts = {**provenance.describe(), "leaks_precision": leaks_precision(cells[0].env_id)}
+    facts = {
+        **provenance.describe(),
+        "leaks_precision": leaks_precision(cells[0].env_id),
+        "can_be_put_aside": can_be_put_aside(cells[0].env_id),
+    }
     with ExitStack() as stack:
         entries: list[Entry] = [
             stack.enter_context(entry) for cell in cells if (entry := ledger.begin(cell, facts)) is not None

@@ -17,11 +17,18 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from agents import environments
 from study.cells import Cell, MistakeError
 from study.files import UnwritableError
 
 COHORT_SIZE = 40
-"""Cells of a cohort at most: beyond it a run gets hardly cheaper, and an interruption costs more."""
+"""Cells of a cohort at most: beyond it a run gets hardly cheaper."""
+
+WORKER_BYTES = 500e6
+"""What a worker needs before it has a single run."""
+
+ENVIRONMENT_BYTES = 2e6
+"""What an environment needs: MuJoCo's, with a margin."""
 
 
 def available_cores() -> int:
@@ -33,32 +40,64 @@ class WorkerError(RuntimeError):
     """A worker ended without having trained its cells."""
 
 
-def cohorts(cells: Sequence[Cell], workers: int, size: int = COHORT_SIZE) -> list[list[Cell]]:
+def machine_memory() -> float:
+    """Bytes of memory that this machine has."""
+    return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+
+
+def run_bytes(cell: Cell) -> float:
+    """What a run adds to the memory of its cohort, at most and roughly: its environments, those it is evaluated in,
+    its parameters, and above all what is kept of every transition while a rollout is learned from.
+    """
+    observation, action = environments.sizes(cell.env_id)
+    number = 4 if cell.precision == "float32" else 8
+    hidden, filled_up = cell.hidden_size, observation + action + 32
+    collected = 8 * (3 * observation + 2 * action + 8)
+    learned_from = number * (5 * observation + 4 * action + 16 + 4 * (2 * hidden + filled_up))
+    parameters = number * 5 * 2 * hidden * (hidden + filled_up)
+    places = cell.num_envs + cell.eval_episodes
+    return cell.batch_size * (collected + learned_from) + parameters + places * ENVIRONMENT_BYTES
+
+
+def cohorts(cells: Sequence[Cell], workers: int, memory: float) -> list[list[Cell]]:
     """Cut the cells into cohorts: evenly, enough for every worker, the longest first.
 
     Within a cohort the cells of a condition stand together, so that one torch distribution serves them all.
+
+    **Arguments**: `memory`, bytes for all workers together.
+
+    **Raises**: `MistakeError`, when that isn't enough for a run.
     """
 
     def order(cell: Cell) -> tuple[Any, ...]:
         return (cell.precision != "float64", cell.cohort_key, cell.condition, cell.replicate, cell.seed)
 
-    size = max(1, min(size, -(-len(cells) // workers)))
     cut = []
     for _, group in itertools.groupby(sorted(cells, key=order), key=lambda cell: cell.cohort_key):
         alike = list(group)
+        fitting = int((memory / workers - WORKER_BYTES) / run_bytes(alike[0]))
+        if fitting < 1:
+            needed = workers * (WORKER_BYTES + run_bytes(alike[0]))
+            raise MistakeError(
+                f"{workers} workers need {needed / 1e9:.1f} GB of memory for a run each of {alike[0].env_id} with "
+                f"num_envs {alike[0].num_envs} and num_steps {alike[0].num_steps}, and have {memory / 1e9:.1f} GB: "
+                "take fewer --workers, or more --memory"
+            )
+        size = min(COHORT_SIZE, fitting, -(-len(cells) // workers))
         number = -(-len(alike) // size)
         bounds = [len(alike) * part // number for part in range(number + 1)]
         cut += [alike[start:end] for start, end in itertools.pairwise(bounds)]
     return cut
 
 
-def train_all(cells: Sequence[Cell], runs_dir: Path, workers: int, wandb_mode: str, console: Console) -> None:
-    """Train all cells, `workers` cohorts at a time.
+def train_all(cut: Sequence[Sequence[Cell]], runs_dir: Path, workers: int, wandb_mode: str, console: Console) -> None:
+    """Train all cohorts, `workers` at a time.
 
     **Raises**: `WorkerError`, after the others have ended, when a cohort's process failed; `KeyboardInterrupt`, after
     the processes were ended.
     """
-    waiting = cohorts(cells, workers)
+    waiting = list(cut)
+    updates = [cell.num_updates for cohort in cut for cell in cohort]
     running: list[_Worker] = []
     failed: list[_Worker] = []
     columns = (
@@ -71,7 +110,7 @@ def train_all(cells: Sequence[Cell], runs_dir: Path, workers: int, wandb_mode: s
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(f"{len(cells)} runs", total=sum(cell.num_updates for cell in cells))
+        task = progress.add_task(f"{len(updates)} runs", total=sum(updates))
         try:
             while waiting or running:
                 while waiting and len(running) < workers:

@@ -9,15 +9,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.envs.classic_control.pendulum import PendulumEnv
 
 from agents.cohort import Cohort
 from agents.records import Run
 from study import checkpoints, provenance
 from study.cells import Cell, MistakeError
+from study.cli import main
 from study.ledger import Entry, Ledger
 from study.training import train
+from tests.conftest import SMALL
 
 MakeCell = Callable[..., Cell]
 
@@ -177,3 +181,25 @@ def test_kill_and_go_on_until_it_is_done(tmp_path: Path, small: MakeCell, env_id
         assert Ledger(tmp_path / "cut").outcome(cell) == Ledger(tmp_path / "whole").outcome(cell)
         left = sorted(path.name for path in Ledger(tmp_path / "cut").path(cell).iterdir())
         assert left == ["cell.json", "outcome.json", "updates.jsonl"]
+
+
+class Stranger(PendulumEnv):
+    """An environment of which nobody knows where it keeps its state."""
+
+
+def test_where_no_state_is_known_a_cell_says_so_and_starts_over(
+    tmp_path: Path, small: MakeCell, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gym.register("Stranger-v0", Stranger, max_episode_steps=50)  # type: ignore[arg-type]
+    cell = small(env_id="Stranger-v0", total_timesteps=2048)
+    interrupt([cell], tmp_path / "interrupted", after=2)
+    assert not (Ledger(tmp_path / "interrupted").path(cell) / "checkpoint").exists()
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    changed = {"env_id": "Stranger-v0", "total_timesteps": 2048}
+    options = [f"--{name}={value}" for name, value in {**SMALL, **changed}.items()]
+    for runs in ("interrupted", "undisturbed"):
+        main(["train", *options, "--runs-dir", str(tmp_path / runs)])
+        assert "Nobody knows where Stranger-v0 keeps its state" in capsys.readouterr().err
+    assert history(tmp_path / "interrupted", cell) == history(tmp_path / "undisturbed", cell)
+    described = json.loads((Ledger(tmp_path / "interrupted").path(cell) / "cell.json").read_text())
+    assert described["provenance"]["can_be_put_aside"] is False

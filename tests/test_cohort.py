@@ -69,6 +69,18 @@ def test_a_run_has_the_same_bits_in_any_company(
         assert records([run], hp, precision) == {run: together[run]}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", get_args(Precision))
+def test_a_run_has_the_same_bits_in_a_crowd(precision: Precision) -> None:
+    hp = Hyperparameters(
+        num_envs=4, num_steps=64, num_minibatches=4, hidden_size=32, total_timesteps=512, eval_episodes=1
+    )
+    crowd = [Run(condition=condition, seed=seed) for condition in get_args(Condition) for seed in range(12)]
+    together = records(crowd, hp, precision)
+    for company in (crowd[:1], crowd[5:45], crowd[::-5], crowd[-1:]):
+        assert records(company, hp, precision) == {run: together[run] for run in company}
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize("env_id", ["Pendulum-v1", "Hopper-v5"])
 @pytest.mark.parametrize("precision", get_args(Precision))

@@ -20,8 +20,8 @@ from rich.console import Console
 
 from agents.hyperparameters import Condition, Precision
 from study import workers
-from study.cells import Cell, make_cell
-from study.workers import WorkerError, cohorts, train_all
+from study.cells import Cell, MistakeError, make_cell
+from study.workers import COHORT_SIZE, WORKER_BYTES, WorkerError, cohorts, run_bytes, train_all
 from tests.conftest import SMALL
 
 CELLS = [
@@ -33,12 +33,14 @@ CELLS = [
 ]
 
 
-@given(st.lists(st.sampled_from(CELLS), unique=True, min_size=1), st.integers(1, 8), st.integers(1, 50))
-def test_cohorts_are_all_cells_once_and_alike(cells: list[Cell], workers: int, size: int) -> None:
-    cut = cohorts(cells, workers, size)
+@given(st.lists(st.sampled_from(CELLS), unique=True, min_size=1), st.integers(1, 8), st.floats(0.01, 1.0))
+def test_cohorts_are_all_cells_once_alike_and_within_memory(cells: list[Cell], number: int, spare: float) -> None:
+    memory = number * (WORKER_BYTES + run_bytes(CELLS[0]) * 2 + spare * 1e9)
+    cut = cohorts(cells, number, memory)
     assert sorted(cell.id for cohort in cut for cell in cohort) == sorted(cell.id for cell in cells)
     for cohort in cut:
-        assert 1 <= len(cohort) <= size
+        assert 1 <= len(cohort) <= COHORT_SIZE
+        assert number * (WORKER_BYTES + len(cohort) * run_bytes(cohort[0])) <= memory
         assert len({cell.cohort_key for cell in cohort}) == 1
         changes = sum(a.condition != b.condition for a, b in itertools.pairwise(cohort))
         assert changes == len({cell.condition for cell in cohort}) - 1
@@ -46,7 +48,12 @@ def test_cohorts_are_all_cells_once_and_alike(cells: list[Cell], workers: int, s
 
 def test_every_worker_has_work() -> None:
     alike = [cell for cell in CELLS if cell.cohort_key == CELLS[0].cohort_key]
-    assert len(cohorts(alike, workers=3)) == 3
+    assert len(cohorts(alike, workers=3, memory=1e12)) == 3
+
+
+def test_too_little_memory_is_said() -> None:
+    with pytest.raises(MistakeError, match=r"2 workers need 1\.\d GB of memory .* and have 0\.5 GB"):
+        cohorts(CELLS, workers=2, memory=0.5e9)
 
 
 def work_or_die_in_the_middle_of_a_word(cohort: Sequence[Cell], runs: Path, _: str, reports: Connection) -> None:
@@ -62,10 +69,10 @@ def work_or_die_in_the_middle_of_a_word(cohort: Sequence[Cell], runs: Path, _: s
 
 def test_a_worker_that_dies_while_it_reports_blocks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_work", work_or_die_in_the_middle_of_a_word)
-    cells = [make_cell({**SMALL, "seed": seed}) for seed in (0, 1)]
+    alone = [[make_cell({**SMALL, "seed": seed})] for seed in (0, 1)]
     console = Console(file=io.StringIO(), width=120)
     with pytest.raises(WorkerError, match=r"1 of the worker processes failed \(exit code -9\)"):
-        train_all(cells, tmp_path, 2, "disabled", console)
+        train_all(alone, tmp_path, 2, "disabled", console)
     assert (tmp_path / "finished").exists()
     assert "3/4 updates" in console.file.getvalue()  # type: ignore[attr-defined]
 
@@ -145,8 +152,10 @@ def test_a_killed_worker_is_said_and_costs_its_own_cells_only(tmp_path: Path) ->
     disturbed.wait_until_in_the_middle()
     listed = subprocess.run(["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     children = [line.split(maxsplit=2) for line in listed.splitlines()]
-    workers = [int(pid) for pid, parent, name in children if int(parent) == disturbed.process.pid and "spawn_" in name]
-    os.kill(workers[0], signal.SIGKILL)
+    children_at_work = [
+        int(pid) for pid, parent, name in children if int(parent) == disturbed.process.pid and "spawn_" in name
+    ]
+    os.kill(children_at_work[0], signal.SIGKILL)
     returned, complaints = disturbed.end()
     assert returned == 1
     assert "the same command goes on" in complaints.splitlines()[-1]
