@@ -1,7 +1,7 @@
 """The training loop: a cohort of runs, trained together and recorded one by one.
 
 Training together is an efficiency, never a result: a run's bits don't depend on its company. It has its own
-generators, its own environments and its own slice of every tensor, and torch works with one thread.
+generators, its own environments and its own slice of every tensor, and there is one thread.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ from agents.normalisation import Normaliser
 from agents.policies import CohortPolicy
 from agents.records import Failure, Outcome, Record, Run, fingerprint
 from agents.rollout import collect, evaluate
+from agents.threads import count_threads
 
 EVALUATION_SEED = 1_000_000_000
 """Seed of the first evaluation episode of every run; the others count on from it."""
@@ -34,10 +35,10 @@ class Cohort:
 
     def __init__(self, runs: Sequence[Run], hyperparameters: Hyperparameters, precision: Precision) -> None:
         """Seed, initialise and reset everything. **Raises**: `UnsuitableEnvironmentError`."""
-        if torch.get_num_threads() != 1:
+        if (threads := count_threads()) != 1:
             logging.getLogger(__name__).warning(
-                "torch has %d threads: a run may not repeat bit for bit. Call torch.set_num_threads(1) first.",
-                torch.get_num_threads(),
+                "%d threads compute: a run may not repeat bit for bit. Call agents.threads.use_one_thread() first.",
+                threads,
             )
         self.runs = list(runs)
         self.hyperparameters = hyperparameters

@@ -26,8 +26,7 @@ class ActorCritic:
     """The networks of a cohort, after CleanRL's: two hidden tanh layers each for actor and critic.
 
     Both are towers of one shape, whose inputs and outputs are filled up with zeros; the critic's output is the first
-    column. A run's two towers stand side by side, so that every product is of two matrices at least: a single one takes
-    another kernel, with other round-off, than the same one among several.
+    column. A run's two towers stand side by side.
 
     `phi`, `[runs, 1, action]`, is the logarithm of the policy's scale theta. The optimizer sees two tensors, of which
     all else are views: `weights`, `[runs, all weights and biases]`, and `scales`, `[runs, phi and its padding]`.
@@ -79,15 +78,11 @@ class ActorCritic:
         """From `[runs, batch, observation]`, the policy's mean, `[runs, batch, action]`, and its scale theta,
         `[runs, 1, action]`.
         """
-        if len(observations) == 1:
-            return self(observations)[:2]
         _, outputs = _forward(self._every_other_tower(0), self._filled_up(observations, 1))
         return outputs[:, :, : self._action].contiguous(), self._theta()
 
     def value(self, observations: Tensor) -> Tensor:
         """`[runs, batch, observation]` to `[runs, batch]`."""
-        if len(observations) == 1:
-            return self(observations)[2]
         _, outputs = _forward(self._every_other_tower(1), self._filled_up(observations, 1))
         return outputs[:, :, 0]
 
@@ -102,10 +97,10 @@ class ActorCritic:
         for depth in (2, 1, 0):
             inputs, (weight, _) = self._inputs[depth], self._layers[depth]
             weight_gradient, bias_gradient = self._gradients[depth]
-            weight_gradient.copy_(torch.bmm(inputs.mT, gradient))  # with `out` it is slower
+            weight_gradient.copy_(product(inputs.mT, gradient))
             torch.sum(gradient, 1, keepdim=True, out=bias_gradient)
             if depth:
-                gradient = torch.ops.aten.tanh_backward(torch.bmm(gradient, weight.mT), inputs)
+                gradient = torch.ops.aten.tanh_backward(product(gradient, weight.mT.contiguous()), inputs)
 
     def actor(self, run: int) -> Layers:
         """Weight, `[in, out]`, and bias, `[1, out]`, of each of one run's layers."""
@@ -157,9 +152,17 @@ def _forward(layers: Layers, inputs: Tensor) -> tuple[list[Tensor], Tensor]:
     """From `[towers, batch, aligned observation]`, what each layer sees, and `[towers, batch, aligned action]`."""
     seen = [inputs]
     for weight, bias in layers[:-1]:
-        seen.append(tanh_(torch.baddbmm(bias, seen[-1], weight)))
+        seen.append(tanh_(product(seen[-1], weight).add_(bias)))
     weight, bias = layers[-1]
-    return seen, torch.baddbmm(bias, seen[-1], weight)
+    return seen, product(seen[-1], weight).add_(bias)
+
+
+def product(left: Tensor, right: Tensor) -> Tensor:
+    """`torch.bmm`, by NumPy, which takes one pair of matrices after the other: a run's products can't depend on its
+    company. Those of `torch.bmm` do, on whether there is any. They also take longer here, in float64 three times.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # of a run that has failed
+        return torch.from_numpy(np.matmul(left.numpy(), right.numpy()))
 
 
 def tanh_(numbers: Tensor) -> Tensor:

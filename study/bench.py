@@ -175,12 +175,11 @@ def _bare_environment(hyperparameters: Hyperparameters, seconds: float) -> Measu
 
 
 def _cohort(runs: int, hyperparameters: Hyperparameters, seconds: float) -> Measurement:
-    import torch
-
     from agents import cohort as training
     from agents.records import Run
+    from agents.threads import use_one_thread
 
-    torch.set_num_threads(1)
+    use_one_thread()
     endless = dataclasses.replace(hyperparameters, total_timesteps=10**9)
     cohort = training.Cohort([Run(condition="normal_std", seed=seed) for seed in range(runs)], endless, "float32")
     updates = cohort.train()
@@ -200,11 +199,12 @@ def _cohort(runs: int, hyperparameters: Hyperparameters, seconds: float) -> Meas
 
 def _stable_baselines3(hyperparameters: Hyperparameters, seconds: float) -> Measurement:
     """Its PPO with the same hyperparameters and normalisation."""
-    import torch
     from stable_baselines3 import PPO
     from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-    torch.set_num_threads(1)
+    from agents.threads import use_one_thread
+
+    use_one_thread()
     env = DummyVecEnv([lambda: environments.make(hyperparameters.env_id)] * hyperparameters.num_envs)
     learner = PPO(
         "MlpPolicy",

@@ -4,10 +4,13 @@ import functools
 import importlib.metadata
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from agents.threads import blas_libraries, count_threads
 
 PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "wandb")
 
@@ -18,13 +21,19 @@ def describe() -> dict[str, Any]:
     return {
         **{f"version_{name}": importlib.metadata.version(name) for name in PACKAGES},
         "version_python": platform.python_version(),
+        "version_blas": ", ".join(sorted(_name(library) for library in blas_libraries())),
         "git_commit": _git("rev-parse", "HEAD"),
         "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
+        "threads": count_threads(),
     }
+
+
+def _name(blas: Mapping[str, Any]) -> str:
+    """Its name, version, and the processors for which it chose its kernels."""
+    return " ".join(str(blas[key]) for key in ("internal_api", "version", "architecture") if blas.get(key))
 
 
 def _git(*arguments: str) -> str | None:

@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import torch
-
 from agents.cohort import Cohort
 from agents.environments import can_be_put_aside, leaks_precision
 from agents.records import Failure, Outcome, Run
+from agents.threads import use_one_thread
 from study import provenance
 from study.cells import Cell
 from study.ledger import Entry, Json, Ledger
@@ -34,7 +33,7 @@ def train(
     **Arguments**: `cells`, all of one `Cell.cohort_key`; `wandb_mode`, W&B's "online", "offline" or "disabled";
     `on_update`, called with the numbers of updates that runs have made.
     """
-    torch.set_num_threads(1)
+    use_one_thread()
     ledger = Ledger(runs_dir)
     facts = {
         **provenance.describe(),

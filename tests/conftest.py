@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import torch
 
+from agents.threads import use_one_thread
 from study.cells import Cell, make_cell
 
 SMALL = {
@@ -25,7 +25,7 @@ SMALL = {
 
 @pytest.fixture(autouse=True)
 def one_thread_offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.set_num_threads(1)
+    use_one_thread()
     for name in ("WANDB_API_KEY", "WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WANDB_MODE", "offline")

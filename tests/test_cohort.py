@@ -186,4 +186,4 @@ def test_a_run_without_an_episode_has_no_outcome() -> None:
 def test_threads_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     torch.set_num_threads(2)
     Cohort(RUNS[:1], SMALL, "float32")
-    assert "set_num_threads(1)" in caplog.text
+    assert "use_one_thread()" in caplog.text
