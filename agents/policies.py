@@ -117,9 +117,11 @@ def _normal(mean: Tensor, std: Tensor) -> Distribution:
 
 
 def _multivariate_normal(mean: Tensor, variance: Tensor) -> Distribution:
-    # The Cholesky factorisation inside raises, too, for all runs, when one has no positive finite variance left.
-    # That run alone gets a NaN mean, from which all that it computes is NaN, and the cohort lets it go.
-    unusable = ~((variance > 0) & variance.isfinite())
-    if unusable.any():
+    try:
+        return MultivariateNormal(mean, torch.diag_embed(variance), validate_args=False)
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+        # The Cholesky factorisation inside raises, too, for all runs, when one has no positive finite variance left.
+        # That run alone gets a NaN mean, from which all that it computes is NaN, and the cohort lets it go.
+        unusable = ~((variance > 0) & variance.isfinite())
         mean, variance = mean.masked_fill(unusable, torch.nan), variance.masked_fill(unusable, 1.0)
-    return MultivariateNormal(mean, torch.diag_embed(variance), validate_args=False)
+        return MultivariateNormal(mean, torch.diag_embed(variance), validate_args=False)
