@@ -46,7 +46,7 @@ SETTINGS = {
 COHORTS = (1, 8, 32, 128)
 """Numbers of runs trained together."""
 
-TWO_WORKERS = "two workers of 32"
+TWO_WORKERS = "2 workers of 32"
 """Two processes at once, with a cohort of 32 each."""
 
 Contestant = Callable[[Hyperparameters, float], "Measurement"]
@@ -73,12 +73,12 @@ class Measurement:
 def measure(env_ids: Sequence[str], rounds: int, seconds: float, console: Console) -> list[Measurement]:
     """Measure every contestant in every environment, `rounds` times in turns, for `seconds` and one update at least."""
     contestants: dict[str, Contestant] = {
-        "environment alone": _bare_environment,
+        "env alone": _bare_environment,
         **{_cohort_name(runs): functools.partial(_cohort, runs) for runs in COHORTS},
         TWO_WORKERS: functools.partial(_cohort, 32),
     }
     if importlib.util.find_spec("stable_baselines3"):
-        contestants["Stable-Baselines3"] = _stable_baselines3
+        contestants["SB3"] = _stable_baselines3
     else:
         console.print("Stable-Baselines3 isn't installed, so isn't measured: `pip install stable-baselines3`")
     measured: dict[tuple[str, str], list[Measurement]] = defaultdict(list)
@@ -99,7 +99,7 @@ def tables(measurements: Sequence[Measurement]) -> Iterator[Table]:
     for env_id in dict.fromkeys(one.env_id for one in measurements):
         here = [one for one in measurements if one.env_id == env_id]
         speed = {one.contestant: one.steps_per_second for one in here}
-        peer = speed.get("Stable-Baselines3")
+        peer = speed.get("SB3")
         drawn = Table("", title=f"{env_id}, one thread a process", box=SIMPLE_HEAD, padding=(0, 1))
         for name in ("steps/s", "of env", "of SB3", "env", "policy", "update", "MB"):
             drawn.add_column(name, justify="right")
@@ -107,7 +107,7 @@ def tables(measurements: Sequence[Measurement]) -> Iterator[Table]:
             drawn.add_row(
                 one.contestant,
                 f"{one.steps_per_second:,.0f}",
-                f"{one.steps_per_second / speed['environment alone']:.0%}",
+                f"{one.steps_per_second / speed['env alone']:.0%}",
                 f"{one.steps_per_second / peer:.1f}x" if peer else "-",
                 *("-" if share is None else f"{share:.0%}" for share in (one.environment, one.policy, one.update)),
                 f"{one.peak_memory_mb:,.0f}",

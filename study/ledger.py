@@ -106,6 +106,8 @@ class Entry:
         """what the run goes on from"""
         self.updates: list[Json] = []
         """what its updates up to there were"""
+        self.starts_over = False
+        """whether it has a checkpoint from which it can't go on"""
         self._lock = lock
         factors = {"parameterization": cell.parameterization, "implementation": cell.implementation}
         description = {"id": cell.id, **dataclasses.asdict(cell), **factors, "provenance": dict(provenance)}
@@ -114,6 +116,7 @@ class Entry:
     def _begin(self, description: bytes) -> None:
         if _content(self.path / "cell.json") == description:
             self.state, self.updates = _left_by_interruption(self.path)
+        self.starts_over = self.state is None and self._checkpoint.exists()
         with writing(self.path):
             self.path.mkdir(exist_ok=True)
             remove_drafts(self.path)

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -44,6 +45,12 @@ def train(
         entries: list[Entry] = [
             stack.enter_context(entry) for cell in cells if (entry := ledger.begin(cell, facts)) is not None
         ]
+        if starting_over := sum(entry.starts_over for entry in entries):
+            print(
+                f"{starting_over} interrupted cells start over: they were begun by another version of this program or "
+                "its packages, or on another processor, or their updates.jsonl isn't whole",
+                file=sys.stderr,
+            )
         # A process may have been killed between the checkpoints of its runs: those of an update go on together.
         for _, alike in itertools.groupby(sorted(entries, key=_updates_made), key=_updates_made):
             _train(list(alike), runs_dir, wandb_mode, on_update, checkpoint_seconds)

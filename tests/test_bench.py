@@ -20,7 +20,7 @@ def one(contestant: str, steps_per_second: float) -> Measurement:
 
 def test_the_table_has_the_ratios() -> None:
     console = Console(width=200, record=True, file=io.StringIO())
-    measurements = [one("environment alone", 9000), one("cohort of 32", 6000), one("Stable-Baselines3", 1200)]
+    measurements = [one("env alone", 9000), one("cohort of 32", 6000), one("SB3", 1200)]
     console.print(*bench.tables(measurements))
     (row,) = [line for line in console.export_text().splitlines() if "cohort of 32" in line]
     assert "67%" in row
@@ -29,7 +29,7 @@ def test_the_table_has_the_ratios() -> None:
 
 def test_without_stable_baselines3_there_is_no_ratio_to_it() -> None:
     console = Console(width=200, record=True, file=io.StringIO())
-    console.print(*bench.tables([one("environment alone", 9000), one("one run", 900)]))
+    console.print(*bench.tables([one("env alone", 9000), one("one run", 900)]))
     assert console.export_text().split("one run")[1].split()[:3] == ["900", "10%", "-"]
 
 
@@ -39,7 +39,7 @@ def test_everything_is_measured_and_written(tmp_path: Path, capsys: pytest.Captu
     main(["bench", "--env-ids", "Pendulum-v1", "--rounds", "1", "--seconds", "0.01", "-o", str(path)])
     assert "cohort of 128" in capsys.readouterr().out
     measured = {one["contestant"]: one for one in json.loads(path.read_text())["measurements"]}
-    assert {"environment alone", "one run", "cohort of 8", "cohort of 32", "cohort of 128"} <= set(measured)
+    assert {"env alone", "one run", "cohort of 8", "cohort of 32", "cohort of 128"} <= set(measured)
     for contestant in ("one run", "cohort of 128"):
         parts = [measured[contestant][part] for part in ("environment", "policy", "update")]
         assert sum(parts) == pytest.approx(1)

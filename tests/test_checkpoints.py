@@ -83,7 +83,11 @@ def test_an_interrupted_cell_goes_on_alone_or_in_company_with_the_same_bits(
 
 @pytest.mark.parametrize("other", ["circumstances", "history"])
 def test_a_checkpoint_that_no_longer_fits_starts_its_cell_over(
-    tmp_path: Path, longer: list[Cell], monkeypatch: pytest.MonkeyPatch, other: str
+    tmp_path: Path,
+    longer: list[Cell],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    other: str,
 ) -> None:
     interrupt(longer[:1], tmp_path, after=4)
     if other == "circumstances":
@@ -93,6 +97,7 @@ def test_a_checkpoint_that_no_longer_fits_starts_its_cell_over(
     seen: list[int] = []
     train(longer[:1], tmp_path, "disabled", seen.append)
     assert seen == [1] * 8
+    assert capsys.readouterr().err.startswith("1 interrupted cells start over")
 
 
 @pytest.mark.parametrize("damage", [b"\0" * 40, b'{"update": 1, "std": 0.', b"\xff"], ids=["zeros", "cut", "no text"])
