@@ -15,7 +15,6 @@ from reports.statistics import Array, mean_interval
 STYLE: dict[Any, Any] = {
     "axes.grid": True, "axes.spines.right": False, "axes.spines.top": False, "axes.titlesize": "medium",
     "font.size": 9, "grid.alpha": 0.25, "legend.frameon": False, "savefig.bbox": "tight", "savefig.dpi": 150,
-    "text.parse_math": False,
     "svg.fonttype": "none", "svg.hashsalt": "reports",
 }  # fmt: skip
 
@@ -24,6 +23,8 @@ STYLE: dict[Any, Any] = {
 COLOURS = {"mvn_std": "#0072B2", "normal_sqrt": "#56B4E9", "mvn_var": "#D55E00", "normal_std": "#E69F00"}
 LINES = {"mvn_std": "-", "normal_sqrt": "--", "mvn_var": "-", "normal_std": "--"}
 OTHER_COLOURS = ("#009E73", "#CC79A7", "#000000", "#F0E442")
+
+MARKERS: dict[str, Any] = {"markevery": 0.15, "markersize": 4}
 
 Curve = tuple[Array, Array]
 """Points on the x axis, `[points]`, and values, `[seeds, points]`."""
@@ -42,9 +43,9 @@ def divergence(curves: Mapping[str, Mapping[str, Array]], path: Path) -> None:
                 shown = np.where(gap > 0, gap, np.nan)
                 updates = np.arange(1, gap.shape[1] + 1)
                 middle, low, high = _quantiles(shown)
-                panel.plot(updates, middle, line, color=colour, label=name, marker=marker, markevery=0.15, markersize=4)
+                panel.plot(updates, middle, line, color=colour, label=_plain(name), marker=marker, **MARKERS)
                 panel.fill_between(updates, low, high, color=colour, alpha=0.15, linewidth=0)
-            panel.set(title=precision, xscale="log", yscale="log", xlabel="update")
+            panel.set(title=_plain(precision), xscale="log", yscale="log", xlabel="update")
         panels[0].set_ylabel("relative parameter gap")
         panels[0].legend(loc="lower right")
         _share_y(panels)
@@ -56,9 +57,9 @@ def learning_curves(curves: Mapping[str, Curve], ylabel: str, path: Path) -> Non
         for index, (condition, (steps, values)) in enumerate(curves.items()):
             mean, low, high = mean_interval(values)
             colour = _colour(condition, index)
-            panel.plot(steps, mean, LINES.get(condition, "-"), color=colour, label=condition)
+            panel.plot(steps, mean, LINES.get(condition, "-"), color=colour, label=_plain(condition))
             panel.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
-        panel.set(xlabel="environment steps", ylabel=ylabel)
+        panel.set(xlabel="environment steps", ylabel=_plain(ylabel))
         panel.legend(loc="lower right")
 
 
@@ -77,8 +78,8 @@ def outcome_strips(outcomes: Mapping[str, Array], seeds: Sequence[int], ylabel: 
             panel.scatter(np.full(len(seeds), place), values, s=14, color=colour, alpha=0.8, zorder=2)
             half = [mean - low, high - mean]
             panel.errorbar(place + 0.15, mean, yerr=half, fmt="D", color=colour, markersize=5, capsize=3, zorder=3)
-        panel.set(ylabel=ylabel, xlim=(-0.5, len(outcomes) - 0.5))
-        panel.set_xticks(places, list(outcomes))
+        panel.set(ylabel=_plain(ylabel), xlim=(-0.5, len(outcomes) - 0.5))
+        panel.set_xticks(places, [_plain(condition) for condition in outcomes])
 
 
 @contextmanager
@@ -90,6 +91,11 @@ def _saved(path: Path, columns: int = 1) -> Iterator[list[Axes]]:
         yield list(panels)
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
         figure.savefig(path.with_suffix(".png"), metadata={"Software": None})
+
+
+def _plain(name: str) -> str:
+    """A name, which is no formula, whatever dollars are in it."""
+    return name.replace("$", r"\$")
 
 
 def _share_y(panels: Sequence[Axes]) -> None:
