@@ -168,7 +168,7 @@ def product(left: Tensor, right: Tensor) -> Tensor:
 def tanh_(numbers: Tensor) -> Tensor:
     """`torch.tanh_`, to within two units in the last place of 1, in a quarter of its time.
 
-    By the logistic function: tanh(x) = 2 / (1 + exp(-2x)) - 1, as `torch.compile` writes it, too.
+    By the logistic function: tanh(x) = 2 / (1 + exp(-2x)) - 1, as `torch.compile` can write it, too.
     """
     return numbers.mul_(2).sigmoid_().mul_(2).sub_(1)
 
