@@ -42,6 +42,11 @@ class Step(NamedTuple):
     episodic_returns: Array
     """the sum of an episode's rewards where it has ended, NaN elsewhere"""
 
+    @property
+    def ended(self) -> Flags:
+        """Whether an episode has, in either way."""
+        return self.terminated | self.truncated
+
 
 def make(env_id: str) -> gym.Env[Any, Any]:
     """One environment. **Raises**: `UnsuitableEnvironmentError`."""

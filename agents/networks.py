@@ -54,6 +54,7 @@ class ActorCritic:
         self.weights = towers.view(runs, -1)
         self.weights.grad = towers.grad.view(runs, -1)
         self._layers, self._gradients = _pairs(parameters), _pairs(gradients)
+        self._actors, self._critics = _pairs([p[::2] for p in parameters]), _pairs([p[1::2] for p in parameters])
         self._inputs: list[Tensor] = []
         self._outputs = towers.new_empty(0)
 
@@ -78,12 +79,12 @@ class ActorCritic:
         """From `[runs, batch, observation]`, the policy's mean, `[runs, batch, action]`, and its scale theta,
         `[runs, 1, action]`.
         """
-        _, outputs = _forward(self._every_other_tower(0), self._filled_up(observations, 1))
+        _, outputs = _forward(self._actors, self._filled_up(observations, 1))
         return outputs[:, :, : self._action].contiguous(), self._theta()
 
     def value(self, observations: Tensor) -> Tensor:
         """`[runs, batch, observation]` to `[runs, batch]`."""
-        _, outputs = _forward(self._every_other_tower(1), self._filled_up(observations, 1))
+        _, outputs = _forward(self._critics, self._filled_up(observations, 1))
         return outputs[:, :, 0]
 
     def differentiate(self, loss: Tensor) -> None:
@@ -143,9 +144,6 @@ class ActorCritic:
         inputs = observations.new_zeros(runs, towers, batch, _aligned(size))
         inputs[..., :size] = observations[:, None]
         return inputs.flatten(0, 1)
-
-    def _every_other_tower(self, first: int) -> Layers:
-        return [(weight[first::2], bias[first::2]) for weight, bias in self._layers]
 
 
 def _forward(layers: Layers, inputs: Tensor) -> tuple[list[Tensor], Tensor]:

@@ -9,7 +9,7 @@ import functools
 import numpy as np
 from gymnasium.wrappers.utils import update_mean_var_count_from_moments
 
-from agents.environments import Array, Flags, Step
+from agents.environments import Array, Step
 from agents.envstate import State
 from agents.hyperparameters import Hyperparameters
 
@@ -68,13 +68,12 @@ class Normaliser:
         """Take in what the policy sees next and what it earned, and return the step normalised."""
         self._observations.update(step.observations)
         observations = next_observations = self.normalise(step.observations)
-        ended = step.terminated | step.truncated
-        if ended.any():
-            next_observations = np.where(ended[:, :, None], self.normalise(step.next_observations), observations)
+        if step.ended.any():
+            next_observations = np.where(step.ended[:, :, None], self.normalise(step.next_observations), observations)
         return step._replace(
             observations=observations,
             next_observations=next_observations,
-            rewards=self._normalise_rewards(step.rewards, step.terminated, step.truncated),
+            rewards=self._normalise_rewards(step),
         )
 
     def normalise(self, observations: Array) -> Array:
@@ -98,11 +97,11 @@ class Normaliser:
         self._returns.restore(run, state["returns"])
         self._discounted_returns[run] = state["discounted_returns"]
 
-    def _normalise_rewards(self, rewards: Array, terminated: Flags, truncated: Flags) -> Array:
+    def _normalise_rewards(self, step: Step) -> Array:
         """As Gymnasium's `vector.NormalizeReward`: by the deviation of the discounted return, not centred."""
         if not self._norm_reward:
-            return rewards
-        self._discounted_returns = self._discounted_returns * self._gamma * ~terminated + rewards
+            return step.rewards
+        self._discounted_returns = self._discounted_returns * self._gamma * ~step.terminated + step.rewards
         self._returns.update(self._discounted_returns)
-        self._discounted_returns[terminated | truncated] = 0.0
-        return np.clip(rewards / np.sqrt(self._returns.var[:, None] + EPSILON), -LIMIT, LIMIT)
+        self._discounted_returns[step.ended] = 0.0
+        return np.clip(step.rewards / np.sqrt(self._returns.var[:, None] + EPSILON), -LIMIT, LIMIT)

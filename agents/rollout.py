@@ -98,7 +98,7 @@ def evaluate(agent: ActorCritic, environments: CohortEnvironments, normaliser: N
         with torch.no_grad():
             mean, _ = agent.mean_theta(torch.from_numpy(normaliser.normalise(observations)).to(dtype))
         step = environments.step(mean.double().numpy())
-        ended = running & (step.terminated | step.truncated)
+        ended = running & step.ended
         returns[ended] = step.episodic_returns[ended]
         running &= ~ended
         observations = step.observations

@@ -47,6 +47,19 @@ def history(runs_dir: Path, cell: Cell) -> str:
     return (Ledger(runs_dir).path(cell) / "updates.jsonl").read_text()
 
 
+def assert_refused_and_kept(runs_dir: Path, cells: list[Cell], words: str) -> None:
+    """Neither a sweep's first look nor training goes on from what the first cell left, and both leave it as it is."""
+    folder = Ledger(runs_dir).path(cells[0])
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    for attempt in (
+        lambda: Ledger(runs_dir).waiting(cells),
+        lambda: train(cells[:1], runs_dir, "disabled"),
+    ):
+        with pytest.raises(MistakeError, match=words):
+            attempt()
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
 @pytest.fixture
 def longer(small: MakeCell) -> list[Cell]:
     return [small(seed=seed, total_timesteps=4096) for seed in (0, 1, 2)]
@@ -106,14 +119,7 @@ def test_a_damaged_history_is_named_and_nothing_is_lost(tmp_path: Path, longer: 
     path = Ledger(tmp_path).path(longer[0]) / "updates.jsonl"
     first, second, *others = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join((first, damage, second, *others)))
-    before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
-    for attempt in (
-        lambda: Ledger(tmp_path).waiting(longer),
-        lambda: train(longer[:1], tmp_path, "disabled"),
-    ):
-        with pytest.raises(MistakeError, match=r"updates.jsonl is damaged: delete it, and its cell starts over"):
-            attempt()
-    assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
+    assert_refused_and_kept(tmp_path, longer, r"updates.jsonl is damaged: delete it, and its cell starts over")
     path.unlink()
     train(longer[:1], tmp_path, "disabled")
     assert len(history(tmp_path, longer[0]).splitlines()) == 8
@@ -131,14 +137,7 @@ def test_a_damaged_checkpoint_is_named_and_nothing_is_lost(
         monkeypatch.setattr(checkpoints, "VERSION", 99)
     else:
         path.write_bytes(content if damage == "changed" else content[:-1])
-    before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
-    for attempt in (
-        lambda: Ledger(tmp_path).waiting(longer),
-        lambda: train(longer[:1], tmp_path, "disabled"),
-    ):
-        with pytest.raises(MistakeError, match=r"checkpoint is .*: delete it, and its cell starts over"):
-            attempt()
-    assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
+    assert_refused_and_kept(tmp_path, longer, r"checkpoint is .*: delete it, and its cell starts over")
 
 
 def test_a_failed_run_has_ended_at_once(tmp_path: Path, small: MakeCell) -> None:
