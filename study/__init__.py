@@ -8,5 +8,5 @@
 - `workers`: many cohorts, in processes, with progress.
 - `probe`: the thread's numbers, without any training.
 - `bench`: how fast it all is.
-- `cli`: the command line.
+- `commands`, `cli`: the command line.
 """

@@ -1,0 +1,12 @@
+"""The commands of `study`, a file each: a dataclass whose fields are the options, and which runs.
+
+To add one, write its file and name it in `Command`. Torch and W&B are imported only where a command needs them.
+"""
+
+from study.commands.bench import Bench
+from study.commands.probe import Probe
+from study.commands.report import Report
+from study.commands.sweep import Sweep
+from study.commands.train import Train
+
+Command = Probe | Train | Sweep | Report | Bench
