@@ -13,10 +13,10 @@ study: .venv/installed
 	.venv/bin/study report $(RUNS) --sweep sweeps/thread.yaml
 
 test: check
-	.venv/bin/pytest
+	.venv/bin/pytest --numprocesses auto
 
 quick: check
-	.venv/bin/pytest -m "not slow"
+	.venv/bin/pytest --numprocesses auto -m "not slow"
 
 check: .venv/installed
 	.venv/bin/ruff format --check .

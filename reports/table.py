@@ -63,15 +63,18 @@ def _complete(table: pd.DataFrame) -> pd.DataFrame:
             "so columns 'parameterization' and 'implementation' must say what it is"
         )
     for place, factor in enumerate(("parameterization", "implementation")):
-        own = table["condition"].map({condition: factors[place] for condition, factors in FACTORS.items()})
-        told = table.get(factor, own)
+        own = (
+            table["condition"].map({condition: factors[place] for condition, factors in FACTORS.items()}).astype(object)
+        )
+        # As objects: a column of text is pyarrow's where that is installed, and can't be compared with any number.
+        told = table.get(factor, own).astype(object)
         _refuse(
             table.assign(**{factor: told}),
             own.notna() & told.notna() & (own != told),
             factor,
             "what the condition's name says",
         )
-        table[factor] = told.astype(object).where(told.notna(), own)
+        table[factor] = told.where(told.notna(), own)
     return table
 
 
