@@ -36,6 +36,7 @@ def copy_finished(cells: Sequence[Cell], ledger: Ledger) -> dict[str, str]:
             with entry:
                 entry.adopt(files)
             copied[cell.id] = run.id
+            print(f"{ledger.path(cell)} is copied from run {run.id}, which has trained this cell")
     return copied
 
 

@@ -21,6 +21,15 @@ KEYS = {
 }  # fmt: skip
 """What W&B's server accepts at the top of a sweep file."""
 
+MACROS = {
+    f"${{{name}}}"
+    for name in (
+        "env", "interpreter", "program", "args", "args_no_hyphens", "args_no_equals", "args_no_boolean_flags",
+        "args_json", "args_json_file", "args_append_hydra", "args_override_hydra",
+    )
+}  # fmt: skip
+"""What an agent replaces in a command."""
+
 HOLES = ("run_cap", "early_terminate")
 """Those by which it would leave out what is trained here."""
 
@@ -94,6 +103,7 @@ def _grid(sweep: Mapping[str, Any]) -> Iterator[tuple[tuple[str, Any], ...]]:
         raise MistakeError(f"method must be grid, not {brief(sweep.get('method'))}: a study trains every cell")
     if not (sweep.get("program") or sweep.get("command")):
         raise MistakeError("has neither `program` nor `command`: an agent would consume every cell and run none")
+    _check_command(sweep.get("command"))
     for key in HOLES:
         if key in sweep:
             raise MistakeError(f"{key} would leave out cells under W&B that are trained here: leave {key} out")
@@ -110,6 +120,22 @@ def _grid(sweep: Mapping[str, Any]) -> Iterator[tuple[tuple[str, Any], ...]]:
     if size > LARGEST_GRID:
         raise MistakeError(f"is a grid of {size:,} cells: {LARGEST_GRID:,} are the most")
     return itertools.product(*([(name, value) for value in values] for name, values in axes.items()))
+
+
+def _check_command(command: Any) -> None:
+    """An agent leaves out of a command what it doesn't know, and trains whatever is left."""
+    if command is None:
+        return
+    if not isinstance(command, list):
+        raise MistakeError(
+            'command must be a list, such as ["${env}", "${interpreter}", "-m", "study", "train", "${args}"]'
+        )
+    macros = [part for part in map(str, command) if part.startswith("${") and part.endswith("}")]
+    unknown = [macro for macro in macros if macro not in MACROS and not macro.startswith("${envvar:")]
+    if unknown:
+        raise MistakeError(f"command has {unknown[0]}, of which W&B knows nothing, and which it would leave out")
+    if not any(macro.startswith("${args") for macro in macros):
+        raise MistakeError("command has no ${args}: every cell would be trained with the same parameters")
 
 
 def _axes(parameters: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:

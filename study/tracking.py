@@ -101,7 +101,7 @@ class Tracker:
         return TrackedRun(cell, files, self)
 
     def open(self, **about: Any) -> wandb.Run:
-        """A W&B run, offline from the first that W&B wouldn't answer: nothing of it is lost."""
+        """A W&B run, offline from the first for which W&B doesn't answer: nothing of it is lost."""
         try:
             return self._init(**about)
         except wandb.Error as error:
@@ -109,7 +109,8 @@ class Tracker:
                 raise
             self.mode = "offline"
             _say_offline(in_one_line(error), self.runs_dir)
-            return self._init(**about)
+            # The client goes on trying, and refuses another run of that id.
+            return self._init(**about | {"id": f"{about['id']}-offline"})
 
     def _init(self, **about: Any) -> wandb.Run:
         asked = assignment()

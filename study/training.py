@@ -67,6 +67,12 @@ def train(
     return left
 
 
+def make_cohort(cells: Sequence[Cell]) -> Cohort:
+    """Cells of one `Cell.cohort_key`, ready to be trained together."""
+    runs = [Run(condition=cell.condition, seed=cell.seed, replicate=cell.replicate) for cell in cells]
+    return Cohort(runs, cells[0], cells[0].precision)
+
+
 def _updates_made(entry: Entry) -> int:
     return len(entry.updates)
 
@@ -77,12 +83,7 @@ def _train(
     on_update: Callable[[int], None],
     checkpoint_seconds: float,
 ) -> None:
-    cells = [entry.cell for entry in entries]
-    cohort = Cohort(
-        [Run(condition=cell.condition, seed=cell.seed, replicate=cell.replicate) for cell in cells],
-        cells[0],
-        cells[0].precision,
-    )
+    cohort = make_cohort([entry.cell for entry in entries])
     states = [entry.state for entry in entries if entry.state is not None]
     if states:
         cohort.restore(states)

@@ -35,20 +35,20 @@ class Api:
             "entity": lambda name: {"name": name},
             "project": self._project,
             "model": self._project,
-            "artifact": lambda id: self._artifact(self._store.artifacts[id]),  # noqa: A006
+            "artifact": lambda id: self._artifact(self._store.artifacts[id]),
             "upsertBucket": self._upsert_bucket,
             "upsertSweep": self._upsert_sweep,
             "createAgent": self._create_agent,
             "agentHeartbeat": self._agent_heartbeat,
             "createRunFiles": self._create_run_files,
-            "markRunFilesUploaded": lambda input: {"success": True},  # noqa: A006, ARG005
+            "markRunFilesUploaded": lambda input: {"success": True},
             "createArtifact": self._create_artifact,
             "createArtifactManifest": self._create_artifact_manifest,
             "createArtifactFiles": self._create_artifact_files,
             "commitArtifact": self._commit_artifact,
         }  # fmt: skip
 
-    def _project(self, name: str | None, entityName: str | None) -> Json | None:  # noqa: N803
+    def _project(self, name: str | None, entityName: str | None) -> Json | None:
         """A project's fields; null for one that there isn't, where W&B has it so."""
         project = self._store.projects.get((entityName or ENTITY, name or "uncategorized"))
         if project is None:
@@ -60,13 +60,10 @@ class Api:
                 project, filters, after, first, order
             ),
             "run": lambda name: self._run(project, project.runs.get(name)),
-            "bucket": lambda name, missingOk=False: self._run(project, project.runs.get(name)),  # noqa: ARG005
+            "bucket": lambda name, missingOk=False: self._run(project, project.runs.get(name)),
             "sweep": lambda sweepName: self._sweep(project, project.sweeps.get(sweepName)),
-            "artifactType": lambda name: {
-                "id": name, "name": name, "__typename": "ArtifactType", "artifactCollection": lambda name: None,
-            },
-            "artifactCollectionMembership": lambda name: self._membership(project, name),
-        }  # fmt: skip
+            "artifactType": lambda name: {"id": name, "name": name, "__typename": "ArtifactType"},
+        }
 
     @staticmethod
     def _project_itself(project: Project) -> Json:
@@ -114,9 +111,9 @@ class Api:
             "historyKeys": {"lastStep": rows[-1]["_step"], "keys": {}, "sets": []} if rows else None,
             "history": lambda samples, minStep=None, maxStep=None: _history(run, minStep, maxStep, samples),
             "sampledHistory": lambda specs: [_sampled(rows, json.loads(spec)) for spec in specs],
-            "parquetHistory": lambda liveKeys: {"parquetUrls": [], "liveData": []},  # noqa: ARG005
+            "parquetHistory": lambda liveKeys: {"parquetUrls": [], "liveData": []},
             "fileCount": len(run.files),
-            "files": lambda names=None, after=None, first=50, pattern=None: self._files(  # noqa: ARG005
+            "files": lambda names=None, after=None, first=50, pattern=None: self._files(
                 project, run, names, after, first
             ),
             "project": self._project_itself(project),
@@ -143,7 +140,7 @@ class Api:
     def _file_url(self, project: Project, run: Run, name: str) -> str:
         return f"{self._url}/storage/{project.entity}/{project.name}/{run.name}/{name}"
 
-    def _upsert_bucket(self, input: Json) -> Json:  # noqa: A002
+    def _upsert_bucket(self, input: Json) -> Json:
         if input.get("id"):
             entity, project_name, name = input["id"].split("/")
         else:
@@ -163,7 +160,7 @@ class Api:
         run.about |= {own: input[theirs] for theirs, own in names.items() if input.get(theirs) is not None}
         return {"bucket": self._run(project, run), "inserted": inserted}
 
-    def _upsert_sweep(self, input: Json) -> Json:  # noqa: A002
+    def _upsert_sweep(self, input: Json) -> Json:
         project = self._store.project(input.get("entityName") or ENTITY, input.get("projectName") or "uncategorized")
         if input.get("id"):
             sweep = project.sweeps[input["id"]]
@@ -191,14 +188,14 @@ class Api:
             "project": self._project_itself(project),
         }
 
-    def _create_agent(self, input: Json) -> Json:  # noqa: A002
+    def _create_agent(self, input: Json) -> Json:
         project = self._store.project(input.get("entityName") or ENTITY, input.get("projectName") or "uncategorized")
         sweep = project.sweeps[input["sweep"]]
         agent = f"{project.entity}/{project.name}/{sweep.name}/{new_name()}"
         sweep.agents[agent] = []
         return {"agent": {"id": agent}}
 
-    def _agent_heartbeat(self, input: Json) -> Json:  # noqa: A002
+    def _agent_heartbeat(self, input: Json) -> Json:
         entity, project_name, sweep_name, _ = input["id"].split("/")
         project = self._store.project(entity, project_name)
         if sweep_name not in project.sweeps:
@@ -208,13 +205,13 @@ class Api:
         commands = self._store.next_command(project, sweep, input["id"], busy)
         return {"agent": {"id": input["id"]}, "commands": json.dumps(commands)}
 
-    def _create_run_files(self, input: Json) -> Json:  # noqa: A002
+    def _create_run_files(self, input: Json) -> Json:
         project = self._store.project(input["entityName"], input["projectName"])
         run = project.runs[input["runName"]]
         files = [{"name": name, "uploadUrl": self._file_url(project, run, name)} for name in input["files"]]
         return {"runID": run.name, "uploadHeaders": [], "files": files}
 
-    def _create_artifact(self, input: Json) -> Json:  # noqa: A002
+    def _create_artifact(self, input: Json) -> Json:
         artifact = Artifact(
             base64.b64encode(f"Artifact:{len(self._store.artifacts)}".encode()).decode(),
             input["artifactTypeName"],
@@ -233,15 +230,12 @@ class Api:
             "currentManifest": {"file": {"directUrl": f"{self._url}/artifacts/{artifact.id}"}},
         }
 
-    def _membership(self, project: Project, name: str) -> None:
-        """Nothing: artifacts are looked at in the store."""
-
-    def _create_artifact_manifest(self, input: Json) -> Json:  # noqa: A002
+    def _create_artifact_manifest(self, input: Json) -> Json:
         url = f"{self._url}/artifacts/{input['artifactID']}"
         return {"artifactManifest": {"id": input["artifactID"], "file": {"id": "1", "uploadUrl": url,
                                                                          "uploadHeaders": []}}}  # fmt: skip
 
-    def _create_artifact_files(self, input: Json) -> Json:  # noqa: A002
+    def _create_artifact_files(self, input: Json) -> Json:
         nodes = [
             {
                 "storagePath": file["name"],
@@ -253,7 +247,7 @@ class Api:
         ]
         return {"files": _connection(nodes)}
 
-    def _commit_artifact(self, input: Json) -> Json:  # noqa: A002
+    def _commit_artifact(self, input: Json) -> Json:
         artifact = self._store.artifacts[input["artifactID"]]
         artifact.committed = True
         return {"artifact": self._artifact(artifact)}
