@@ -10,18 +10,20 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from agents import environments, ppo
 from agents.environments import Array, CohortEnvironments
 from agents.envstate import State
 from agents.hyperparameters import Hyperparameters, Precision
-from agents.networks import ActorCritic
+from agents.networks import ActorCritic, Floats
 from agents.normalisation import Normaliser
 from agents.policies import CohortPolicy
 from agents.records import Failure, Outcome, Record, Run, fingerprint
 from agents.rollout import collect, evaluate
 from agents.threads import count_threads
+
+OF_FAILED_RUNS = np.errstate(divide="ignore", over="ignore", invalid="ignore")
+"""A run that has failed goes on computing nonsense, of which NumPy need not warn."""
 
 EVALUATION_SEED = 1_000_000_000
 """Seed of the first evaluation episode of every run; the others count on from it."""
@@ -65,7 +67,7 @@ class Cohort:
         self._optimizer = ppo.make_optimizer(self.agent, hyperparameters)
         self._environments = CohortEnvironments(hyperparameters.env_id, environment_seeds)
         self._normaliser = Normaliser(len(runs), observation, hyperparameters)
-        self._observations = self._normaliser.reset(self._environments.reset())
+        self._observations = self._normaliser.observe(self._environments.reset())
         self._episodic_returns: list[list[Array]] = [[] for _ in runs]
 
     def train(self) -> Iterator[dict[int, Record]]:
@@ -106,6 +108,7 @@ class Cohort:
             self._observations[place] = state["observations"]
             self._episodic_returns[place] = list(state["episodic_returns"])
 
+    @OF_FAILED_RUNS
     def outcomes(self) -> list[Outcome | Failure]:
         """Evaluate the trained policies, and sum each run up, in the order of the runs."""
         seeds = range(EVALUATION_SEED, EVALUATION_SEED + self.hyperparameters.eval_episodes)
@@ -116,6 +119,7 @@ class Cohort:
         std = self._std()
         return [self._outcome(place, eval_returns[place], float(std[place])) for place in range(len(self.runs))]
 
+    @OF_FAILED_RUNS
     def _update(self, update: int) -> dict[int, Record]:
         hyperparameters = self.hyperparameters
         learning_rate = ppo.set_learning_rate(self._optimizer, update, hyperparameters)
@@ -151,23 +155,21 @@ class Cohort:
             )
         return records
 
-    def _draw_noise(self) -> Tensor:
+    def _draw_noise(self) -> Floats:
         """Standard normal noise for a rollout, drawn in float64 and rounded: both precisions act on the same noise."""
         shape = (self.hyperparameters.num_steps, self.hyperparameters.num_envs, self._action)
-        return torch.from_numpy(np.stack([rng.standard_normal(shape) for rng in self._noise])).to(self._dtype)
+        return np.stack([rng.standard_normal(shape) for rng in self._noise]).astype(self.agent.phi.dtype)
 
-    def _std(self) -> Tensor:
+    def _std(self) -> Floats:
         """Each run's standard deviation, the mean over action dimensions, `[runs]`."""
-        observations = torch.from_numpy(self._observations).to(self._dtype)
-        with torch.no_grad():
-            return CohortPolicy(self._conditions, *self.agent.mean_theta(observations)).std().mean(2).mean(1)
+        mean, phi = (torch.from_numpy(array) for array in self.agent.act(self._observations))
+        return CohortPolicy(self._conditions, mean, self.agent.theta(phi)).std().mean(2).mean(1).numpy()
 
     def _lose(self, place: int, failure: Failure) -> None:
         """Leave a failed run behind as ballast: its slice of every tensor is zero, and computes nothing of note."""
         self.failures[place] = failure
-        with torch.no_grad():
-            for tensor in ppo.learned(self.agent, self._optimizer):
-                tensor[place] = 0.0
+        for tensor in ppo.learned(self.agent, self._optimizer):
+            tensor[place] = 0.0
 
     def _outcome(self, place: int, eval_returns: Array, std: float) -> Outcome | Failure:
         if place in self.failures:

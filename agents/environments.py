@@ -131,7 +131,7 @@ class CohortEnvironments:
 
     def step(self, actions: Array) -> Step:
         """Step every environment by its action, `[runs, envs, action]`, clipped to the environment's bounds."""
-        clipped = np.clip(actions, self._low, self._high).reshape(len(self._seeds), -1)
+        clipped = np.minimum(np.maximum(actions, self._low), self._high).reshape(len(self._seeds), -1)
         observed, rewarded, terminations, truncations, infos = self._vector.step(clipped)
         observations, rewards = self._by_run(observed).astype(np.float64), self._by_run(rewarded)
         terminated, truncated = self._by_run(terminations), self._by_run(truncations)

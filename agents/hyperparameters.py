@@ -63,6 +63,10 @@ class Hyperparameters:
     """theta before training, in every action dimension"""
     scale_lr_factor: float = 1.0
     """learning rate of phi, as a multiple of learning_rate"""
+    scale_transform: Literal["exp", "softplus"] = "exp"
+    """how theta comes from phi"""
+    state_dependent_scale: bool = False
+    """let theta depend on the state: phi is then the bias of outputs that the actor has for it"""
     eval_episodes: int = 10
     """episodes of the deterministic policy's evaluation after training"""
 

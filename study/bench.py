@@ -185,7 +185,14 @@ def _cohort(runs: int, hyperparameters: Hyperparameters, seconds: float) -> Meas
     updates = cohort.train()
     next(updates)
     collecting = _Stopwatch(training, "collect")
-    surroundings = [_Stopwatch(cohort._environments, "step"), _Stopwatch(cohort._normaliser, "step")]
+    surroundings = [
+        _Stopwatch(owner, name)
+        for owner, name in (
+            (cohort._environments, "step"),
+            (cohort._normaliser, "observe"),
+            (cohort._normaliser, "rewards"),
+        )
+    ]
     speed, taken = _timed(lambda: next(updates), runs * hyperparameters.batch_size, seconds)
     collect = collecting.seconds / taken
     environment = sum(watch.seconds for watch in surroundings) / taken
