@@ -91,13 +91,6 @@ def sizes(env_id: str) -> tuple[int, int]:
     return env.observation_space.shape[0], env.action_space.shape[0]
 
 
-def leaks_precision(env_id: str) -> bool:
-    """Whether observations arrive rounded to float32, so that a float64 run would learn from quantised numbers."""
-    env = make_vector(env_id, 1)
-    env.close()
-    return env.single_observation_space.dtype != np.float64
-
-
 def can_be_put_aside(env_id: str) -> bool:
     """Whether it is known what its future depends on, so that an interrupted run can go on instead of starting over."""
     env = make_vector(env_id, 1)

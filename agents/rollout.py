@@ -27,6 +27,18 @@ class Rollout(NamedTuple):
     episodic_returns: list[Array]
     """for each run the returns of the episodes that ended, in the order in which they did"""
 
+    def of(self, runs: Sequence[int]) -> "Rollout":
+        """Those of some runs, each as often as it is named."""
+        return Rollout(
+            observations=self.observations[runs],
+            actions=self.actions[runs],
+            next_observations=self.next_observations[runs],
+            rewards=self.rewards[runs],
+            terminated=self.terminated[runs],
+            truncated=self.truncated[runs],
+            episodic_returns=[self.episodic_returns[run] for run in runs],
+        )
+
 
 def collect(
     agent: ActorCritic,

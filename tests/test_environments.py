@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import envstate
-from agents.environments import CohortEnvironments, UnsuitableEnvironmentError, leaks_precision, make, sizes
+from agents.environments import CohortEnvironments, UnsuitableEnvironmentError, make, sizes
 from agents.hyperparameters import Hyperparameters
 from agents.normalisation import Normaliser, RunningMeanVar
 from agents.pendulum import VectorPendulum
@@ -121,11 +121,6 @@ def test_observations_are_more_than_float32(env_id: str) -> None:
     step = cohort.step(np.full((1, 2, sizes(env_id)[1]), 0.1))
     assert (step.observations != step.observations.astype(np.float32)).any()
     assert (step.rewards != step.rewards.astype(np.float32)).any()
-    assert not leaks_precision(env_id)
-
-
-def test_an_environment_that_rounds_is_known() -> None:
-    assert leaks_precision("MountainCarContinuous-v0")
 
 
 @pytest.mark.parametrize(
