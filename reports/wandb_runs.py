@@ -103,9 +103,9 @@ def _chosen(runs: Sequence[Run]) -> dict[str, Run]:
     return dict(sorted(chosen.items()))
 
 
-def _status(run: Run) -> str | None:
-    status = run.summary.get("status")
-    return status if isinstance(status, str) else None
+def _status(run: Run) -> str:
+    """What the study says of it, which W&B may not know."""
+    return str(run.summary.get("status"))
 
 
 def download(run: Run) -> dict[str, bytes]:
@@ -165,7 +165,7 @@ class Mapped:
             section, dot, key = where.partition(".")
             if not equals or name not in COLUMNS or section not in ("config", "summary") or not dot or not key:
                 raise UnreadableSourceError(
-                    f"--map {part}: give name=config.KEY or name=summary.KEY, where a name is one of {', '.join(COLUMNS)}"
+                    f"--map {part}: give NAME=config.KEY or NAME=summary.KEY, NAME one of {', '.join(COLUMNS)}"
                 )
             columns[name] = where
         missing = [name for name in NEEDED if name not in columns]

@@ -172,8 +172,8 @@ class TrackedRun:
         self._save(cell_json=self._files / "cell.json")
 
     def log(self, record: Mapping[str, Any]) -> None:
-        """An update's record, into the history."""
-        row = {namespaced(name): value for name, value in record.items()}
+        """An update's record, into the history; without what isn't a number, which would spoil a maximum."""
+        row = {namespaced(name): value for name, value in record.items() if value is not None and value == value}
         self._tell(lambda: self._run.log(row, step=record["update"]))
 
     def finish(self, outcome: Mapping[str, Any], **about: Any) -> None:
