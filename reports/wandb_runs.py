@@ -173,6 +173,9 @@ class Mapped:
             raise UnreadableSourceError(f"--map: it must say what {missing[0]} is, such as {missing[0]}=config.KEY")
         return cls(columns)
 
+    def __str__(self) -> str:
+        return ",".join(f"{name}={where}" for name, where in self.columns.items())
+
     @property
     def outcome(self) -> str:
         """What the outcome is called there."""

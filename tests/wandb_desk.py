@@ -52,22 +52,22 @@ class Desk:
         assert said[0] == code, said[1]
         return said[1]
 
-    def sweep(self, project: str = PROJECT, **axes: Any) -> str:
+    def sweep(self, **axes: list[Any]) -> str:
         """Queue a sweep of small cells. **Arguments**: `axes`, a list of values each. **Returns**: its path."""
         constants = {name: {"value": value} for name, value in SMALL.items() if not {name, f"{name}s"} & axes.keys()}
         content = {
-            "project": project,
+            "project": PROJECT,
             "method": "grid",
             "metric": {"name": "final_return", "goal": "maximize"},
             "command": COMMAND,
             "parameters": constants | {name: {"values": values} for name, values in axes.items()},
         }
         (self.folder / "sweep.yaml").write_text(json.dumps(content))  # JSON is YAML
-        return self.queue(Path("sweep.yaml"), project)
+        return self.queue(Path("sweep.yaml"))
 
-    def queue(self, path: Path, project: str) -> str:
+    def queue(self, path: Path) -> str:
         """`wandb sweep`. **Returns**: the sweep's path."""
-        said = self.type("wandb", "sweep", "--project", project, str(path))
+        said = self.type("wandb", "sweep", str(path))
         return said.split("wandb agent ")[1].split()[0]
 
     def agent(self, sweep: str, *options: str, **environment: str) -> "subprocess.Popen[str]":
@@ -109,3 +109,11 @@ def ledger(runs: Path) -> dict[str, dict[str, str]]:
 def saved(run: Run) -> Mapping[str, str]:
     """The ledger's files, as they are saved with a run."""
     return {name: run.files[name].decode() for name in ("cell.json", "updates.jsonl", "outcome.json")}
+
+
+def study_of_four(desk: Desk, **axes: list[Any]) -> str:
+    """A sweep of all four conditions and three seeds, trained. **Returns**: its path."""
+    sweep = desk.sweep(condition=["mvn_std", "mvn_var", "normal_sqrt", "normal_std"], seeds=["0-2"], **axes)
+    code, said = end(desk.agent(sweep, WANDB_AGENT_DISABLE_FLAPPING="true"))
+    assert code == 0, said
+    return sweep
