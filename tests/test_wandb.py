@@ -6,13 +6,19 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import wandb
+import yaml
 
 from tests.wandb_desk import PROJECT, Desk, end, ledger, saved, wait_until
 from tests.wandb_server import WandbServer
 
 pytestmark = pytest.mark.slow
+
+README = Path(__file__).parent.parent / "README.md"
+SWEEPS = sorted((README.parent / "sweeps").glob("*.yaml"))
 
 LONG = [256 * 2 * 400]
 """Time steps of a run that goes on for long enough to be disturbed."""
@@ -32,6 +38,16 @@ def server() -> Iterator[WandbServer]:
 @pytest.fixture
 def desk(server: WandbServer, tmp_path: Path) -> Desk:
     return Desk(server, tmp_path)
+
+
+def shorten(sweep: Path, to: Path, **axes: list[Any]) -> None:
+    """A sweep file as it is, but of one update and two seeds. **Arguments**: `axes` to be had in full."""
+    content = yaml.safe_load(sweep.read_text(encoding="utf-8"))
+    values = {name: given.get("value") for name, given in content["parameters"].items()}
+    content["parameters"]["total_timesteps"] = {"value": values["num_envs"] * values["num_steps"]}
+    content["parameters"]["seeds"] = {"value": "0-1"}
+    content["parameters"] |= {name: {"values": given} for name, given in axes.items()}
+    to.write_text(yaml.safe_dump(content), encoding="utf-8")
 
 
 def test_a_server_starts_in_less_than_a_second() -> None:
@@ -213,6 +229,41 @@ def test_a_run_that_is_deleted_while_it_trains_is_trained_to_its_end(desk: Desk)
     assert code == 0, said
     assert len((desk.folder / "runs" / run.name / "updates.jsonl").read_text().splitlines()) == 200
     assert json.loads((desk.folder / "runs" / run.name / "outcome.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_every_sweep_file_goes_through_an_agent_and_is_reported(desk: Desk, path: Path) -> None:
+    shorten(path, desk.folder / path.name)
+    sweep = desk.queue(Path(path.name))
+    code, said = end(desk.agent(sweep, "--count", "1"))
+    assert code == 0, said
+    runs = desk.runs(sweep.split("/")[1])
+    assert len(runs) == 2
+    api: Any = wandb.Api(overrides={"base_url": desk.server.url}, api_key="k" * 40)
+    for run in api.sweep(sweep).runs:
+        assert run.state == "finished"
+        assert isinstance(run.summary["final_return"], float)
+        assert [row["update"] for row in run.scan_history(keys=["update"])] == [1]
+    desk.type("study", "report", f"wandb:{sweep}", "-o", "report")
+    verdict = json.loads((desk.folder / "report" / "verdict.json").read_text())
+    assert len(verdict["designs"]) == 1
+    text = (desk.folder / "report" / "report.md").read_text()
+    assert all(run.values()["cell_id"] in text for run in runs)
+
+
+def test_the_readme_s_section_works_as_it_stands(desk: Desk) -> None:
+    section = README.read_text(encoding="utf-8").split("**Weights & Biases.**")[1]
+    commands = section.split("```")[1].strip().splitlines()
+    assert len(commands) >= 4
+    (desk.folder / "sweeps").mkdir()
+    shorten(SWEEPS[-1].with_name("thread.yaml"), desk.folder / "sweeps" / "thread.yaml", condition=["normal_std"])
+    sweep = "YOU/rl-roundoff/SWEEP"
+    for command in commands:
+        said = desk.type("bash", "-c", command.partition("  #")[0].replace("YOU/rl-roundoff/SWEEP", sweep))
+        sweep = said.split("wandb agent ")[1].split()[0] if "wandb agent " in said else sweep
+    project = desk.server.store.project("someone", "rl-roundoff")
+    assert {desk.state(run) for run in project.runs.values()} == {"finished"}
+    assert [run.about["jobType"] for run in project.runs.values()][-1] == "report"
 
 
 def test_agents_children_may_run_offline(desk: Desk) -> None:

@@ -55,6 +55,8 @@ def _measure(sweeps: Sequence[list[list[Cell]]]) -> list[float]:
     from study.estimate import estimate
 
     cells = [[cell for call in calls for cell in call] for calls in sweeps]
+    if not cells:
+        return []
     kinds = sum(len({cell.cohort_key for cell in own}) for own in cells)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("training each kind of cell for a moment", total=kinds)

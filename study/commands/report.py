@@ -29,11 +29,14 @@ class Report:
     """what is what in a W&B project of others: condition=config.dist,seed=config.seed,outcome=summary.eval/return"""
     any_state: FlagCreatePairsOff[bool] = False
     """with --map: runs that crashed, failed or go on count too, where they have the outcome"""
+    publish: FlagCreatePairsOff[bool] = False
+    """put the report into W&B too, beside its runs"""
 
     def run(self) -> None:
         """Read, compute, write, and print the verdict."""
         from reports import report
-        from reports.sources import Mapped
+        from reports.publish import publish
+        from reports.sources import Mapped, beside
 
         expected = {cell.id: dataclasses.asdict(cell) for cell in read_cells(self.sweep)} if self.sweep else None
         mapped = Mapped.parse(self.map) if self.map else None
@@ -45,4 +48,7 @@ class Report:
             mapped=mapped,
             any_state=self.any_state,
         )
-        print(report.write(self.source, self.output, options, expected))
+        output = self.output or beside(self.source)
+        print(report.write(self.source, output, options, expected))
+        if self.publish:
+            print(*publish(self.source, output), sep="\n")

@@ -36,6 +36,10 @@ class Api:
             "project": self._project,
             "model": self._project,
             "artifact": lambda id: self._artifact(self._store.artifacts[id]),
+            "models": lambda entityName, **_: _connection(
+                [self._project_itself(one) for (entity, _), one in self._store.projects.items() if entity == entityName]
+            ),
+            "upsertView": self._upsert_view,
             "upsertBucket": self._upsert_bucket,
             "upsertSweep": self._upsert_sweep,
             "createAgent": self._create_agent,
@@ -204,6 +208,12 @@ class Api:
         busy = bool(json.loads(input.get("runState") or "{}"))
         commands = self._store.next_command(project, sweep, input["id"], busy)
         return {"agent": {"id": input["id"]}, "commands": json.dumps(commands)}
+
+    def _upsert_view(self, input: Json) -> Json:
+        project = self._store.project(input["entityName"], input["projectName"])
+        project.pages.append(input)
+        about = {**self._project_itself(project), "entityName": project.entity}
+        return {"view": {**input, "id": "1", "project": about}, "inserted": True}
 
     def _create_run_files(self, input: Json) -> Json:
         project = self._store.project(input["entityName"], input["projectName"])

@@ -106,6 +106,8 @@ class Project:
     name: str
     runs: dict[str, Run] = dataclasses.field(default_factory=dict)
     sweeps: dict[str, Sweep] = dataclasses.field(default_factory=dict)
+    pages: list[Json] = dataclasses.field(default_factory=list)
+    """W&B Reports, as they were sent"""
 
 
 class Store:
