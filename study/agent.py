@@ -29,10 +29,11 @@ def carry_out(cells: Sequence[Cell], runs_dir: Path, mode: str) -> dict[str, str
             for line in (ledger.path(cell) / "updates.jsonl").read_text(encoding="utf-8").splitlines():
                 run.log(json.loads(line))
             run.finish(outcome, copied_from=sources.get(cell.id, "the ledger"))
-    left = training.train(ledger.waiting(cells), runs_dir, tracker.mode)
+    waiting = ledger.waiting(cells)
+    left = training.train(waiting, runs_dir, tracker.mode) if waiting else {}
     here = {cell.id: "another process of this machine" for cell in ledger.waiting(cells) if cell.id not in left}
     if here:
-        settle_assigned_run({"status": "elsewhere", "same_as": ", ".join(here.values())}, runs_dir)
+        settle_assigned_run({"status": "elsewhere", "same_as": "another process of this machine"}, runs_dir)
     return left | here
 
 

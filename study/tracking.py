@@ -238,8 +238,11 @@ def settle_assigned_run(summary: Mapping[str, Any], runs_dir: Path = Path("runs"
     asked, mode = assignment(), os.environ.get("WANDB_MODE", "online")
     if asked is None or asked.cell or mode not in MODES:
         return
-    run = Tracker(runs_dir, mode).open(id=asked.run)
-    _end(run, summary, exit_code=1 if summary["status"] == "failed" else 0)
+    try:
+        run = Tracker(runs_dir, mode).open(id=asked.run)
+        _end(run, summary, exit_code=1 if summary["status"] == "failed" else 0)
+    except Exception as error:
+        print(f"W&B has failed, and knows nothing of it: {in_one_line(error)}", file=sys.stderr)
 
 
 def _end(run: wandb.Run, summary: Mapping[str, Any], exit_code: int) -> None:

@@ -124,16 +124,11 @@ def test_a_report_is_published_beside_its_runs(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["wandb:someone"], "a W&B source is wandb:entity/project"),
-        (["wandb:someone/a/b/c"], "a W&B source is wandb:entity/project"),
         (["wandb:someone/nothing"], "wandb:someone/nothing can't be read"),
         (["wandb:someone/others"], "for others, give --map"),
-        (["wandb:someone/tried", "--map", "condition"], "--map condition: give NAME=config.KEY"),
-        (["wandb:someone/tried", "--map", "condition=config.condition"], "it must say what seed is"),
-        (["runs", "--map", "condition=config.a,seed=config.b,outcome=config.c"], "--map is for runs in W&B"),
     ],
 )
-def test_what_is_wrong_is_one_line(desk: Desk, arguments: list[str], words: str) -> None:
+def test_a_project_without_a_study_is_said(desk: Desk, arguments: list[str], words: str) -> None:
     desk.server.store.project("someone", "others")
     said = desk.type("study", "report", *arguments, code=2)
     assert words in said.splitlines()[-1]
