@@ -77,11 +77,13 @@ def test_two_agents_share_a_sweep_of_cohorts_and_train_no_cell_twice(desk: Desk)
     assert files["updates.jsonl"] == trained[cell]["updates.jsonl"]
 
 
-def test_a_cell_is_told_to_wandb_whole_by_cleanrl_names(desk: Desk) -> None:
-    sweep = desk.sweep(seed=[0])
+def test_a_cell_is_told_to_wandb_whole_by_cleanrl_s_names(desk: Desk) -> None:
+    sweep = desk.sweep(seed=[0], ppo={"clip_coef": [0.3], "deeper": {"gae_lambda": [0.9]}})
     code, said = end(desk.agent(sweep))
     assert code == 0, said
     (run,) = desk.runs()
+    assert json.loads(saved(run)["cell.json"]).items() >= {"clip_coef": 0.3, "gae_lambda": 0.9}.items()
+    assert run.values().items() >= {"clip_coef": 0.3, "ppo": {"clip_coef": 0.3, "deeper": {"gae_lambda": 0.9}}}.items()
     updates = [json.loads(line) for line in saved(run)["updates.jsonl"].splitlines()]
     assert len(updates) == 2
     for row, update in zip(run.rows(), updates, strict=True):

@@ -20,7 +20,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """With a study in W&B, whose ledger is still here."""
     with WandbServer() as server:
         desk = Desk(server, tmp_path_factory.mktemp("desk"))
-        study_of_four(desk, learning_rate=[1e-3])
+        study_of_four(desk)
         yield desk
 
 

@@ -52,15 +52,18 @@ class Desk:
         assert said[0] == code, said[1]
         return said[1]
 
-    def sweep(self, **axes: list[Any]) -> str:
-        """Queue a sweep of small cells. **Arguments**: `axes`, a list of values each. **Returns**: its path."""
+    def sweep(self, **axes: list[Any] | dict[str, Any]) -> str:
+        """Queue a sweep of small cells. **Returns**: its path.
+
+        **Arguments**: `axes`, a list of values each, or a group of such.
+        """
         constants = {name: {"value": value} for name, value in SMALL.items() if not {name, f"{name}s"} & axes.keys()}
         content = {
             "project": PROJECT,
             "method": "grid",
             "metric": {"name": "final_return", "goal": "maximize"},
             "command": COMMAND,
-            "parameters": constants | {name: {"values": values} for name, values in axes.items()},
+            "parameters": constants | _parameters(axes),
         }
         (self.folder / "sweep.yaml").write_text(json.dumps(content))  # JSON is YAML
         return self.queue(Path("sweep.yaml"))
@@ -81,6 +84,13 @@ class Desk:
     def state(self, run: Run) -> str:
         """What the server calls it."""
         return self.server.store.state(run)
+
+
+def _parameters(axes: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: {"parameters": _parameters(given)} if isinstance(given, dict) else {"values": given}
+        for name, given in axes.items()
+    }
 
 
 def end(process: "subprocess.Popen[str]") -> tuple[int, str]:
@@ -111,9 +121,9 @@ def saved(run: Run) -> Mapping[str, str]:
     return {name: run.files[name].decode() for name in ("cell.json", "updates.jsonl", "outcome.json")}
 
 
-def study_of_four(desk: Desk, **axes: list[Any]) -> str:
+def study_of_four(desk: Desk) -> str:
     """A sweep of all four conditions and three seeds, trained. **Returns**: its path."""
-    sweep = desk.sweep(condition=["mvn_std", "mvn_var", "normal_sqrt", "normal_std"], seeds=["0-2"], **axes)
+    sweep = desk.sweep(condition=["mvn_std", "mvn_var", "normal_sqrt", "normal_std"], seeds=["0-2"])
     code, said = end(desk.agent(sweep, WANDB_AGENT_DISABLE_FLAPPING="true"))
     assert code == 0, said
     return sweep
