@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 from agents.hyperparameters import Hyperparameters
 
@@ -189,6 +188,11 @@ class ActorCritic:
         if key not in self._reused:
             self._reused[key] = [np.zeros((*leading, width), self.phi.dtype) for width in widths]
         return self._reused[key]
+
+
+def softplus(numbers: Tensor) -> Tensor:
+    """`torch.nn.functional.softplus`, whose last bit depends on whether a number falls into a whole vector."""
+    return torch.where(numbers > 20, numbers, numbers.clamp(max=20).exp().log1p())
 
 
 def _forward(layers: Layers, inputs: Floats, outputs: list[Floats]) -> Floats:
