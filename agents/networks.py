@@ -116,10 +116,11 @@ class ActorCritic:
         *hidden, gradient = self._room("backward", len(mean), 2, mean.shape[1])
         gradient[:, 0, :, : self._action] = mean
         gradient[:, 1, :, 0] = values
+        ones = np.ones((1, mean.shape[1]), mean.dtype)
         if self.state_dependent_scale:
             gradient[:, 0, :, self._action : self._actor_outputs] = phi
-        self._phi_gradient[:] = phi.sum(1, keepdims=True) if self.state_dependent_scale else phi
-        ones = np.ones((1, mean.shape[1]), mean.dtype)
+            phi = ones @ phi
+        self._phi_gradient[:] = phi
         for depth in (2, 1, 0):
             inputs, (weight, _) = self._seen[depth], self._layers[depth]
             weight_gradient, bias_gradient = self._gradients[depth]

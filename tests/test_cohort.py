@@ -75,6 +75,7 @@ def test_a_run_has_the_same_bits_in_any_company(
     "changes",
     [
         {"state_dependent_scale": True, "scale_transform": "softplus", "ent_coef": 0.01, "env_id": "Reacher-v5"},
+        {"state_dependent_scale": True, "scale_transform": "softplus", "clip_vloss": False},
         {"rollouts": "shared"},
     ],
 )
