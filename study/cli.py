@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import io
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _exit(str(error), code=1)
     except KeyboardInterrupt:
         _exit("interrupted: what was finished is kept, and the same command goes on", code=130)
+    except BrokenPipeError:  # `study ... | head`; Python would complain again when it flushes
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
 
 
 def _parse(arguments: Sequence[str] | None) -> Command:

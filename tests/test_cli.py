@@ -106,6 +106,15 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     assert f"usage: study {command}" in out
 
 
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    study = [sys.executable, "-m", "study", "train", "--help"]
+    said = subprocess.run(study, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (said.returncode, said.stderr) == (1, "")
+
+
 @pytest.mark.parametrize("mode", ["nonsense", ""])
 def test_a_wandb_mode_that_there_is_not_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, mode: str
