@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,13 +47,6 @@ def shorten(sweep: Path, to: Path, **axes: Any) -> None:
     content["parameters"]["seeds"] = {"value": "0-1"}
     content["parameters"] |= {name: {"values": given} for name, given in axes.items()}
     to.write_text(yaml.safe_dump(content), encoding="utf-8")
-
-
-def test_a_server_starts_in_less_than_a_second() -> None:
-    start = time.monotonic()
-    with WandbServer():
-        pass
-    assert time.monotonic() - start < 1.0
 
 
 def test_two_agents_share_a_sweep_of_cohorts_and_train_no_cell_twice(desk: Desk) -> None:
@@ -215,7 +207,7 @@ def test_a_server_that_is_away_at_the_beginning_costs_no_row(desk: Desk) -> None
     (run,) = desk.runs()
     assert len(run.history) == 10
     assert desk.state(run) == "finished"
-    assert {run.name: saved(run)} == ledger(desk.folder / "runs")
+    assert {run.values()["cell_id"]: saved(run)} == ledger(desk.folder / "runs")
 
 
 def test_a_run_that_is_deleted_while_it_trains_is_trained_to_its_end(desk: Desk) -> None:

@@ -89,13 +89,14 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         if self._is_away():
             return
-        request = json.loads(body or b"{}")
         try:
             with self.wandb.lock:
                 if self.path == "/graphql":
-                    self._answer(200, {"data": self._execute(request)})
+                    self._answer(200, {"data": self._execute(json.loads(body))})
+                elif self.path.endswith("/file_stream"):
+                    self._answer(200, self._stream(json.loads(body)))
                 else:
-                    self._answer(200, self._stream(request))
+                    raise NotFoundError(self.path)
         except NotFoundError as error:
             self._answer(404, {"errors": [{"message": f"{error} not found"}]})
         except Exception as error:
