@@ -10,10 +10,12 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock
 from platformdirs import user_cache_path
 from rich.console import Console
 from rich.progress import track
@@ -28,6 +30,9 @@ SCHEME = "wandb:"
 
 FILES = ("cell.json", "updates.jsonl", "outcome.json")
 """What a ledger has of a run, and what is saved with it."""
+
+DOWNLOADS = 8
+"""Runs that are downloaded at once."""
 
 STATUSES = {"finished": "finished", "failed": "failed", "crashed": "failed", "killed": "failed"}
 """A run's status, by W&B's state; one that isn't here goes on."""
@@ -69,13 +74,24 @@ def fetch_ledger(source: str) -> Path:
     if not runs:
         raise UnreadableSourceError(f"{source}: none of its runs is a cell of a study: for others, give --map")
     place.cache.mkdir(parents=True, exist_ok=True)
-    for folder in place.cache.iterdir():
-        if folder.is_dir() and folder.name not in runs:
-            shutil.rmtree(folder)
-    changed = {cell: run for cell, run in runs.items() if _stamp(run) != _read_stamp(place.cache / cell)}
-    for cell, run in track(changed.items(), "downloading runs", console=Console(stderr=True), transient=True):
-        _keep(run, cell, place.cache / cell)
+    with FileLock(place.cache / ".lock"):
+        for folder in place.cache.iterdir():
+            if folder.is_dir() and folder.name not in runs:
+                shutil.rmtree(folder)
+        changed = {cell: run for cell, run in runs.items() if _stamp(run) != _read_stamp(place.cache / cell)}
+        _keep_all(changed, place.cache)
     return place.cache
+
+
+def _keep_all(runs: Mapping[str, Run], cache: Path) -> None:
+    """Download runs, several at once: each is many small questions, and W&B is far away."""
+    pool = ThreadPoolExecutor(DOWNLOADS)
+    try:
+        kept = pool.map(lambda cell: _keep(runs[cell], cell, cache / cell), runs)
+        for _ in track(kept, "downloading runs", len(runs), console=Console(stderr=True), transient=True):
+            pass
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _ask(source: str, place: Place) -> list[Run]:
