@@ -14,9 +14,11 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes
 
 from agents import environments
 from reports.sources import UnreadableSourceError
+from study.assignment import assignment
 from study.cells import MistakeError
 from study.commands import Command
 from study.commands.shared import CellFailedError
+from study.commands.train import with_first_seed
 from study.files import UnwritableError
 from study.workers import WorkerError
 
@@ -39,12 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parse(arguments: Sequence[str] | None) -> Command:
     """The command, from the command line. Tyro's complaint comes in a box of many lines; here it becomes one."""
     complaint = io.StringIO()
+    given = list(_ungrouped(sys.argv[1:] if arguments is None else arguments))
     try:
         with contextlib.redirect_stderr(complaint):
             return tyro.cli(
                 Command,
                 prog="study",
-                args=list(_ungrouped(sys.argv[1:] if arguments is None else arguments)),
+                args=with_first_seed(given) if given[:1] == ["train"] else given,
                 config=(OmitArgPrefixes, OmitSubcommandPrefixes),
                 description="Two RL implementations should be the same and aren't: which part is round-off?",
             )
@@ -75,5 +78,9 @@ def _read_group(argument: str, value: str) -> dict[str, Any]:
 
 
 def _exit(message: str, code: int) -> NoReturn:
+    if code in (1, 2) and assignment():
+        from study.tracking import settle_assigned_run
+
+        settle_assigned_run({"status": "failed", "error": message})
     print(f"study: {message}", file=sys.stderr)
     raise SystemExit(code)
