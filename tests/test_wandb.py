@@ -11,7 +11,7 @@ import wandb
 import yaml
 
 from tests.conftest import SMALL
-from tests.wandb_desk import PROJECT, Desk, end, ledger, saved, wait_until
+from tests.wandb_desk import PROJECT, RUN_WITH, Desk, end, ledger, saved, wait_until
 from tests.wandb_server import WandbServer
 
 pytestmark = pytest.mark.slow
@@ -258,7 +258,7 @@ def test_the_readme_s_section_works_as_it_stands(desk: Desk) -> None:
     sweep = "YOU/rl-roundoff/SWEEP"
     for command in commands:
         said = desk.type("bash", "-c", command.partition("  #")[0].replace("YOU/rl-roundoff/SWEEP", sweep))
-        sweep = said.split("wandb agent ")[1].split()[0] if "wandb agent " in said else sweep
+        sweep = said.split(RUN_WITH)[1].split()[0] if RUN_WITH in said else sweep
     project = desk.server.store.project("someone", "rl-roundoff")
     assert {desk.state(run) for run in project.runs.values()} == {"finished"}
     assert [run.about["jobType"] for run in project.runs.values()][-1] == "report"
