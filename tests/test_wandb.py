@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.slow
 README = Path(__file__).parent.parent / "README.md"
 SWEEPS = sorted((README.parent / "sweeps").glob("*.yaml"))
 
-LONG = [256 * 2 * 400]
+LONG = [256 * 2 * 2000]
 """Time steps of a run that goes on for long enough to be disturbed."""
 
 STUDY_TRAIN = (
@@ -151,9 +152,14 @@ def test_a_cell_that_another_run_is_training_is_left_to_it(desk: Desk) -> None:
     assert desk.state(left) == "finished"
     assert (left.summary["status"], left.summary["same_as"]) == ("elsewhere", training.name)
     assert not list(elsewhere.glob("runs/*/outcome.json"))
+    # An agent waits for its run at the first Ctrl-C, and terminates it at the second.
     first.send_signal(signal.SIGINT)
+    time.sleep(1.0)
     first.send_signal(signal.SIGINT)
-    end(first)
+    code, said = end(first)
+    assert "Terminating and syncing runs" in said
+    assert training.exit_code == 255
+    assert training.summary["status"] == "interrupted"
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
