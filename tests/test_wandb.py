@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import wandb
 import yaml
 
 from tests.conftest import SMALL
-from tests.wandb_desk import PROJECT, Desk, end, ledger, saved, wait_until
+from tests.wandb_desk import PROJECT, RUN_WITH, Desk, end, ledger, saved, wait_until
 from tests.wandb_server import WandbServer
 
 pytestmark = pytest.mark.slow
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.slow
 README = Path(__file__).parent.parent / "README.md"
 SWEEPS = sorted((README.parent / "sweeps").glob("*.yaml"))
 
-LONG = [256 * 2 * 400]
+LONG = [256 * 2 * 2000]
 """Time steps of a run that goes on for long enough to be disturbed."""
 
 STUDY_TRAIN = (
@@ -151,9 +152,14 @@ def test_a_cell_that_another_run_is_training_is_left_to_it(desk: Desk) -> None:
     assert desk.state(left) == "finished"
     assert (left.summary["status"], left.summary["same_as"]) == ("elsewhere", training.name)
     assert not list(elsewhere.glob("runs/*/outcome.json"))
+    # An agent waits for its run at the first Ctrl-C, and terminates it at the second.
     first.send_signal(signal.SIGINT)
+    time.sleep(1.0)
     first.send_signal(signal.SIGINT)
-    end(first)
+    code, said = end(first)
+    assert "Terminating and syncing runs" in said
+    assert training.exit_code == 255
+    assert training.summary["status"] == "interrupted"
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
@@ -258,7 +264,7 @@ def test_the_readme_s_section_works_as_it_stands(desk: Desk) -> None:
     sweep = "YOU/rl-roundoff/SWEEP"
     for command in commands:
         said = desk.type("bash", "-c", command.partition("  #")[0].replace("YOU/rl-roundoff/SWEEP", sweep))
-        sweep = said.split("wandb agent ")[1].split()[0] if "wandb agent " in said else sweep
+        sweep = said.split(RUN_WITH)[1].split()[0] if RUN_WITH in said else sweep
     project = desk.server.store.project("someone", "rl-roundoff")
     assert {desk.state(run) for run in project.runs.values()} == {"finished"}
     assert [run.about["jobType"] for run in project.runs.values()][-1] == "report"

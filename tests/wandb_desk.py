@@ -16,6 +16,9 @@ from tests.wandb_server import Run, WandbServer
 COMMAND = ["${env}", "${interpreter}", "-m", "study", "train", "${args}"]
 PROJECT = "tried"
 
+RUN_WITH = "Run sweep agent with: wandb agent "
+"""What `wandb sweep` says before the sweep's path."""
+
 
 class Desk:
     """A folder, a shell's environment, and a server."""
@@ -71,7 +74,7 @@ class Desk:
     def queue(self, path: Path) -> str:
         """`wandb sweep`. **Returns**: the sweep's path."""
         said = self.type("wandb", "sweep", str(path))
-        return said.split("wandb agent ")[1].split()[0]
+        return said.split(RUN_WITH)[1].split()[0]
 
     def agent(self, sweep: str, *options: str, **environment: str) -> "subprocess.Popen[str]":
         """`wandb agent`."""
