@@ -13,11 +13,12 @@ import jinja2
 import pandas as pd
 
 from reports import figures, sources
-from reports.attribution import PRIMARY, REFERENCE, SHARES, Attribution, Pair, attribute
+from reports.attribution import Attribution, Pair, attribute
 from reports.divergence import Mechanism, gaps, mechanism
+from reports.layout import PRIMARY, REFERENCE
 from reports.runs import LARGEST, PLACE, Runs, UnreadableSourceError, plain
 from reports.statistics import Array
-from reports.verdict import design_verdict
+from reports.verdict import SHARES, design_verdict
 from reports.words import effect_sentence, interval, number, p_value, plural_seeds, sentence
 
 History = dict[str, Array]

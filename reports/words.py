@@ -3,7 +3,8 @@
 import math
 from collections.abc import Mapping
 
-from reports.attribution import Attribution, Estimate, Factor
+from reports.attribution import Attribution, Estimate
+from reports.layout import Factor
 
 PHRASES: dict[Factor, tuple[str, str]] = {
     "parameterization": ("what theta means", "theta as a {b} instead of a {a}"),
@@ -87,7 +88,10 @@ def _rest(factor: Factor, answer: Attribution) -> str:
     if factor not in answer.effects:
         return f"{PHRASES[factor][0]} wasn't varied by itself"
     estimate = answer.effects[factor]
-    words = {"equivalent": f"is as good as none, within ±{number(answer.margin)}", "undecided": "is undecided"}
+    words = {
+        "equivalent": f"is as good as none, within ±{number(answer.margin.value if answer.margin else None)}",
+        "undecided": "is undecided",
+    }
     text = (
         f"the effect of {PHRASES[factor][0]}, {number(estimate.estimate)} {interval(estimate.ci)}, "
         f"{words[estimate.conclusion]}"

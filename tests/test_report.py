@@ -63,13 +63,16 @@ def test_a_ledger_is_reported_whole(ledger: Path, tmp_path: Path) -> None:
     assert design["design"] == {"env_id": "Pendulum-v1"}
     assert design["n_seeds"] == 2
     assert set(design["effects"]) == {"parameterization", "implementation"}
-    assert set(design["effects"]["parameterization"]) == {
+    assert set(design["effects"]["parameterization"]) >= {
         "estimate", "ci", "p", "p_adjusted", "p_equivalent", "margin", "conclusion", "seeds_needed",
     }  # fmt: skip
-    assert [set(pair) for pair in design["pairs"]] == 6 * [
-        {"a", "b", "kind", "estimate", "ci", "p", "p_adjusted", "spread", "control_spread", "spread_p", "explained_by"}
-    ]
-    assert set(design["variance_share"]) == {"seed", "parameterization", "implementation", "round_off"}
+    assert len(design["pairs"]) == 6
+    for pair in design["pairs"]:
+        assert set(pair) >= {
+            "a", "b", "kind", "estimate", "ci", "p", "p_adjusted",
+            "spread", "control_spread", "spread_p", "explained_by",
+        }  # fmt: skip
+    assert set(design["variance_share"]) >= {"seed", "parameterization", "implementation", "round_off"}
     for picture in ("divergence-1", "learning-1", "outcomes-1"):
         assert f"({picture}.png)" in text
         assert (tmp_path / f"{picture}.png").stat().st_size > 10_000

@@ -13,7 +13,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from reports import statistics
-from reports.statistics import Array, sign_flip
+from reports.statistics import Array, Margin, sign_flip
 
 FINITE = st.floats(-100, 100, allow_subnormal=False).map(lambda value: round(value, 3))
 DIFFERENCES = st.lists(FINITE, min_size=2, max_size=9).map(np.array)
@@ -34,19 +34,19 @@ def scipy_p(differences: Array, centre: float, alternative: Literal["greater", "
 @settings(max_examples=50, deadline=None)
 @given(DIFFERENCES, FINITE)
 def test_p_values_are_scipy_own(differences: Array, centre: float) -> None:
-    flip = sign_flip(differences, rng())
+    flip = sign_flip(differences)
     assert flip.patterns == 2 ** len(differences)
     assert flip.p_greater(centre) == pytest.approx(scipy_p(differences, centre, "greater"))
     assert flip.p_less(centre) == pytest.approx(scipy_p(differences, centre, "less"))
     assert flip.p_two_sided(centre) == pytest.approx(scipy_p(differences, centre, "two-sided"))
     both = max(scipy_p(differences, -1.5, "greater"), scipy_p(differences, 1.5, "less"))
-    assert flip.p_equivalent(1.5) == pytest.approx(both)
+    assert statistics.p_equivalent(flip, float(differences.mean()), Margin(1.5)) == pytest.approx(both)
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(FINITE, min_size=6, max_size=9, unique=True).map(np.array))
 def test_the_interval_is_all_centres_that_the_test_keeps(differences: Array) -> None:
-    low, high = sign_flip(differences, rng()).interval()
+    low, high = sign_flip(differences).interval()
     for centre in (low + 1e-6, high - 1e-6, (low + high) / 2):
         if low < centre < high:
             assert scipy_p(differences, centre, "two-sided") > 0.05
@@ -57,28 +57,28 @@ def test_the_interval_is_all_centres_that_the_test_keeps(differences: Array) -> 
 @settings(deadline=None)
 @given(st.lists(FINITE, min_size=1, max_size=25).map(np.array))
 def test_the_interval_leaves_zero_out_exactly_when_the_test_rejects(differences: Array) -> None:
-    flip = sign_flip(differences, rng())
+    flip = sign_flip(differences)
     low, high = flip.interval()
     if min(abs(low), abs(high)) > 1e-9:
         assert (not low < 0 < high) == (flip.p_two_sided() <= 0.05)
 
 
 def test_too_few_seeds_reject_nothing() -> None:
-    flip = sign_flip(np.array([5.0, 5.1, 5.2, 5.3, 5.4]), rng())
+    flip = sign_flip(np.array([5.0, 5.1, 5.2, 5.3, 5.4]))
     assert flip.p_two_sided() == 2 / 2**5
     assert flip.interval() == (-math.inf, math.inf)
 
 
 def test_equal_outcomes_are_no_difference() -> None:
-    flip = sign_flip(np.zeros(8), rng())
+    flip = sign_flip(np.zeros(8))
     assert flip.p_two_sided() == 1.0
     assert flip.interval() == (0.0, 0.0)
 
 
 def test_many_seeds_are_resampled_and_repeat() -> None:
     differences = np.random.default_rng(1).normal(0.4, 1, size=30)
-    flip, again = sign_flip(differences, rng()), sign_flip(differences, rng())
-    assert np.array_equal(flip.subset_means, again.subset_means)
+    flip, again = sign_flip(differences), sign_flip(differences)
+    assert flip.interval() == again.interval()
     assert flip.p_two_sided() == pytest.approx(stats.ttest_1samp(differences, 0).pvalue, abs=0.01)
     assert flip.interval() == pytest.approx(tuple(stats.ttest_1samp(differences, 0).confidence_interval()), abs=0.05)
 
@@ -86,7 +86,7 @@ def test_many_seeds_are_resampled_and_repeat() -> None:
 @pytest.mark.parametrize("values", [[], [1.0, math.nan]])
 def test_nothing_and_nan_are_refused(values: list[float]) -> None:
     with pytest.raises(ValueError, match="at least one difference, all finite"):
-        sign_flip(np.array(values), rng())
+        sign_flip(np.array(values))
 
 
 @settings(max_examples=30, deadline=None)
@@ -100,16 +100,20 @@ def test_holm_is_its_definition() -> None:
     assert statistics.holm([]) == []
 
 
-def test_pooled_deviation_is_anova_own() -> None:
-    groups = [np.array([1.0, 2.0, 4.0]), np.array([10.0, 12.0]), np.array([7.0])]
-    assert statistics.pooled_deviation(groups) == pytest.approx(math.sqrt((14 / 3 + 2) / 3))
-    assert statistics.pooled_deviation([np.array([1.0])]) is None
+def test_a_deviation_is_anova_own() -> None:
+    runs = np.array([[1.0, 10.0], [2.0, 12.0], [4.0, 11.0]])
+    found = statistics.deviation(runs)
+    assert found is not None
+    assert found.value == pytest.approx(math.sqrt((14 / 3 + 2) / 4))
+    assert statistics.deviation(runs[:1]) is None
+    assert statistics.deviation(runs[:, :0]) is None
+    assert statistics.deviation(np.full((3, 2), 0.1)) is None
 
 
 @pytest.mark.parametrize(("mean", "margin"), [(0.8, None), (0.0, 0.6), (0.5, 2.0)])
 def test_the_seeds_needed_decide_with_the_power_promised(mean: float, margin: float | None) -> None:
     pilot = np.array([-1.0, 1.0] * 50) * math.sqrt(99 / 100) + mean
-    needed = statistics.seeds_needed(pilot, margin)
+    needed = statistics.seeds_needed(pilot, None if margin is None else Margin(margin))
     assert needed is not None
     draws = rng().normal(mean, 1, size=(4000, needed))
     t, half = stats.ttest_1samp(draws, 0, axis=1), stats.t.ppf(0.95, needed - 1) / math.sqrt(needed)
@@ -119,20 +123,20 @@ def test_the_seeds_needed_decide_with_the_power_promised(mean: float, margin: fl
     if margin is not None:
         equivalent = (means - half * deviation > -margin) & (means + half * deviation < margin)
     assert 0.74 < np.mean(different | equivalent) <= 1.0
-    fewer = statistics.seeds_needed(pilot * 10, None if margin is None else margin * 10)
+    fewer = statistics.seeds_needed(pilot * 10, None if margin is None else Margin(margin * 10))
     assert fewer == needed
 
 
 def test_no_number_of_seeds_is_promised_where_none_can_be_told() -> None:
-    assert statistics.seeds_needed(np.array([1.0]), 1.0) is None
-    assert statistics.seeds_needed(np.zeros(5), 1.0) is None
+    assert statistics.seeds_needed(np.array([1.0]), Margin(1.0)) is None
+    assert statistics.seeds_needed(np.zeros(5), Margin(1.0)) is None
     assert statistics.seeds_needed(np.array([-1.0, 1.0]), None) is None
 
 
 def test_spread_is_compared_by_swapping_within_seeds() -> None:
     generator = np.random.default_rng(3)
     pair, control = generator.normal(0, 2, size=(7, 2)), generator.normal(0, 1, size=(7, 2))
-    test = statistics.compare_spread(pair, control, rng())
+    test = statistics.compare_spread(pair, control)
     excess = (pair**2).mean(1) - (control**2).mean(1)
     count = sum(np.dot(signs, excess) >= excess.sum() - 1e-12 for signs in itertools.product([1, -1], repeat=7))
     assert test.p == pytest.approx(count / 2**7)
@@ -155,7 +159,7 @@ def test_exchangeable_runs_rarely_spread_more_than_their_control(tails: str) -> 
     for _ in range(1000):
         a, b = draw(), draw()
         pair, control = b - a, np.stack([a[:, 1] - a[:, 0], b[:, 1] - b[:, 0]], axis=1)
-        rejected += statistics.compare_spread(pair, control, rng()).p <= 0.05
+        rejected += statistics.compare_spread(pair, control).p <= 0.05
     assert rejected <= 50 + 3 * math.sqrt(1000 * 0.05 * 0.95)
 
 
