@@ -98,7 +98,7 @@ class Layout:
                     PairLayout(
                         a=a,
                         b=b,
-                        kind=_kind(self.conditions[a], self.conditions[b]),
+                        kind=kind_of(self.conditions[a], self.conditions[b]),
                         runs_a=_indices(own[where] for where in common),
                         runs_b=_indices(others[where] for where in common),
                         plain=_indices(plain for plain, _ in controls),
@@ -173,7 +173,8 @@ def _controls(runs: dict[tuple[str, int], int]) -> list[tuple[int, int]]:
     ]
 
 
-def _kind(a: Place, b: Place) -> Kind:
+def kind_of(a: Place, b: Place) -> Kind:
+    """In what two conditions differ."""
     if a.parameterization == b.parameterization:
         return "implementation"
     return "parameterization" if a.implementation == b.implementation else "both"

@@ -1,12 +1,14 @@
 """`verdict.json`: the answer for programs. Every key is always there, and what can't be told is null."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from reports.attribution import Attribution, Estimate, Pair
-from reports.divergence import Mechanism
+from reports.divergence import Comparison, Mechanism
 from reports.layout import PRIMARY
+from reports.relations import Amplification, Compensation
 from reports.runs import plain
+from reports.section import Section
 from reports.statistics import Interval, Sizes
 
 Json = dict[str, Any]
@@ -15,26 +17,58 @@ SHARES = ("seed", *PRIMARY, "precision", "together", "seed_by_factor", "round_of
 """What an outcome's variance consists of: `statistics.variance_shares`."""
 
 
-def design_verdict(design: Mapping[str, Any], answer: Attribution, mechanism: Sequence[Mechanism]) -> Json:
+def design_verdict(section: Section) -> Json:
     """One design's part of it; an infinite end of an interval is null."""
+    answer = section.answer
     shares, mixed = answer.shares, answer.mixed_model_shares or {}
     verdict: Json = plain(
         {
-            "design": design,
+            "design": section.design,
             "n_seeds": len(answer.seeds),
             "effects": effects(answer),
             "pairs": [_pair(pair) for pair in answer.pairs],
             "mechanism": [
                 {"a": row.a, "b": row.b, "gap": row.gap, "ratio": row.ratio,
                  "scales_with_precision": row.scales_with_precision}
-                for row in mechanism
+                for row in section.mechanism
             ],
+            "divergence": [_comparison(comparison) for comparison in section.comparisons],
             "variance_share": {name: shares and shares.shares.get(name) for name in SHARES},
             "variance_share_ci": {name: shares and shares.intervals.get(name) for name in SHARES},
             "variance_share_mixed_model": {name: mixed.get(name) for name in SHARES},
+            "outcomes": {
+                name: {"verdict": other.verdict, "n_seeds": len(other.seeds), "effects": effects(other)}
+                for name, other in section.others.items()
+            },
+            "price_of_exploration": section.price and {
+                "policy": _numbers(section.price.policy),
+                "noise": _numbers(section.price.noise),
+                "share": _interval(section.price.share),
+            },
             "verdict": answer.verdict,
-            "untested": untested(answer, mechanism),
-            "warnings": answer.warnings,
+            "untested": untested(answer, section.mechanism),
+            "warnings": section.warnings,
+        }
+    )  # fmt: skip
+    return verdict
+
+
+def relation_verdicts(amplifications: Sequence[Amplification], compensations: Sequence[Compensation]) -> Json:
+    """What designs say together."""
+    verdict: Json = plain(
+        {
+            "amplification": [
+                {"own": row.own, "shared": row.shared, "comparison": row.comparison, "precision": row.precision,
+                 "own_rate": _interval(row.own_rate), "shared_rate": _interval(row.shared_rate),
+                 "environment_share": _interval(row.environment)}
+                for row in amplifications
+            ],
+            "compensation": [
+                {"plain": row.plain, "compensated": row.compensated, "law": row.law,
+                 **effects(row.answer)["parameterization"], "explained": _interval(row.explained),
+                 "open_channels": row.channels}
+                for row in compensations
+            ],
         }
     )  # fmt: skip
     return verdict
@@ -99,6 +133,22 @@ def _numbers(estimate: Estimate | None) -> Json:
         "p": estimate and estimate.p,
         "ci_adjusted": estimate.ci_adjusted if estimate else nothing,
         "p_adjusted": estimate and estimate.p_adjusted,
+    }
+
+
+def _comparison(comparison: Comparison) -> Json:
+    return {
+        "a": comparison.a,
+        "b": comparison.b,
+        "kind": comparison.kind,
+        "precision": comparison.precision,
+        "n_seeds": len(comparison.seeds),
+        "first_gap": comparison.first,
+        "first_tensor": comparison.first_tensor,
+        "onset": _interval(comparison.onset),
+        "apart": comparison.apart,
+        "rate": _interval(comparison.rate),
+        "horizon_float64": _interval(comparison.horizon),
     }
 
 

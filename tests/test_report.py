@@ -94,9 +94,9 @@ def test_the_mechanism_of_real_runs_is_round_off_within_a_parameterization_and_r
 
 def test_the_same_runs_are_the_same_bytes(ledger: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        report.write(str(ledger), tmp_path / name, Options())
+        report.write(str(ledger), tmp_path / name, Options(html=True))
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert len(files) == 8
+    assert len(files) == 13
     for name in files:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 

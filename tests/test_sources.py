@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reports import report, sources
-from reports.attribution import attribute
 from reports.report import Options
 from reports.runs import FACTORS, UnreadableSourceError
+from reports.section import make_section
 from reports.verdict import design_verdict
 from tests.synthetic import rewrite, study, write_ledger
 
@@ -369,8 +369,9 @@ def test_any_table_is_answered_or_refused_in_one_line(
         assert strange
         assert "\n" not in str(complaint)  # noqa: PT017  (a refusal is one of two right ends)
         return
-    answer = attribute(read.table, "final_return", None)
-    json.dumps(design_verdict({}, answer, []), allow_nan=False)
+    section = make_section(read, read.table, "final_return", [], None)
+    json.dumps(design_verdict(section), allow_nan=False)
+    answer = section.answer
     for estimate in answer.effects.values():
         assert 0 < estimate.p <= estimate.p_adjusted <= 1
         assert estimate.ci[0] <= estimate.estimate <= estimate.ci[1] or math.isclose(*estimate.ci)

@@ -8,19 +8,10 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
-from reports.statistics.basics import ALPHA, Array
+from reports.statistics.basics import ALPHA, Array, Interval
 
 RESAMPLES = 2000
 """As rliable's own default."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Interval:
-    """An estimate and its 95% interval."""
-
-    estimate: float
-    low: float
-    high: float
 
 
 @dataclasses.dataclass(frozen=True)
