@@ -279,10 +279,8 @@ def _cautions(answer: Attribution) -> list[str]:
     if untested:
         which = "" if len(untested) == len(answer.pairs) else f" of {untested[0].a} and {untested[0].b}"
         cautions.append(f"no replicates{which}: whether round-off explains a difference is untested")
-    for estimate in answer.effects.values():
-        if estimate.is_different and estimate.is_equivalent:
-            cautions.append(f"{estimate.b} and {estimate.a} are different, but by less than the margin")
-    return cautions
+    small = [effect for effect in answer.effects.values() if effect.is_different and effect.is_equivalent]
+    return [*cautions, *(f"{effect.b} and {effect.a} are different, but by less than the margin" for effect in small)]
 
 
 def _difference(a: Array, b: Array) -> Array:

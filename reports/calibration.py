@@ -1,9 +1,9 @@
 """The test of the tests: studies of known truth, and how often each answer is given.
 
-A simulated study is the thread's own design: four conditions, both precisions, with and without the nudge. An outcome is
-its seed's, plus the effects, plus what chaos makes of round-off: drawn anew for every run, which is what replicates of
-an unstable problem look like. Seeds and chaos have deviation 1 each, so single runs have sqrt(2), and the true default
-margin is 0.71. The answers are `attribution.judge`'s own, margin, family, spread and all.
+A simulated study is the thread's own design: four conditions, both precisions, with and without the nudge. An outcome
+is its seed's, plus the effects, plus what chaos makes of round-off: drawn anew for every run, which is what replicates
+of an unstable problem look like. Seeds and chaos have deviation 1 each, so single runs have sqrt(2), and the true
+default margin is 0.71. The answers are `attribution.judge`'s own, margin, family, spread and all.
 """
 
 import dataclasses

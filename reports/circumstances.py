@@ -37,14 +37,10 @@ def doubts(runs: Runs, finished: pd.DataFrame) -> Iterator[str]:
 
 
 def _leaks(told: Any) -> list[str]:
-    """The arrays that leak: as a list of names or a mapping of them to whether they do; true alone means observations."""
+    """The arrays that leak. Older ledgers say only whether the observations do."""
     match told:
-        case Mapping():
-            return [str(name) for name, leaks in told.items() if leaks]
-        case list() | tuple():
+        case list():
             return [str(name) for name in told]
-        case str() if told:
-            return [told]
         case True:
             return ["observations"]
     return []

@@ -78,8 +78,10 @@ def onsets(gaps: Array) -> Array:
 
 
 def rates(gaps: Array) -> Array:
-    """Each seed's growth, in orders of magnitude an update: the slope of a line through the logarithms of its gaps, from
-    the first that isn't zero to the onset. NaN where it is no line, or the runs are apart from the first update on.
+    """Each seed's growth, in orders of magnitude an update.
+
+    The slope of a line through the logarithms of its gaps, from the first that isn't zero to the onset. NaN where that
+    is no line, since the runs are apart from the first update on, or never.
     """
     found = []
     for gap, onset in zip(gaps, onsets(gaps), strict=True):
@@ -154,7 +156,8 @@ def compare(runs: pd.DataFrame, fingerprints: Fingerprints, tensors: Sequence[st
 
 def _wanted(runs: pd.DataFrame) -> Iterator[tuple[str, str, Kind | Literal["one ulp"], str, int]]:
     """Conditions, kind, precision, and the second run's replicate."""
-    conditions = {row.condition: Place(*row) for row in runs[list(Place._fields)].itertuples(index=False)}
+    places = [Place(*row) for row in runs[list(Place._fields)].to_numpy().tolist()]
+    conditions = {place.condition: place for place in places}
     for precision in sorted(set(runs["precision"])):
         for a, b in itertools.combinations(sorted(conditions), 2):
             yield a, b, kind_of(conditions[a], conditions[b]), precision, 0
@@ -164,13 +167,16 @@ def _wanted(runs: pd.DataFrame) -> Iterator[tuple[str, str, Kind | Literal["one 
                 yield condition, condition, "one ulp", precision, replicate
 
 
-def tensor_names(size: int, observation: int, action: int, hidden: int) -> list[str]:
-    """The tensor that each number of a fingerprint is from: `size` of them, evenly spaced over the weights and biases of
-    the actor's layers and the critic's, and then all of phi, as `agents.records` documents.
+def tensor_names(size: int, observation: int, action: int, hidden: int, state_dependent_scale: bool) -> list[str]:
+    """The tensor that each number of a fingerprint is from, as `agents.records` documents.
+
+    **Arguments**: `size`, how many numbers there are: evenly spaced ones of the weights and biases of the actor's
+    layers and the critic's, and then all of phi.
     """
+    actor = 2 * action if state_dependent_scale else action
     layers = [
         (f"{tower} layer {number} {part}", count)
-        for tower, outputs in (("actor", action), ("critic", 1))
+        for tower, outputs in (("actor", actor), ("critic", 1))
         for number, (inputs, width) in enumerate(itertools.pairwise((observation, hidden, hidden, outputs)), 1)
         for part, count in (("weight", inputs * width), ("bias", width))
     ]

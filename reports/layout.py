@@ -114,7 +114,7 @@ class Layout:
 
     @functools.cached_property
     def factorial(self) -> tuple[dict[str, Array], list[int]]:
-        """Factors that have two levels, as -1 and 1 by place, and the number of each place's cell of their factorial."""
+        """Factors that have two levels, as -1 and 1 by place, and the number of each place's cell in them."""
         factors = {}
         for factor in (*PRIMARY, "precision"):
             levels = self.levels(factor)

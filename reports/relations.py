@@ -1,5 +1,6 @@
-"""What two designs say together that neither says alone: where amplification comes from, and whether the learning speed of
-the scale explains the parameterization's effect.
+"""What two designs say together that neither says alone.
+
+Where amplification comes from, and whether the learning speed of the scale explains the parameterization's effect.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ import pandas as pd
 from reports.attribution import Attribution, Estimate, attribute
 from reports.divergence import Comparison, rates
 from reports.section import Section
-from reports.statistics import Interval, ratio
+from reports.statistics import Array, Interval, ratio
 
 LAW = {"adam": 0.5, "sgd": 0.25}
 """By optimizer, the learning rate of phi, as a multiple, with which theta as a std is theta as a variance.
@@ -134,35 +135,36 @@ def _compensation(plain: Section, compensated: Section, answer: Attribution) -> 
 
 def _open_channels(hyperparameters: Mapping[str, Any], compensated: Section) -> Iterator[str]:
     """What lets theta's meaning through beside the scale's learning speed."""
-    norms = [history["grad_norm"] for history in compensated.histories.values()]
-    scale_norms = [history["scale_grad_norm"] for history in compensated.histories.values()]
     limit = hyperparameters.get("max_grad_norm")
     if limit is not None:
-        clipped = float(np.mean(np.concatenate(norms) > limit)) if norms else math.nan
-        if not clipped == 0:
-            often = (
-                f"in {100 * clipped:.0f}% of updates the mean norm is above it"
-                if clipped > 0
-                else "how often it acts isn't known"
-            )
-            yield f"the gradient-norm clip at {limit} is shared by phi and the networks: {often}"
+        clip = f"the gradient-norm clip at {limit} is shared by phi and the networks"
+        norms = _told(compensated, "grad_norm")
+        if not len(norms):
+            yield f"{clip}: how often it acts isn't known"
+        elif (share := float((norms > limit).mean())) > 0:
+            yield f"{clip}: in {100 * share:.0f}% of updates the mean norm is above it"
     if hyperparameters.get("ent_coef"):
         yield f"the entropy bonus (ent_coef {hyperparameters['ent_coef']}) pulls on phi by itself"
-    if hyperparameters.get("optimizer", "adam") == "adam":
-        epsilon = hyperparameters.get("adam_eps", 0.0)
-        sizes = np.concatenate(scale_norms) if scale_norms else np.array([math.nan])
-        typical = float(np.median(sizes[np.isfinite(sizes)])) if np.isfinite(sizes).any() else math.nan
-        if epsilon and not epsilon < NEGLIGIBLE_EPSILON * typical:
-            size = (
-                f"phi's gradient is typically {typical:.2g}" if math.isfinite(typical) else "phi's gradient isn't known"
-            )
-            yield f"Adam's epsilon ({epsilon}) isn't small beside it: {size}"
+    epsilon = hyperparameters.get("adam_eps")
+    if epsilon and hyperparameters.get("optimizer", "adam") == "adam":
+        gradients = _told(compensated, "scale_grad_norm")
+        if not len(gradients):
+            yield f"Adam's epsilon ({epsilon}): whether it is small beside phi's gradient isn't known"
+        elif epsilon >= NEGLIGIBLE_EPSILON * (typical := float(np.median(gradients))):
+            yield f"Adam's epsilon ({epsilon}) isn't small beside phi's gradient, typically {typical:.2g}"
     if hyperparameters.get("initial_scale", 1.0) != 1.0:
         yield f"the initial std differs: theta begins at {hyperparameters['initial_scale']}, as a variance or as a std"
     if hyperparameters.get("scale_transform", "exp") != "exp":
-        yield f"the law is exponential's: here theta is a {hyperparameters['scale_transform']} of phi"
+        yield f"the law is the exponential's, and here theta is the {hyperparameters['scale_transform']} of phi"
     if hyperparameters.get("state_dependent_scale"):
-        yield "phi is an output of the network: a learning rate of phi's own reaches only its last layer"
+        yield "theta depends on the state: a learning rate of phi's own doesn't reach the outputs it comes from"
+
+
+def _told(section: Section, name: str) -> Array:
+    """A column of all updates of all runs, where it is known."""
+    columns = [history[name] for history in section.histories.values()]
+    values = np.concatenate(columns) if columns else np.array([])
+    return np.asarray(values[np.isfinite(values)])
 
 
 def _counterparts(
@@ -178,7 +180,7 @@ def _counterparts(
             yield a, b
 
 
-def _common(a: Comparison, b: Comparison) -> tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]:
+def _common(a: Comparison, b: Comparison) -> tuple[Array, Array]:
     """Growth rates of the seeds that both tell."""
     first, second = dict(zip(a.seeds, rates(a.gaps), strict=True)), dict(zip(b.seeds, rates(b.gaps), strict=True))
     seeds = [seed for seed in first if math.isfinite(first[seed]) and math.isfinite(second.get(seed, math.nan))]

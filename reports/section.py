@@ -117,14 +117,14 @@ def _histories(runs: Runs, finished: pd.DataFrame) -> dict[str, History]:
 
 def _tensors(runs: Runs, finished: pd.DataFrame, histories: Mapping[str, History]) -> list[str]:
     """The name of each number in a fingerprint; none where the runs don't say how large their networks are."""
-    for run in finished["run"][:1]:
-        known = runs.provenance.get(run, {})
-        sizes = [known.get("observation_size"), known.get("action_size"), finished["hidden_size"].iloc[0]] if (
-            "hidden_size" in finished
-        ) else []  # fmt: skip
-        if sizes and all(isinstance(size, int) for size in sizes):
+    for row in finished[:1].to_dict("records"):
+        known: dict[Any, Any] = {**row, **runs.provenance.get(row["run"], {})}
+        sizes = [plain(known.get(name)) for name in ("observation_size", "action_size", "hidden_size")]
+        if all(isinstance(size, int) for size in sizes):
+            state_dependent = bool(known.get("state_dependent_scale", False))
             observation, action, hidden = sizes
-            return tensor_names(histories[run]["fingerprint"].shape[1], observation, action, hidden)
+            size = histories[row["run"]]["fingerprint"].shape[1]
+            return tensor_names(size, observation, action, hidden, state_dependent)
     return []
 
 

@@ -88,7 +88,7 @@ def test_all_pairs_and_each_condition_with_its_nudged_self_are_compared_in_each_
 
 def grown(first: float, rate: float, updates: int = 12, largest: float = 1.0) -> Array:
     """A gap that grows by so many orders of magnitude an update, until runs are as far apart as runs get."""
-    return np.minimum(largest, first * 10.0 ** (rate * np.arange(updates)))
+    return np.asarray(np.minimum(largest, first * 10.0 ** (rate * np.arange(updates))))
 
 
 def test_growth_is_the_slope_up_to_the_onset_and_not_beyond() -> None:
@@ -104,15 +104,15 @@ def test_the_horizon_is_where_float64_comes_apart_if_it_grows_as_float32_does() 
     assert np.isnan(horizons(np.full((1, 5), 0.5))).all()
 
 
-def test_a_fingerprint_knows_the_tensors_that_the_agent_has() -> None:
+@pytest.mark.parametrize("state_dependent", [False, True])
+def test_a_fingerprint_knows_the_tensors_that_the_agent_has(state_dependent: bool) -> None:
     from agents.hyperparameters import Hyperparameters
     from agents.networks import ActorCritic
     from agents.records import FINGERPRINT_SIZE, fingerprint
 
     observation, action, hidden = 5, 3, 16
-    agent = ActorCritic(
-        [np.random.default_rng(0)], observation, action, Hyperparameters(hidden_size=hidden), torch.float64
-    )
+    hyperparameters = Hyperparameters(hidden_size=hidden, state_dependent_scale=state_dependent)
+    agent = ActorCritic([np.random.default_rng(0)], observation, action, hyperparameters, torch.float64)
     layers = [
         (f"{tower} layer {number} {part}", tensor)
         for tower, own in (("actor", agent.actor(0)), ("critic", agent.critic(0)))
@@ -121,9 +121,9 @@ def test_a_fingerprint_knows_the_tensors_that_the_agent_has() -> None:
     ]
     for value, (_, tensor) in enumerate(layers):
         tensor[:] = float(value)
-    agent.phi.data[:] = 99.0
+    agent.phi[:] = 99.0
     values = fingerprint(agent.parameters(0), action)
-    names = tensor_names(FINGERPRINT_SIZE + action, observation, action, hidden)
+    names = tensor_names(FINGERPRINT_SIZE + action, observation, action, hidden, state_dependent)
     assert names == [*(layers[int(value)][0] for value in values[:-action]), *["phi"] * action]
 
 

@@ -1,4 +1,4 @@
-"""Tests and intervals, as small pure functions on arrays. The seed is the unit: an array has one number, or row, a seed.
+"""Tests and intervals, as small pure functions on arrays. The seed is the unit: one number, or row, is a seed's.
 
 - `signflip`: is there a difference? A permutation test, and the interval that is its inversion.
 - `equivalence`: is it as good as none? Two one-sided tests, inside a margin that is given or estimated.

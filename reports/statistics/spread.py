@@ -1,4 +1,4 @@
-"""Does one kind of difference scatter more than another?"""
+"""Whether one kind of difference scatters more than another."""
 
 import dataclasses
 import functools

@@ -31,10 +31,11 @@ def variance_shares(
     round-off, by the method of moments.
 
     In a factorial of two-level factors, a seed's cell means have as many orthogonal parts as there are cells: the
-    seed's own mean, and a contrast for each factor and for what several do together. A contrast has a quarter of its squared
-    mean over seeds (the factor's), and a quarter of its variance over seeds (how seeds differ in it), each less what
-    smaller parts bring to it by chance; round-off is the variance of replicates within cells. In a balanced design,
-    where no part is negative, that is what restricted maximum likelihood finds too (Searle, Casella & McCulloch 1992).
+    seed's own mean, and a contrast, half the difference of two levels, for each factor and what several do together. Of
+    a contrast, its squared mean over seeds is the factor's, and its variance over seeds is how seeds differ in it,
+    each less what smaller parts bring to it by chance; round-off is the variance of replicates within cells. In a
+    balanced design, where no part is negative, that is what restricted maximum likelihood finds too (Searle, Casella &
+    McCulloch 1992).
 
     **Arguments**: `outcomes`, `[seeds, runs]`; `factors`, by name, each run's level, -1 or 1, `[runs]`; `cells`, each
     run's cell: runs of the same one are replicates.
