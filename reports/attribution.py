@@ -41,7 +41,7 @@ class Estimate:
     p_adjusted: float
     """by Holm, over the family"""
     level: float
-    """alpha of `ci_adjusted`"""
+    """the alpha at which Holm judged it"""
     margin: Margin | None
 
     @functools.cached_property
@@ -56,8 +56,8 @@ class Estimate:
 
     @functools.cached_property
     def ci_adjusted(self) -> tuple[float, float]:
-        """95% for all of the family together: it leaves zero out exactly where `p_adjusted` rejects it."""
-        return statistics.compatible_interval(self.flip, self.level, self.is_different)
+        """The same at `level`: it leaves zero out exactly where `p_adjusted` rejects it."""
+        return self.flip.interval(1 - self.level)
 
     @functools.cached_property
     def p_equivalent(self) -> float | None:
@@ -180,7 +180,7 @@ def attribute_all(
     answers = {name: attribute(runs, name, None) for name in others}
     family = [(name, factor) for name, answer in answers.items() for factor in answer.effects]
     p_values = [answers[name].effects[factor].p for name, factor in family]
-    levels = statistics.compatible_levels(p_values)
+    levels = statistics.holm_levels(p_values)
     for (name, factor), p_adjusted, level in zip(family, statistics.holm(p_values), levels, strict=True):
         answer = answers[name]
         effect = dataclasses.replace(answer.effects[factor], p_adjusted=p_adjusted, level=level)
@@ -292,7 +292,7 @@ def _estimate(contrasts: Sequence[tuple[str, str, Array]], margin: Margin | None
     """Test a family of differences."""
     flips = [statistics.sign_flip(differences, resamples) for _, _, differences in contrasts]
     p_values = [flip.p_two_sided() for flip in flips]
-    adjusted, levels = statistics.holm(p_values), statistics.compatible_levels(p_values)
+    adjusted, levels = statistics.holm(p_values), statistics.holm_levels(p_values)
     return [
         Estimate(
             a=a, b=b, differences=differences, flip=flip, p=p, p_adjusted=p_adjusted, level=level, margin=margin

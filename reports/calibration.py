@@ -2,8 +2,8 @@
 
 A simulated study is the thread's own design: four conditions, both precisions, with and without the nudge. An outcome
 is its seed's, plus the effects, plus what chaos makes of round-off: drawn anew for every run, which is what replicates
-of an unstable problem look like. Seeds and chaos have deviation 1 each, so single runs have sqrt(2), and the true
-default margin is 0.71. The answers are `attribution.judge`'s own, margin, family, spread and all.
+of an unstable problem look like. Seeds and, unless a truth is calm, chaos have deviation 1 each, so single runs have
+sqrt(2), and the true default margin is 0.71. The answers are `attribution.judge`'s own, margin, family, spread and all.
 """
 
 import dataclasses
@@ -19,11 +19,10 @@ from scipy import stats
 from reports.attribution import MARGIN, Estimate, Verdict, judge
 from reports.layout import PRIMARY, Factor, Layout, Place
 from reports.runs import FACTORS
-from reports.statistics import ALPHA, Array, holm
+from reports.statistics import ALPHA, Array, Margin, holm, p_equivalent
 
 RESAMPLES = 10_000
 """Sign flips to draw above 20 seeds: a p-value of drawn flips is valid however few they are (Phipson & Smyth 2010)."""
-TRUE_MARGIN = MARGIN * math.sqrt(2)
 
 LAYOUT = Layout(
     tuple(
@@ -62,6 +61,18 @@ class Truth:
     implementation: float = 0.0
     scatter: float = 0.0
     """deviation between seeds of what the implementation does beside: no effect on the mean, but no round-off either"""
+    chaos: float = 1.0
+    """deviation of what round-off becomes, between runs of a seed; that between seeds is 1"""
+
+    @property
+    def margin(self) -> float:
+        """The true default margin."""
+        return MARGIN * math.hypot(1.0, self.chaos)
+
+    @property
+    def is_at_margin(self) -> bool:
+        """Whether the parameterization's effect is at the margin."""
+        return math.isclose(self.parameterization, self.margin)
 
 
 TRUTHS = (
@@ -69,7 +80,8 @@ TRUTHS = (
     Truth("parameterization", parameterization=0.5),
     Truth("implementation", implementation=0.5),
     Truth("both", parameterization=0.5, implementation=-0.5),
-    Truth("at the margin", parameterization=TRUE_MARGIN),
+    Truth("at the margin", parameterization=MARGIN * math.hypot(1.0, 1.0)),
+    Truth("at the margin, calm", parameterization=MARGIN * math.hypot(1.0, 0.2), chaos=0.2),
     Truth("more scatter", scatter=2.0),
 )
 SEEDS = (5, 10, 20, 30)
@@ -87,11 +99,17 @@ class Row:
     false_different: float
     """an effect of zero was called different"""
     false_equivalent: float
-    """an effect at the margin was called equivalent"""
+    """an effect at the margin passed the test of equivalence"""
+    false_equivalent_as_if_exact: float
+    """the same, had the estimated margin been taken for an exact one"""
     covered: float
     """of both effects' 95% intervals, those that have the truth in them"""
     jointly_covered: float
-    """both adjusted intervals have theirs"""
+    """both adjusted intervals have theirs, which isn't promised"""
+    equivalent: float
+    """the parameterization's effect of zero passed the test of equivalence"""
+    equivalent_by_t: float
+    """the parameterization's effect passed that of two one-sided t tests which know the true margin"""
     power: dict[str, float]
     """the parameterization's effect was called different: here, by paired t tests, and by Wilcoxon's; with Holm all"""
 
@@ -111,7 +129,7 @@ def simulate(truth: Truth, shape: str, seeds: int, studies: int) -> Row:
     for _ in range(studies):
         base, chaos = SHAPES[shape](rng, (seeds, 1)), SHAPES[shape](rng, (seeds, len(LAYOUT.places)))
         more = truth.scatter * rng.normal(size=(seeds, 1)) * IS_NORMAL
-        answers.append(judge(LAYOUT, base + chaos + shift + more, None, RESAMPLES))
+        answers.append(judge(LAYOUT, base + truth.chaos * chaos + shift + more, None, RESAMPLES))
 
     def share(holds: Callable[[Estimate, float], bool]) -> NDArray[np.bool_]:
         """By factor and study, whether it holds of the effect and the truth: `[factors, studies]`."""
@@ -128,11 +146,14 @@ def simulate(truth: Truth, shape: str, seeds: int, studies: int) -> Row:
             verdict: sum(answer.verdict == verdict for answer in answers) / studies for verdict in get_args(Verdict)
         },
         false_different=_any(different & share(lambda _, true: true == 0)),
-        false_equivalent=_any(
-            share(lambda effect, true: abs(true) >= TRUE_MARGIN and effect.conclusion == "equivalent")
+        false_equivalent=_any(share(lambda effect, true: truth.is_at_margin and true != 0 and effect.is_equivalent)),
+        false_equivalent_as_if_exact=_any(
+            share(lambda effect, true: truth.is_at_margin and true != 0 and _as_if_exact(effect))
         ),
         covered=float(share(lambda effect, true: effect.flip.p_two_sided(true) > ALPHA).mean()),
-        jointly_covered=1 - _any(~share(_is_in_adjusted_interval)),
+        jointly_covered=1 - _any(share(lambda effect, true: effect.flip.p_two_sided(true) <= effect.level)),
+        equivalent=float(share(lambda effect, true: true == 0 and effect.is_equivalent)[0].mean()),
+        equivalent_by_t=float(_is_inside(differences[0], truth.margin).mean()),
         power={
             "sign flip": float(different[0].mean()),
             "t": _power(np.asarray(stats.ttest_1samp(differences, 0, axis=2).pvalue)),
@@ -146,10 +167,17 @@ def _any(happened: NDArray[np.bool_]) -> float:
     return float(happened.any(axis=0).mean())
 
 
-def _is_in_adjusted_interval(effect: Estimate, true: float) -> bool:
-    """What `Estimate.ci_adjusted` says of the truth, without the search for its ends."""
-    rejected = effect.p_adjusted <= ALPHA
-    return effect.flip.p_two_sided(true) > effect.level and not (rejected and effect.estimate * true <= 0)
+def _as_if_exact(effect: Estimate) -> bool:
+    if effect.margin is None:
+        return False
+    return p_equivalent(effect.flip, effect.estimate, Margin(effect.margin.value)) <= ALPHA
+
+
+def _is_inside(differences: Array, margin: float) -> NDArray[np.bool_]:
+    """Two one-sided t tests: `[studies, seeds]` to `[studies]`."""
+    seeds = differences.shape[1]
+    half = stats.t.isf(ALPHA, seeds - 1) * differences.std(axis=1, ddof=1) / math.sqrt(seeds)
+    return np.asarray(np.abs(differences.mean(axis=1)) + half < margin)
 
 
 def _power(p_values: Array) -> float:
@@ -160,24 +188,28 @@ def _power(p_values: Array) -> float:
 def table(rows: Iterable[Row]) -> str:
     """The rows in Markdown, shares in percent."""
     verdicts = get_args(Verdict)
-    lines = [
-        "| truth | shape | seeds | "
-        + " | ".join(verdicts)
-        + " | false different | false equivalent | interval covers | "
-        "adjusted ones cover | power | by t | by Wilcoxon |",
-        "|---|---|---|" + "---|" * (len(verdicts) + 7),
-    ]
+    columns = [
+        "truth", "shape", "seeds", *(f"*{verdict}*" for verdict in verdicts), "false different", "false equivalent",
+        "as if exact", "interval covers", "both adjusted cover", "power", "by t", "by Wilcoxon", "equivalence",
+        "by t, margin known",
+    ]  # fmt: skip
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for row in rows:
+        is_none = row.truth.parameterization == 0
         shares = [
             *(row.verdicts[verdict] for verdict in verdicts),
             row.false_different if 0 in (row.truth.parameterization, row.truth.implementation) else None,
-            row.false_equivalent if abs(row.truth.parameterization) >= TRUE_MARGIN else None,
+            row.false_equivalent if row.truth.is_at_margin else None,
+            row.false_equivalent_as_if_exact if row.truth.is_at_margin else None,
             row.covered,
             row.jointly_covered,
-            *(row.power.values() if row.truth.parameterization else (None, None, None)),
+            *((None, None, None) if is_none else row.power.values()),
+            row.equivalent if is_none else None,
+            row.equivalent_by_t if is_none else None,
         ]
-        cells = ["-" if share is None else f"{100 * share:.1f}" for share in shares]
-        lines.append(f"| {row.truth.name} | {row.shape} | {row.seeds} | " + " | ".join(cells) + " |")
+        cells = [row.truth.name, row.shape, str(row.seeds)]
+        cells += ["" if share is None else f"{100 * share:.1f}" for share in shares]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -49,8 +49,7 @@ def write(
     **Raises**: `UnreadableSourceError`.
     """
     runs, sections = read(source, options, expected)
-    path = Path(source)
-    output = output or (path / "report" if path.is_dir() else path.with_name(f"{path.stem}-report"))
+    output = output or folder(source)
     try:
         output.mkdir(parents=True, exist_ok=True)
         related = amplifications(sections), compensations(sections)
@@ -78,6 +77,12 @@ def write(
             f"-o {output}: no report can be written there ({error.strerror or error}): give another directory"
         ) from error
     return "\n".join([*_summary(sections), f"{output / 'report.md'}"])
+
+
+def folder(source: str) -> Path:
+    """Where a source's report is written, if nobody says."""
+    path = Path(source)
+    return path / "report" if path.is_dir() else path.with_name(f"{path.stem}-report")
 
 
 def read(

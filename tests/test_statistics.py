@@ -13,7 +13,8 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from reports import statistics
-from reports.statistics import Array, Margin, sign_flip
+from reports.calibration import SHAPES
+from reports.statistics import Array, Deviation, Margin, sign_flip
 
 FINITE = st.floats(-100, 100, allow_subnormal=False).map(lambda value: round(value, 3))
 DIFFERENCES = st.lists(FINITE, min_size=2, max_size=9).map(np.array)
@@ -178,3 +179,170 @@ def test_the_seeds_needed_never_grow_with_the_effect(size: float) -> None:
     needed = statistics.seeds_needed(pilot, None)
     solved = TTestPower().solve_power(effect_size=size, alpha=0.05, power=0.8)
     assert needed == max(7, math.ceil(solved))
+
+
+FAMILIES = st.lists(st.lists(FINITE, min_size=5, max_size=8).map(np.array), min_size=1, max_size=5)
+
+
+@settings(max_examples=100, deadline=None)
+@given(FAMILIES)
+def test_adjusted_intervals_leave_zero_out_exactly_where_holm_rejects(family: list[Array]) -> None:
+    flips = [sign_flip(differences) for differences in family]
+    p_values = [flip.p_two_sided() for flip in flips]
+    rejected = multipletests(p_values, method="holm")[0]
+    for flip, level, reject in zip(flips, statistics.holm_levels(p_values), rejected, strict=True):
+        low, high = flip.interval(1 - level)
+        if min(abs(low), abs(high)) > 1e-9:
+            assert (not low < 0 < high) == reject
+
+
+def test_holm_judges_each_at_its_own_level() -> None:
+    assert statistics.holm_levels([0.04, 0.001, 0.02]) == pytest.approx([0.05, 0.05 / 3, 0.025])
+    assert statistics.holm_levels([0.04, 0.001, 0.03]) == pytest.approx([0.025, 0.05 / 3, 0.025])
+    assert statistics.holm_levels([]) == []
+
+
+def deviation_of(runs: Array) -> Deviation:
+    found = statistics.deviation(runs)
+    assert found is not None
+    return found
+
+
+def brute_force_p(differences: Array, margin: Margin) -> float:
+    """The smallest level at which the joined limit of effect and margin is inside, by all subset means."""
+    subsets = itertools.chain.from_iterable(
+        itertools.combinations(differences, size) for size in range(1, len(differences) + 1)
+    )
+    means = np.sort([float(np.mean(subset)) for subset in subsets])
+    estimate, patterns = float(differences.mean()), len(means) + 1
+    ps = []
+    for centre, ordered in ((estimate, means), (-estimate, np.sort(-means))):
+        inside = [
+            rank / patterns
+            for rank in range(1, patterns // 2)
+            if ordered[-rank] >= centre
+            and centre
+            - margin.value
+            + math.hypot(ordered[-rank] - centre, margin.value - margin.lower(rank / patterns))
+            < 0
+        ]
+        ps.append(min(inside, default=1.0))
+    return max(ps)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10_000), st.integers(5, 8), st.floats(0.05, 3))
+def test_equivalence_within_an_estimated_margin_is_its_definition(seed: int, seeds: int, scale: float) -> None:
+    generator = np.random.default_rng(seed)
+    differences, reference = generator.normal(0.1, scale, size=seeds), generator.normal(0, 3, size=(seeds, 2))
+    deviation = deviation_of(reference)
+    margin = Margin(deviation.value / 2, deviation)
+    found = statistics.p_equivalent(sign_flip(differences), float(differences.mean()), margin)
+    assert found == pytest.approx(brute_force_p(differences, margin))
+    sooner = statistics.p_equivalent(sign_flip(differences), float(differences.mean()), margin, enough=0.05)
+    assert (sooner <= 0.05) == (found <= 0.05)
+
+
+def test_a_deviation_known_from_infinitely_many_seeds_is_an_exact_margin() -> None:
+    differences = np.random.default_rng(2).normal(0.1, 1, size=9)
+    exact = statistics.p_equivalent(sign_flip(differences), float(differences.mean()), Margin(1.0))
+    known = Deviation(value=2.0, seeds=10**9, degrees=1e12, log_error=1e-9)
+    assert statistics.p_equivalent(sign_flip(differences), float(differences.mean()), Margin(1.0, known)) == exact
+
+
+def test_the_lower_limit_of_a_normal_deviation_is_chi_squareds_or_less() -> None:
+    runs = np.random.default_rng(0).normal(size=(10, 1))
+    found = deviation_of(runs)
+    assert found.degrees == pytest.approx(9)
+    limit = runs.std(ddof=1) * math.sqrt(9 / stats.chi2.ppf(0.95, 9))
+    assert found.lower(0.05) <= limit
+    shares = (runs - runs.mean()) ** 2 / runs.var(ddof=1) * 10 / 9
+    layard = runs.std(ddof=1) * math.exp(-stats.t.ppf(0.95, 9) * float(shares.std(ddof=0)) / math.sqrt(9) / 2)
+    assert found.lower(0.05) == pytest.approx(min(limit, layard), rel=0.02)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("seeds", [5, 20])
+def test_a_deviation_is_rarely_below_its_lower_limit(shape: str, seeds: int) -> None:
+    generator = rng()
+    draws = [SHAPES[shape](generator, (seeds, 1)) + SHAPES[shape](generator, (seeds, 4)) for _ in range(2000)]
+    above = np.mean([deviation_of(runs).lower(0.05) > math.sqrt(2) for runs in draws])
+    assert above <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 2000)
+
+
+def test_two_runs_of_a_seed_that_say_the_same_add_no_degrees_of_freedom() -> None:
+    one = rng().normal(size=(8, 1))
+    assert deviation_of(np.repeat(one, 3, axis=1)).degrees == pytest.approx(7)
+    many = rng().normal(size=(4000, 3))
+    assert deviation_of(many).degrees == pytest.approx(3 * 3999, rel=0.02)
+
+
+def test_the_seeds_needed_within_an_estimated_margin_have_the_power_promised() -> None:
+    generator = rng()
+    fewest = statistics.fewest_seeds(
+        lambda seeds: statistics.power_equivalent(0.0, 0.4, Margin(0.5, deviation_of(REFERENCE)), seeds) >= 0.8
+    )
+    assert fewest is not None
+    equivalent = 0
+    for _ in range(300):
+        differences, reference = generator.normal(0, 0.4, size=fewest), generator.normal(0, 1, size=(fewest, 1))
+        own = deviation_of(reference)
+        margin = Margin(own.value / 2, own)
+        equivalent += (
+            statistics.p_equivalent(sign_flip(differences), float(differences.mean()), margin, enough=0.05) <= 0.05
+        )
+    assert equivalent / 300 > 0.65
+
+
+REFERENCE = np.random.default_rng(11).normal(0, 1, size=(200, 1))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10_000), st.integers(3, 9), st.floats(0, 3))
+def test_a_ratio_is_all_that_a_t_test_keeps(seed: int, seeds: int, mean: float) -> None:
+    generator = np.random.default_rng(seed)
+    whole = generator.normal(mean, 1, size=seeds)
+    part = 0.4 * whole + generator.normal(0, 0.3, size=seeds)
+    found = statistics.ratio(part, whole)
+
+    def p(candidate: float) -> float:
+        return float(stats.ttest_1samp(part - candidate * whole, 0).pvalue)
+
+    assert found.estimate == pytest.approx(part.mean() / whole.mean())
+    if math.isinf(found.low):
+        assert stats.ttest_1samp(whole, 0).pvalue > 0.05
+    else:
+        assert (p(found.low), p(found.high)) == pytest.approx((0.05, 0.05), rel=1e-3)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(FINITE, min_size=6, max_size=30, unique=True).map(np.array))
+def test_a_median_has_the_interval_of_scipys_quantile_test(values: Array) -> None:
+    found = statistics.median_interval(values)
+    expected = stats.quantile_test(values, q=0, p=0.5).confidence_interval(0.95)
+    assert (found.low, found.high) == (expected.low, expected.high)
+
+
+def test_a_median_over_seeds_that_never_come_apart_is_infinite() -> None:
+    found = statistics.median_interval(np.array([3.0, math.inf, math.inf]))
+    assert (found.estimate, found.low, found.high) == (math.inf, -math.inf, math.inf)
+
+
+def test_the_variance_shares_are_the_mixed_models() -> None:
+    generator = rng()
+    levels = np.array(list(itertools.product((-1.0, 1.0), (-1.0, 1.0), (0, 1))))
+    factors = {"parameterization": levels[:, 0], "implementation": levels[:, 1]}
+    cells = [int(2 * (a > 0) + (b > 0)) for a, b, _ in levels]
+    outcomes = (
+        generator.normal(0, 2, size=(60, 1))
+        + (2 + generator.normal(0, 1, size=(60, 1))) * levels[:, 0]
+        + (1 + generator.normal(0, 1, size=(60, 1))) * levels[:, 1]
+        + generator.normal(0, 1.5, size=(60, 8))
+    )
+    found, model = (
+        statistics.variance_shares(outcomes, factors, cells, rng()),
+        statistics.mixed_model_shares(outcomes, factors),
+    )
+    assert found is not None and model is not None
+    assert found.shares == pytest.approx(model, abs=0.01)
+    assert found.shares["seed_by_factor"] == pytest.approx(2 / (4 + 4 + 1 + 2 + 2.25), abs=0.06)

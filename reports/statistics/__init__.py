@@ -12,8 +12,8 @@
 
 from reports.statistics.basics import ALPHA, Array, Interval, mean_interval, median_interval
 from reports.statistics.equivalence import Deviation, Margin, deviation, p_equivalent
-from reports.statistics.families import compatible_interval, compatible_levels, holm
-from reports.statistics.power import power_different, power_equivalent, seeds_needed
+from reports.statistics.families import holm, holm_levels
+from reports.statistics.power import POWER, fewest_seeds, power_different, power_equivalent, seeds_needed
 from reports.statistics.ratios import ratio
 from reports.statistics.signflip import RESAMPLES, SignFlip, sign_flip
 from reports.statistics.sizes import Sizes, sizes
@@ -22,6 +22,7 @@ from reports.statistics.variance import Shares, mixed_model_shares, variance_sha
 
 __all__ = [
     "ALPHA",
+    "POWER",
     "RESAMPLES",
     "Array",
     "Deviation",
@@ -32,10 +33,10 @@ __all__ = [
     "Sizes",
     "SpreadTest",
     "compare_spread",
-    "compatible_interval",
-    "compatible_levels",
     "deviation",
+    "fewest_seeds",
     "holm",
+    "holm_levels",
     "mean_interval",
     "median_interval",
     "mixed_model_shares",

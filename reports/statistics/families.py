@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from reports.statistics.basics import ALPHA
-from reports.statistics.signflip import SignFlip
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -20,25 +19,22 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def compatible_levels(p_values: Sequence[float]) -> list[float]:
-    """For each hypothesis of a family, the level alpha of its `compatible_interval`.
+def holm_levels(p_values: Sequence[float]) -> list[float]:
+    """For each hypothesis of a family, the level alpha at which Holm judged it.
 
-    Of m hypotheses, let Holm reject r: alpha / m where it rejects, and alpha / (m - r) where it retains, which is the
-    level at which it stopped.
+    Of m p-values, the smallest is judged at alpha / m, the next at alpha / (m - 1), and so on; where that stops, all
+    that are left are judged at the same.
+
+    The test's own interval at that level leaves zero out exactly where Holm rejects it (Serlin 1993, "Holm on the
+    range"). That any of a family's does so wrongly has a chance of 5% at most; that each has its truth in it at once is
+    not promised.
     """
-    rejected = [p <= ALPHA for p in holm(p_values)]
-    retained = len(rejected) - sum(rejected)
-    return [ALPHA / (len(rejected) if reject else retained) for reject in rejected]
-
-
-def compatible_interval(flip: SignFlip, level: float, rejected: bool) -> tuple[float, float]:
-    """An interval that leaves zero out exactly where Holm rejects it; a family's have 95% all together.
-
-    After Strassburger & Bretz (2008) and Guilbaud (2008): the test's own interval at the level that
-    `compatible_levels` says; where Holm rejects zero and that interval reaches beyond it, it ends there, and that end,
-    0.0, isn't part of it.
-    """
-    low, high = flip.interval(1 - level)
-    if rejected and low <= 0 <= high:
-        return (0.0, high) if flip.p_greater(0.0) < flip.p_less(0.0) else (low, 0.0)
-    return low, high
+    p, count = np.asarray(p_values, dtype=float), len(p_values)
+    levels = np.empty(count)
+    stopped = None
+    for step, place in enumerate(np.argsort(p, kind="stable")):
+        level = ALPHA / (count - step)
+        if stopped is None and p[place] > level:
+            stopped = level
+        levels[place] = stopped or level
+    return [float(level) for level in levels]

@@ -2,18 +2,22 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
+from reports.runs import UnreadableSourceError
 from study.sweepfile import read_cells
+
+if TYPE_CHECKING:
+    from reports.report import Options
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
     """Write the answer: report.md, its figures, and verdict.json."""
 
-    source: Positional[str]
+    source: Positional[str] = ""
     """a runs directory, or a CSV or Parquet table of runs"""
     output: Annotated[Path | None, arg(aliases=["-o"])] = None
     """where to; SOURCE/report by default, or beside a table"""
@@ -31,6 +35,11 @@ class Report:
     html: FlagCreatePairsOff[bool] = False
     """write report.html too, one file with everything in it"""
 
+    plan: FlagCreatePairsOff[bool] = False
+    """write only how many seeds each conclusion needs, as plan.md"""
+    guess: float | None = None
+    """for a plan without runs: the deviation of a difference between seeds; with --margin, the effect that matters"""
+
     def run(self) -> None:
         """Read, compute, write, and print the verdict."""
         from reports import report
@@ -44,4 +53,24 @@ class Report:
             sweep=self.sweep,
             html=self.html,
         )
-        print(report.write(self.source, self.output, options, expected))
+        if not self.source and self.guess is None:
+            raise UnreadableSourceError("report what? Give a runs directory or a table of runs")
+        if self.plan or self.guess is not None:
+            print(self._plan(options, expected))
+        else:
+            print(report.write(self.source, self.output, options, expected))
+
+    def _plan(self, options: "Options", expected: dict[str, dict[str, Any]] | None) -> str:
+        """Plan from the runs, or from a guess."""
+        from reports import plan, report
+        from reports.statistics import Margin
+
+        if self.guess is None:
+            _, sections = report.read(self.source, options, expected)
+            output = self.output or report.folder(self.source)
+            return plan.write(plan.from_sections(sections), output)
+        for name, value in (("guess", self.guess), ("margin", self.margin)):
+            if value is None or not 0 < value < float("inf"):
+                raise UnreadableSourceError(f"--{name} must be positive and finite, not {value}")
+        assert self.margin is not None
+        return plan.write([("", plan.conclusions(self.guess, Margin(self.margin)))], self.output or Path("plan"))
