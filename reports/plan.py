@@ -88,7 +88,7 @@ def write(plans: Sequence[tuple[str, list[Conclusion]]], output: Path) -> str:
     """
     if not any(plan for _, plan in plans):
         raise UnreadableSourceError(
-            "--plan: these runs have no spread between seeds to plan from: give --guess, and --margin"
+            "--plan: these runs have no spread between seeds to plan from: give --guess and --margin"
         )
     try:
         output.mkdir(parents=True, exist_ok=True)
