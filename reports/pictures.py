@@ -64,13 +64,10 @@ def _gaps(section: Section) -> dict[str, dict[str, Array]]:
         alike = [comparison for comparison in section.comparisons if comparison.kind == kind]
         chosen = next((c for c in alike if REFERENCE in (c.a, c.b)), alike[0] if alike else None)
         for comparison in alike:
-            if chosen and comparison.name == chosen.name:
+            # What never comes apart can't be drawn on a logarithmic axis.
+            if chosen and comparison.name == chosen.name and (comparison.gaps > 0).any():
                 found.setdefault(comparison.precision, {})[comparison.name] = comparison.gaps
-    return {
-        precision: found[precision]
-        for precision in sorted(found)
-        if any((gap > 0).any() for gap in found[precision].values())
-    }
+    return dict(sorted(found.items()))
 
 
 def _curves(runs: pd.DataFrame, section: Section) -> Iterator[tuple[str, figures.Curve]]:

@@ -29,7 +29,7 @@ def grow(folder: Path, runs: pd.DataFrame, rate: float, **hyperparameters: Any) 
     for row in runs.to_dict("records"):
         start = np.random.default_rng(row["seed"]).normal(size=8)
         epsilon = {"float32": 1e-8, "float64": 1e-13}[row["precision"]]
-        moved = (row["implementation"] == "normal") + 2 * row["replicate"] + 100 * (row["parameterization"] == "std")
+        moved = (row["implementation"] == "normal") + 2 * row["replicate"]
         gaps = [moved * min(1.0, epsilon * 10.0 ** ((rate + row["seed"] / 50) * update)) for update in range(1, 9)]
         lines = [
             {"global_step": update, "episodic_return": 0.0, "fingerprint": list(start * (1 + gap))}
