@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 from agents.hyperparameters import Hyperparameters
 
@@ -117,10 +116,11 @@ class ActorCritic:
         *hidden, gradient = self._room("backward", len(mean), 2, mean.shape[1])
         gradient[:, 0, :, : self._action] = mean
         gradient[:, 1, :, 0] = values
+        ones = np.ones((1, mean.shape[1]), mean.dtype)
         if self.state_dependent_scale:
             gradient[:, 0, :, self._action : self._actor_outputs] = phi
-        self._phi_gradient[:] = phi.sum(1, keepdims=True) if self.state_dependent_scale else phi
-        ones = np.ones((1, mean.shape[1]), mean.dtype)
+            phi = ones @ phi
+        self._phi_gradient[:] = phi
         for depth in (2, 1, 0):
             inputs, (weight, _) = self._seen[depth], self._layers[depth]
             weight_gradient, bias_gradient = self._gradients[depth]
@@ -189,6 +189,11 @@ class ActorCritic:
         if key not in self._reused:
             self._reused[key] = [np.zeros((*leading, width), self.phi.dtype) for width in widths]
         return self._reused[key]
+
+
+def softplus(numbers: Tensor) -> Tensor:
+    """`torch.nn.functional.softplus`, whose last bit depends on whether a number falls into a whole vector."""
+    return torch.where(numbers > 20, numbers, numbers.clamp(max=20).exp().log1p())
 
 
 def _forward(layers: Layers, inputs: Floats, outputs: list[Floats]) -> Floats:

@@ -32,6 +32,10 @@ class Options:
     margin: float | None = None
     where: tuple[str, ...] = ()
     sweep: Path | None = None
+    mapped: sources.Mapped | None = None
+    """what is what in runs that aren't a study's"""
+    any_state: bool = False
+    """whether those of them that haven't finished count"""
     html: bool = False
     """write `report.html` too, which needs no other file"""
 
@@ -42,14 +46,14 @@ def write(
     """Read runs, answer, and write the report.
 
     **Arguments**: `source` and `expected`, as `sources.read` takes them; `output`, the directory to write to, by
-    default `report` in a runs directory or `NAME-report` beside a table.
+    default what `sources.beside` says.
 
     **Returns**: the verdict, the effects and the report's path, to print.
 
     **Raises**: `UnreadableSourceError`.
     """
     runs, sections = read(source, options, expected)
-    output = output or folder(source)
+    output = output or sources.beside(source)
     try:
         output.mkdir(parents=True, exist_ok=True)
         related = amplifications(sections), compensations(sections)
@@ -79,19 +83,14 @@ def write(
     return "\n".join([*_summary(sections), f"{output / 'report.md'}"])
 
 
-def folder(source: str) -> Path:
-    """Where a source's report is written, if nobody says."""
-    path = Path(source)
-    return path / "report" if path.is_dir() else path.with_name(f"{path.stem}-report")
-
-
 def read(
     source: str, options: Options, expected: Mapping[str, Mapping[str, Any]] | None = None
 ) -> tuple[Runs, list[Section]]:
     """Read runs and answer, a section a design. **Raises**: `UnreadableSourceError`."""
     if options.margin is not None and not 0 < options.margin < math.inf:
         raise UnreadableSourceError(f"--margin must be positive and finite, not {options.margin}")
-    runs = sources.where(sources.read(source, expected), options.where).with_numbers(options.outcome)
+    read = sources.read(source, expected, options.mapped, options.any_state)
+    runs = sources.where(read, options.where).with_numbers(options.outcome)
     runs, others = _other_outcomes(runs, options)
     designs = _designs(runs)
     return runs, [make_section(runs, rows, options.outcome, others, options.margin) for rows in designs]
@@ -163,11 +162,14 @@ def _commands(source: str, runs: Runs, options: Options) -> list[str]:
         report += ["--margin", str(options.margin)]
     if options.where:
         report += ["--where", *options.where]
+    if options.mapped is not None:
+        report += ["--map", str(options.mapped), *(["--any-state"] if options.any_state else [])]
     if options.html:
         report += ["--html"]
     if options.sweep is None:
         return [shlex.join(report)]
-    sweep = shlex.join(["study", "sweep", str(options.sweep), *(["--runs-dir", source] if runs.folder else [])])
+    here = ["--runs-dir", source] if runs.folder and Path(source).is_dir() else []
+    sweep = shlex.join(["study", "sweep", str(options.sweep), *here])
     return [sweep, shlex.join([*report, "--sweep", str(options.sweep)])]
 
 

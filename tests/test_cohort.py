@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pytest
@@ -68,6 +68,22 @@ def test_a_run_has_the_same_bits_in_any_company(
     check()
     for run in RUNS[:4]:
         assert records([run], hp, precision) == {run: together[run]}
+
+
+@pytest.mark.parametrize("precision", get_args(Precision))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"state_dependent_scale": True, "scale_transform": "softplus", "ent_coef": 0.01, "env_id": "Reacher-v5"},
+        {"state_dependent_scale": True, "scale_transform": "softplus", "clip_vloss": False},
+        {"rollouts": "shared"},
+    ],
+)
+def test_variants_have_the_same_bits_in_any_company(changes: dict[str, Any], precision: Precision) -> None:
+    hp = dataclasses.replace(SMALL, num_steps=74, num_minibatches=4, total_timesteps=2 * 148, **changes)
+    together = records(RUNS, hp, precision)
+    for company in (RUNS[:1], RUNS[3:4], RUNS[2:9], RUNS[::-2]):
+        assert records(company, hp, precision) == {run: together[run] for run in company}
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from agents.hyperparameters import Hyperparameters
-from agents.networks import ActorCritic, Floats, Layers
+from agents.networks import ActorCritic, Floats, Layers, softplus
 
 SMALL = Hyperparameters(hidden_size=16, initial_scale=0.5)
 
@@ -90,6 +90,14 @@ def test_theta_begins_at_the_initial_scale(transform: str) -> None:
     begun = agent(0, 1, scale_transform=transform)
     theta = begun.theta(torch.from_numpy(begun.phi))
     torch.testing.assert_close(theta, torch.full((2, 1, 2), 0.5, dtype=torch.float64), rtol=1e-12, atol=0)
+
+
+def test_softplus_and_its_derivative_are_torch_own() -> None:
+    ours, theirs = (torch.linspace(-40, 40, 1001, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    softplus(ours).sum().backward()
+    nn.functional.softplus(theirs).sum().backward()
+    torch.testing.assert_close(softplus(ours), nn.functional.softplus(theirs), rtol=1e-14, atol=0)
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-8, atol=0)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
