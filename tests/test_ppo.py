@@ -182,8 +182,9 @@ def test_derivatives_are_finite_differences(log_ratio: float, estimate: float, v
         assert slopes[1, 0] == pytest.approx((losses[2] - losses[0]) / (2 * step), abs=1e-5)
 
 
-@given(st.floats(-0.19, 0.19), st.floats(-3, 3), st.floats(-3, 3))
-def test_round_off_never_decides_whether_a_value_has_a_derivative(change: float, value: float, target: float) -> None:
-    values, old_values, returns = (np.array([[number]]) for number in (value, value - change, target))
+def test_round_off_never_decides_whether_a_value_has_a_derivative() -> None:
+    rng = np.random.default_rng(0)
+    values, returns = rng.normal(size=(2, 1, 10_000))
+    old_values = values + rng.uniform(-0.19, 0.19, size=values.shape)
     _, slopes = ppo.value_error(values, old_values, returns, 0.2)
-    assert slopes[0, 0] == value - target
+    np.testing.assert_array_equal(slopes, (values - returns) / 10_000)
