@@ -20,9 +20,9 @@ STYLE: dict[Any, Any] = {
 }  # fmt: skip
 
 # Okabe and Ito's colours, which the colour-blind tell apart: blues for the variance, reds for the std, and in each the
-# darker, drawn through, for MultivariateNormal. In grey the line style says the same.
+# darker for MultivariateNormal. In grey the line style says the same.
 COLOURS = {"mvn_std": "#0072B2", "normal_sqrt": "#56B4E9", "mvn_var": "#D55E00", "normal_std": "#E69F00"}
-LINES = {"mvn_std": "-", "normal_sqrt": "--", "mvn_var": "-", "normal_std": "--"}
+LINES = {"mvn_std": "-", "normal_sqrt": "--", "mvn_var": "-.", "normal_std": ":"}
 OTHER_COLOURS = ("#009E73", "#CC79A7", "#000000", "#F0E442")
 
 KINDS = {

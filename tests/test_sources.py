@@ -313,6 +313,25 @@ def test_a_table_of_broken_lines_is_one_line(tmp_path: Path) -> None:
     assert "more fields than its header" in refused(str(path))
 
 
+def test_a_spreadsheets_own_csv_is_read_as_any_other(tmp_path: Path) -> None:
+    runs = study(seeds=3)[COLUMNS]
+    plain = sources.read(table(tmp_path, runs)).with_numbers("final_return").table
+    text = runs.rename(columns={"seed": " seed "}).to_csv(index=False, sep=";", decimal=",", lineterminator="\r\n")
+    (tmp_path / "runs.csv").write_text("\ufeff" + text + ";;;;\r\n\r\n", encoding="utf-8")
+    spreadsheet = sources.read(str(tmp_path / "runs.csv")).with_numbers("final_return").table
+    pd.testing.assert_frame_equal(plain, spreadsheet)
+
+
+def test_what_would_keep_more_seeds_is_said(tmp_path: Path) -> None:
+    runs = study(seeds=8)[COLUMNS]
+    runs = runs[(runs["precision"] == "float32") | (runs["seed"] < 3)]
+    printed = report.write(table(tmp_path, runs), None, Options())
+    assert "holes: seeds 3, 4, 5, 6, 7" in printed
+    assert "`--where precision=float32` would keep 8 seeds" in printed
+    report.write(table(tmp_path, runs), tmp_path / "out", Options(where=("precision=float32",)))
+    assert verdict(tmp_path / "out")["designs"][0]["n_seeds"] == 8
+
+
 def test_another_column_can_choose_where_a_table_has_several_designs(tmp_path: Path) -> None:
     runs = pd.concat([study(seeds=2)[COLUMNS].assign(env=env) for env in ("a", "b")])
     source = table(tmp_path, runs)
