@@ -4,10 +4,11 @@ To add one, write its file and name it in `Command`. Torch and W&B are imported 
 """
 
 from study.commands.bench import Bench
+from study.commands.calibrate import Calibrate
 from study.commands.check import Check
 from study.commands.probe import Probe
 from study.commands.report import Report
 from study.commands.sweep import Sweep
 from study.commands.train import Train
 
-Command = Probe | Check | Train | Sweep | Report | Bench
+Command = Probe | Check | Train | Sweep | Report | Calibrate | Bench
