@@ -10,7 +10,7 @@ import pandas as pd
 from reports.attribution import Attribution, attribute_all
 from reports.circumstances import circumstances, doubts
 from reports.divergence import Comparison, Mechanism, compare, mechanism, tensor_names
-from reports.price import Price, price_of_exploration
+from reports.price import TRAINING, Price, price_of_exploration
 from reports.runs import PLACE, Runs, UnreadableSourceError, plain
 from reports.statistics import Array
 
@@ -91,11 +91,16 @@ def make_section(runs: Runs, rows: pd.DataFrame, outcome: str, others: Sequence[
         outcome=outcome,
         answer=answer,
         others=other_answers,
-        price=price_of_exploration(rows, outcome),
+        price=None if _is_borrowed(hyperparameters, outcome) else price_of_exploration(rows, outcome),
         histories=histories,
         comparisons=comparisons,
         mechanism=first_gaps,
-        warnings=[*answer.warnings, *doubts(runs, finished), *_suspicions(first_gaps)],
+        warnings=[
+            *answer.warnings,
+            *doubts(runs, finished),
+            *_borrowed(hyperparameters, outcome),
+            *_suspicions(first_gaps),
+        ],
     )
 
 
@@ -126,6 +131,19 @@ def _tensors(runs: Runs, finished: pd.DataFrame, histories: Mapping[str, History
             size = histories[row["run"]]["fingerprint"].shape[1]
             return tensor_names(size, observation, action, hidden, state_dependent)
     return []
+
+
+def _borrowed(hyperparameters: Mapping[str, Any], outcome: str) -> Iterator[str]:
+    if _is_borrowed(hyperparameters, outcome):
+        yield (
+            f"{outcome} isn't these runs' own, but of those from whose rollouts they learn: "
+            "--outcome eval_return is of their policies"
+        )
+
+
+def _is_borrowed(hyperparameters: Mapping[str, Any], outcome: str) -> bool:
+    """Whether the outcome is that of whoever acts, and the runs don't."""
+    return hyperparameters.get("rollouts") == "shared" and outcome in TRAINING
 
 
 def _suspicions(first_gaps: Sequence[Mechanism]) -> Iterator[str]:

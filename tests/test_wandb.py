@@ -13,7 +13,7 @@ import yaml
 
 from tests.conftest import SMALL
 from tests.wandb_desk import PROJECT, RUN_WITH, Desk, end, ledger, saved, wait_until
-from tests.wandb_server import WandbServer
+from tests.wandb_server import Mood, WandbServer
 
 pytestmark = pytest.mark.slow
 
@@ -36,8 +36,10 @@ def server() -> Iterator[WandbServer]:
 
 
 @pytest.fixture
-def desk(server: WandbServer, tmp_path: Path) -> Desk:
-    return Desk(server, tmp_path)
+def desk(server: WandbServer, tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(server, tmp_path)
+    yield desk
+    desk.close()
 
 
 def shorten(sweep: Path, to: Path, **axes: Any) -> None:
@@ -176,28 +178,27 @@ def test_an_interrupted_run_is_finished_cleanly(desk: Desk, how: signal.Signals)
     (run,) = desk.runs()
     assert run.exit_code == 255
     assert run.summary["status"] == "interrupted"
-    written = (desk.folder / "runs" / run.name / "updates.jsonl").read_text().splitlines()
-    assert [row["update"] for row in run.rows()] == [json.loads(line)["update"] for line in written]
+    written = len((desk.folder / "runs" / run.name / "updates.jsonl").read_text().splitlines())
+    # It may have been interrupted between telling the ledger and telling W&B.
+    assert len(run.history) in (written, written - 1)
+    assert [row["update"] for row in run.rows()] == list(range(1, len(run.history) + 1))
 
 
 @pytest.mark.parametrize("mood", ["drop", "error", "slow"])
-def test_training_outlives_a_server_that_goes_away_and_no_row_is_lost(desk: Desk, mood: str) -> None:
-    process = desk.start(
-        *STUDY_TRAIN, "--total-timesteps=25600", WANDB_PROJECT=PROJECT
-    )  # fmt: skip
+def test_training_outlives_a_server_that_goes_away_and_no_row_is_lost(desk: Desk, mood: Mood) -> None:
+    process = desk.start(*STUDY_TRAIN, "--total-timesteps=96000", WANDB_PROJECT=PROJECT)
     wait_until(lambda: any(run.history for run in desk.runs()))
     (run,) = desk.runs()
     updates = desk.folder / "runs" / run.name / "updates.jsonl"
-    with desk.server.being(mood):  # type: ignore[arg-type]
-        seen, before = len(run.history), len(updates.read_text().splitlines())
-        wait_until(lambda: len(updates.read_text().splitlines()) > before + 100)
-        assert mood == "slow" or len(run.history) == seen
+    with desk.server.being(mood):
+        wait_until(lambda: updates.read_text().count("\n") == 1500, seconds=240)
+        assert mood == "slow" or len(run.history) < 1500
         assert process.poll() is None
     code, said = end(process)
     assert code == 0, said
     assert "W&B has failed" not in said
     assert desk.state(run) == "finished"
-    assert [row["update"] for row in run.rows()] == list(range(1, 401))
+    assert [row["update"] for row in run.rows()] == list(range(1, 1501))
     assert saved(run)["updates.jsonl"] == updates.read_text()
 
 
