@@ -16,8 +16,8 @@ from reports.sources import UnreadableSourceError
 from study.cells import MistakeError
 from study.commands import Command
 from study.commands.shared import CellFailedError
+from study.errors import WorkerError
 from study.files import UnwritableError
-from study.workers import WorkerError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -21,7 +21,10 @@ from rich.console import Console
 from agents.hyperparameters import Condition, Precision
 from study import workers
 from study.cells import Cell, MistakeError, make_cell
-from study.workers import COHORT_SIZE, WORKER_BYTES, WorkerError, cohorts, run_bytes, train_all
+from study.cohorts import COHORT_SIZE, WORKER_BYTES, cohorts, run_bytes
+from study.errors import WorkerError
+from study.plans import Sweep as SweepPlan
+from study.team import Team
 from tests.conftest import SMALL
 
 CELLS = [
@@ -56,7 +59,9 @@ def test_too_little_memory_is_said() -> None:
         cohorts(CELLS, workers=2, memory=0.5e9)
 
 
-def work_or_die_in_the_middle_of_a_word(cohort: Sequence[Cell], runs: Path, _: str, reports: Connection) -> None:
+def work_or_die_in_the_middle_of_a_word(
+    cohort: Sequence[Cell], runs: Path, _: float, __: str, reports: Connection
+) -> None:
     """A worker whose cohort, of seed 0, makes one update of two, or all of them."""
     reports.send(1)
     if cohort[0].seed == 0:
@@ -68,11 +73,14 @@ def work_or_die_in_the_middle_of_a_word(cohort: Sequence[Cell], runs: Path, _: s
 
 
 def test_a_worker_that_dies_while_it_reports_blocks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "_work", work_or_die_in_the_middle_of_a_word)
-    alone = [[make_cell({**SMALL, "seed": seed})] for seed in (0, 1)]
+    monkeypatch.setattr(workers, "_train", work_or_die_in_the_middle_of_a_word)
+    alone = [make_cell({**SMALL, "seed": seed}) for seed in (0, 1)]
     console = Console(file=io.StringIO(), width=120)
-    with pytest.raises(WorkerError, match=r"1 of the worker processes failed \(exit code -9\)"):
-        train_all(alone, tmp_path, 2, "disabled", console)
+    with Team(tmp_path, "", processes=2, memory=1e12, heartbeat=15) as team:
+        plan = SweepPlan(team.open_queue("two", {"kind": "sweep"}))
+        plan.fill(alone, lambda cells: [[cell] for cell in cells])
+        with pytest.raises(WorkerError, match=r"1 of the worker processes failed \(exit code -9\)"):
+            team.work([plan], console)
     assert (tmp_path / "finished").exists()
     assert "3/4 updates" in console.file.getvalue()  # type: ignore[attr-defined]
 
