@@ -4,21 +4,23 @@ Studies of known truth are drawn, and looked at until they are decided. A false 
 whenever it is made: "different" of an effect that is zero, "equivalent" of one at the margin.
 """
 
-import functools
+import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
+from rich.progress import track
 
-from reports.sequential import Schedule, look
-from reports.statistics import ALPHA, Array, SignFlip
+from reports.sequential import Look, Schedule, look
+from reports.statistics import Array
 
 STUDIES = 2000
 """Simulated for each line: the standard error of 5% is 0.5%."""
-RESAMPLES = 2000
-"""Sign flips for each test; a Monte Carlo p-value is valid with any number."""
+FLIPS = 10_000
+"""Patterns of signs of a study, the observed one among them."""
 MARGIN = 0.5
 """In units of the differences' deviation."""
+BUDGET = 30
 
 NOISES: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
     "normal": lambda rng, size: rng.normal(size=size),
@@ -29,59 +31,80 @@ NOISES: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
 """Of the differences within seeds; mean 0, deviation 1."""
 
 SCHEDULES = {
-    "8, 10, ... 30": Schedule(looks=tuple(range(8, 31, 2))),
-    "every seed, 8 to 30": Schedule(looks=tuple(range(8, 31))),
+    "8, 10, ... 30": Schedule(looks=tuple(range(8, BUDGET + 1, 2))),
+    "8, 9, ... 30": Schedule(looks=tuple(range(8, BUDGET + 1))),
 }
 
+TRUTHS = {"both zero": (0.0, 0.0), "one zero, one large": (0.0, 2.0), "one at the margin": (MARGIN, 0.0)}
 
-def false_decisions(
-    noise: str, schedule: Schedule, effects: tuple[float, float], studies: int, rng: np.random.Generator
-) -> dict[str, float]:
-    """Shares of studies in which an effect was decided falsely, and how many seeds they took.
 
-    **Arguments**: `effects`, the truth, both zero or at the margin or beyond.
+class _Test:
+    """Sign flips of an effect, with the same patterns at every look, as if all had been tried.
 
-    **Returns**: "different", of any effect that is zero; "equivalent", of the first effect, if it is at the margin.
+    **Arguments**: `differences`, `[budget]`; `flips`, `[patterns, budget]`, True where a sign is changed.
     """
-    counts = {"different": 0, "equivalent": 0, "seeds": 0}
-    for _ in range(studies):
-        data = NOISES[noise](rng, (2, schedule.budget)) + np.array(effects)[:, None]
-        last = look({"a": data[0], "b": data[1]}, MARGIN, schedule, functools.partial(_some_flips, rng=rng))[-1]
-        decisions = dict(zip("ab", effects, strict=True))
-        counts["different"] += any(
-            last.findings[name].decision == "different" for name, effect in decisions.items() if effect == 0
-        )
-        counts["equivalent"] += last.findings["a"].decision == "equivalent" and abs(effects[0]) >= MARGIN
-        counts["seeds"] += last.seeds
-    return {name: count / studies for name, count in counts.items()}
+
+    def __init__(self, differences: Array, flips: Array) -> None:
+        self._p = {}
+        for centre in (-MARGIN, 0.0, MARGIN):
+            # Flipping signs makes a sum no smaller exactly if what is flipped sums to no more than zero.
+            sums = np.cumsum(flips * (differences - centre), axis=1)
+            self._p[centre] = (1 + (sums <= 0).sum(axis=0)) / FLIPS, (1 + (sums >= 0).sum(axis=0)) / FLIPS
+
+    def after(self, seeds: int) -> "_Seen":
+        """What it says after so many seeds."""
+        return _Seen({centre: (greater[seeds - 1], less[seeds - 1]) for centre, (greater, less) in self._p.items()})
 
 
-def _some_flips(differences: Array, rng: np.random.Generator) -> SignFlip:
-    """As the report's, but fewer."""
-    flipped = rng.random((RESAMPLES, len(differences))) < 0.5
-    flipped = flipped[flipped.any(axis=1)]
-    return SignFlip(np.sort(flipped @ differences / flipped.sum(axis=1)), tolerance=1e-12)
+@dataclasses.dataclass(frozen=True)
+class _Seen:
+    p: Mapping[float, tuple[float, float]]
+
+    def p_greater(self, centre: float) -> float:
+        return self.p[centre][0]
+
+    def p_less(self, centre: float) -> float:
+        return self.p[centre][1]
+
+    def interval(self, confidence: float) -> tuple[float, float]:  # noqa: ARG002
+        return float("-inf"), float("inf")
+
+
+def last_looks(noise: str, effects: tuple[float, float], rng: np.random.Generator) -> dict[str, Look]:
+    """One study, by each schedule, up to its last look. **Arguments**: `effects`, the truth."""
+    flips = (rng.random((FLIPS - 1, BUDGET)) < 0.5).astype(float)
+    data = NOISES[noise](rng, (2, BUDGET)) + np.array(effects)[:, None]
+    tests = {values[0]: _Test(values, flips) for values in data}
+    differences = {"a": data[0], "b": data[1]}
+    return {
+        name: look(differences, MARGIN, schedule, lambda values: tests[values[0]].after(len(values)))[-1]
+        for name, schedule in SCHEDULES.items()
+    }
+
+
+def is_false(seen: Look, effects: tuple[float, float]) -> bool:
+    """Whether an effect was decided otherwise than it is."""
+    return any(
+        (truth == 0 and finding.decision == "different") or (abs(truth) >= MARGIN and finding.decision == "equivalent")
+        for truth, finding in zip(effects, seen.findings.values(), strict=True)
+    )
 
 
 def main() -> None:
     """Print the table."""
     studies = int(sys.argv[1]) if len(sys.argv) > 1 else STUDIES
-    print(
-        "| differences | looks | false different, both zero | one zero, one large | false equivalent | seeds, of 30 |"
-    )
-    print("|---|---|---|---|---|---|")
+    print(f"| differences | looks | {' | '.join(f'{truth}: false, seeds' for truth in TRUTHS)} |")
+    print(f"|---|---|{'---|' * len(TRUTHS)}")
     for noise in NOISES:
-        for name, schedule in SCHEDULES.items():
+        cells: dict[str, list[str]] = {name: [] for name in SCHEDULES}
+        for truth, effects in TRUTHS.items():
             rng = np.random.default_rng(0)
-            null = false_decisions(noise, schedule, (0.0, 0.0), studies, rng)
-            half = false_decisions(noise, schedule, (0.0, 2.0), studies, rng)
-            edge = false_decisions(noise, schedule, (MARGIN, 0.0), studies, rng)
-            print(
-                f"| {noise} | {name} | {null['different']:.1%} | {half['different']:.1%} | {edge['equivalent']:.1%} | "
-                f"{null['seeds']:.0f}, {half['seeds']:.0f}, {edge['seeds']:.0f} |",
-                flush=True,
-            )
-    print(f"\nOf {studies} studies each; every rate is to be at most {ALPHA:.0%}.")
+            ends = [last_looks(noise, effects, rng) for _ in track(range(studies), f"{noise}, {truth}", transient=True)]
+            for name, row in cells.items():
+                false = np.mean([is_false(end[name], effects) for end in ends])
+                row.append(f"{false:.1%}, {np.mean([end[name].seeds for end in ends]):.0f}")
+        for name, row in cells.items():
+            print(f"| {noise} | {name} | {' | '.join(row)} |", flush=True)
 
 
 if __name__ == "__main__":

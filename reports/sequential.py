@@ -15,16 +15,33 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from scipy import optimize, stats
 
-from reports.statistics import ALPHA, Array, SignFlip
+from reports.statistics import ALPHA, Array
 
 Decision = Literal["different", "equivalent", "undecided"]
 Spending = Callable[[float, float], float]
 """How much of alpha is spent when so large a share of all seeds has been seen."""
+
+
+class Flips(Protocol):
+    """What a test of paired differences says, as `reports.statistics.sign_flip` does."""
+
+    def p_greater(self, centre: float) -> float:
+        """One-sided p against "the centre is at most this"."""
+        ...
+
+    def p_less(self, centre: float) -> float:
+        """One-sided p against "the centre is at least this"."""
+        ...
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """All centres that the two-sided test keeps."""
+        ...
+
 
 GRID = 801
 """Points on which a density is integrated."""
@@ -119,12 +136,13 @@ class Look:
 
 
 def look(
-    differences: Mapping[str, Array], margin: float | None, schedule: Schedule, flip: Callable[[Array], SignFlip]
+    differences: Mapping[str, Array], margin: float | None, schedule: Schedule, test: Callable[[Array], Flips]
 ) -> list[Look]:
     """All looks at a study, up to the one that decides it, or to as many seeds as there are.
 
-    **Arguments**: `differences`, by effect, `[seeds]`, in the order in which seeds were to be run; `margin`, fixed
-    before the data; `flip`, tries the sign flips of differences.
+    **Arguments**: `differences`, by effect, `[seeds]`, in the order in which seeds were to be run, NaN
+    for one whose block has a hole; `margin`, fixed
+    before the data; `test`, of paired differences.
     """
     looks: list[Look] = []
     decided: dict[str, tuple[Decision, int]] = {}
@@ -132,18 +150,22 @@ def look(
     for index, seeds in enumerate(schedule.looks):
         if seeds > available or len(decided) == len(differences):
             break
-        flips = {name: flip(values[:seeds]) for name, values in differences.items()}
-        for name in _different(flips_p={name: flip.p_two_sided() for name, flip in flips.items()},
-                               decided=decided, schedule=schedule, look=index):  # fmt: skip
+        known = {name: values[:seeds][np.isfinite(values[:seeds])] for name, values in differences.items()}
+        if not all(map(len, known.values())):
+            continue
+        flips = {name: test(values) for name, values in known.items()}
+        p_values = {name: 2 * min(flip.p_greater(0.0), flip.p_less(0.0)) for name, flip in flips.items()}
+        for name in _different(p_values, decided, schedule, index):
             decided[name] = ("different", seeds)
         for name, flip in flips.items():
-            inside = margin is not None and flip.p_equivalent(margin) <= schedule.level(index, schedule.alpha)
+            level = schedule.level(index, schedule.alpha)
+            inside = margin is not None and max(flip.p_greater(-margin), flip.p_less(margin)) <= level
             if name not in decided and inside:
                 decided[name] = ("equivalent", seeds)
         confidence = 1 - 2 * schedule.level(index, schedule.alpha / 2)
         findings = {
             name: Finding(
-                estimate=float(differences[name][:seeds].mean()),
+                estimate=float(known[name].mean()),
                 interval=flip.interval(confidence),
                 decision=decided[name][0] if name in decided else "undecided",
                 decided_at=decided[name][1] if name in decided else None,
@@ -155,45 +177,46 @@ def look(
 
 
 def _different(
-    flips_p: Mapping[str, float], decided: Mapping[str, tuple[Decision, int]], schedule: Schedule, look: int
+    p_values: Mapping[str, float], decided: Mapping[str, tuple[Decision, int]], schedule: Schedule, look: int
 ) -> list[str]:
     """Effects that are found different at this look, by Holm's steps: each that is leaves its alpha to the others."""
     found: list[str] = []
     while True:
         rejected = len(found) + sum(decision == "different" for decision, _ in decided.values())
-        level = 2 * schedule.level(look, schedule.alpha / 2 / max(1, len(flips_p) - rejected))
-        more = [name for name, p in flips_p.items() if p <= level and name not in decided and name not in found]
+        level = 2 * schedule.level(look, schedule.alpha / 2 / max(1, len(p_values) - rejected))
+        more = [name for name, p in p_values.items() if p <= level and name not in decided and name not in found]
         if not more:
             return found
         found += more
 
 
 def seeds_to_go(
-    differences: Array, margin: float | None, schedule: Schedule, others: int, rng: np.random.Generator
+    differences: Array, margin: float | None, schedule: Schedule, seen: int, others: int, rng: np.random.Generator
 ) -> tuple[int | None, float]:
     """How many more seeds an undecided effect is likely to need, if its mean and deviation are what they seem.
 
-    Futures are drawn from the normal distribution with those, and tested by t, at half of Holm's alpha.
+    Futures are drawn from the normal distribution with those, and tested by t, at Bonferroni's share of alpha.
 
-    **Arguments**: `others`, effects that share alpha with this one. **Returns**: the median over those that are
-    decided within the budget, and their share.
+    **Arguments**: `differences`, without holes; `seen`, seeds at the last look; `others`, undecided effects that share
+    alpha with this one.
+
+    **Returns**: the median over those futures that are decided within the budget, and their share of all.
     """
-    seen = len(differences)
     ahead = [(index, seeds) for index, seeds in enumerate(schedule.looks) if seeds > seen]
-    deviation = float(differences.std(ddof=1)) if seen > 1 else 0.0
+    deviation = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
     if not ahead or deviation == 0.0:
         return None, 0.0
     drawn = rng.normal(differences.mean(), deviation, size=(FUTURES, schedule.budget - seen))
-    futures = np.concatenate([np.broadcast_to(differences, (FUTURES, seen)), drawn], axis=1)
+    futures = np.concatenate([np.broadcast_to(differences, (FUTURES, len(differences))), drawn], axis=1)
     needed = np.full(FUTURES, np.inf)
     for index, seeds in ahead:
-        mean = futures[:, :seeds].mean(axis=1)
-        error = futures[:, :seeds].std(axis=1, ddof=1) / math.sqrt(seeds)
-        decides = stats.t.sf(np.abs(mean) / error, seeds - 1) <= schedule.level(
-            index, schedule.alpha / 2 / (1 + others)
-        )
+        known = futures[:, : len(differences) + seeds - seen]
+        mean, freedom = known.mean(axis=1), known.shape[1] - 1
+        error = known.std(axis=1, ddof=1) / math.sqrt(known.shape[1])
+        alpha = schedule.alpha / 2 / (1 + others)
+        decides = stats.t.sf(np.abs(mean) / error, freedom) <= schedule.level(index, alpha)
         if margin is not None:
-            inside = stats.t.sf((margin - np.abs(mean)) / error, seeds - 1)
+            inside = stats.t.sf((margin - np.abs(mean)) / error, freedom)
             decides |= inside <= schedule.level(index, schedule.alpha)
         needed[decides & np.isinf(needed)] = seeds - seen
     finite = needed[np.isfinite(needed)]

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
@@ -122,8 +123,14 @@ class Queue:
         """The study's trials, by number; all, or those of these states."""
         return self._call(lambda backend: backend.get_all_trials(self._id, deepcopy=False, states=states or None))
 
-    def fill(self, cells: Sequence[Cell], cut: Callable[[list[Cell]], list[list[Cell]]]) -> None:
-        """Enqueue those of the cells that no trial has, as `cut` says.
+    def fill(
+        self,
+        cells: Sequence[Cell],
+        cut: Callable[[list[Cell]], list[list[Cell]]] = lambda cells: [cells],
+        params: Mapping[str, Any] | None = None,
+        distributions: Mapping[str, BaseDistribution] | None = None,
+    ) -> None:
+        """Enqueue those of the cells that no trial has, as `cut` says; by default, together.
 
         Complete trials whose outcomes have since been deleted from our ledger have their cells no more.
         """
@@ -132,17 +139,31 @@ class Queue:
         have = {name for trial in live if trial.number not in deleted for name in listed(trial)}
         left = [cell for cell in cells if cell.id not in have]
         for cohort in cut(left) if left else []:
-            self.add(cohort, user_attrs={"instead_of": sorted(deleted)} if deleted else {})
+            more = {"instead_of": sorted(deleted)} if deleted else {}
+            self.add(cohort, params=params, distributions=distributions, user_attrs=more)
+
+    def note(self, key: str, value: Any) -> None:
+        """Write down something about the study, for whoever looks at the storage."""
+        self._call(lambda backend: backend.set_study_user_attr(self._id, key, value))
 
     def _is_deleted(self, trial: FrozenTrial) -> bool:
         if not trial.state.is_finished() or trial.user_attrs["worker"]["place"] != self.worker.place:
             return False
         return any(self.worker.ledger.outcome(cell) is None for cell in cells_of(trial))
 
-    def add(self, cells: Sequence[Cell], **template: Any) -> None:
-        """Enqueue a trial. **Arguments**: `template`, more of what `optuna.trial.create_trial` takes."""
+    def add(
+        self,
+        cells: Sequence[Cell],
+        params: Mapping[str, Any] | None = None,
+        distributions: Mapping[str, BaseDistribution] | None = None,
+        user_attrs: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Enqueue a trial."""
         trial = create_trial(
-            state=TrialState.WAITING, user_attrs={**_describe(cells), **template.pop("user_attrs", {})}, **template
+            state=TrialState.WAITING,
+            params=dict(params or {}),
+            distributions=dict(distributions or {}),
+            user_attrs={**_describe(cells), **(user_attrs or {})},
         )
         self._call(lambda backend: backend.create_new_trial(self._id, trial))
 
@@ -246,8 +267,8 @@ class Queue:
         for trial in lost:
             left = [cell for cell in cells_of(trial) if cell.id not in belonging and deaths[cell.id] < MOST_DEATHS]
             if left:
-                kept = {key: trial.user_attrs[key] for key in trial.user_attrs.keys() & {"item"}}
-                self.add(left, params=trial.params, distributions=trial.distributions, user_attrs=kept)
+                kept = {key: trial.user_attrs[key] for key in trial.user_attrs.keys() & {"place_in_search"}}
+                self.add(left, trial.params, trial.distributions, kept)
                 belonging |= {cell.id for cell in left}
 
     def _set_state(self, trial_id: int, state: TrialState, value: float | None = None) -> bool:

@@ -1,6 +1,6 @@
 """Workers of one machine, their ledger, and the storage in which they meet all others."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -11,10 +11,11 @@ from study.cells import MistakeError
 from study.ledger import Json
 from study.plans import Plan, Sweep
 from study.queue import Queue, Worker, open_queue
+from study.seeds import Seeds
 from study.storages import Storage, default_url
 from study.workers import work
 
-PLANS = {"sweep": Sweep}
+PLANS: dict[str, Callable[[Queue], Plan]] = {"sweep": Sweep, "seeds": Seeds}
 """By the kind that a study's plan names."""
 
 

@@ -6,9 +6,10 @@ To add one, write its file and name it in `Command`. Torch and W&B are imported 
 from study.commands.bench import Bench
 from study.commands.probe import Probe
 from study.commands.report import Report
+from study.commands.seeds import Seeds
 from study.commands.serve import Serve
 from study.commands.sweep import Sweep
 from study.commands.train import Train
 from study.commands.work import Work
 
-Command = Probe | Train | Sweep | Work | Serve | Report | Bench
+Command = Probe | Train | Sweep | Seeds | Work | Serve | Report | Bench
