@@ -1,16 +1,17 @@
 """What a study's trials are for: which are wanted, what is trained for one, and what it is worth."""
 
 import hashlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Protocol
+from typing import Any, Protocol
 
-from optuna.trial import TrialState
+import pandas as pd
+from optuna.trial import FrozenTrial, TrialState
 
 from study.cells import Cell
 from study.ledger import Json, Ledger
-from study.queue import Claim, Queue
+from study.queue import Claim, Queue, cells_of
 
 Steps = Generator[list[Cell], None, tuple[float, TrialState]]
 """Yields cells to train, and goes on once they have ended; returns the trial's value and state."""
@@ -61,3 +62,26 @@ def mean_outcome(ledger: Ledger, cells: Sequence[Cell], outcome: str) -> float:
     endings = [ending for cell in cells if (ending := ledger.outcome(cell)) is not None]
     values = [ending[outcome] for ending in endings if ending["status"] == "finished"]
     return fmean(values) if values else float("-inf")
+
+
+def table_of_runs(trials: Iterable[FrozenTrial], outcome: str) -> pd.DataFrame:
+    """The runs of finished trials, as `reports.attribution` takes them, from what the storage knows of them."""
+    columns = ["run", "status", "error", "condition", "parameterization", "implementation", "seed", "precision"]
+    rows: dict[str, list[Any]] = {}  # a cell that was trained again counts as it came out last
+    for trial in trials:
+        for cell in cells_of(trial):
+            ending = trial.user_attrs["outcomes"].get(cell.id) or {"status": "missing", "error": "not in the ledger"}
+            rows[cell.id] = [
+                cell.id,
+                ending["status"],
+                ending["error"],
+                cell.condition,
+                cell.parameterization,
+                cell.implementation,
+                cell.seed,
+                cell.precision,
+                cell.replicate,
+                ending.get(outcome, float("nan")),
+            ]
+    runs = pd.DataFrame(list(rows.values()), columns=[*columns, "replicate", outcome])
+    return runs.sort_values(["seed", "run"], ignore_index=True)

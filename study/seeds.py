@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,8 +15,8 @@ from reports.sequential import Look, Schedule, look, seeds_to_go
 from reports.words import interval, number
 from study.cells import LARGEST_SEED, Cell, MistakeError, make_cell
 from study.ledger import Json
-from study.plans import Steps, mean_outcome
-from study.queue import Claim, Queue, cells_of
+from study.plans import Steps, mean_outcome, table_of_runs
+from study.queue import Claim, Queue
 
 FEWEST_SEEDS = 5
 """Before the first look: with fewer, no test decides, and a margin would be a guess."""
@@ -91,6 +90,7 @@ class Seeds:
         self._first_seed = self._blocks.cells[0].seed
         self._said = 0
         self._known = -1
+        self._wanted = 0
         self._is_over = False
 
     def extend(self) -> bool:
@@ -115,8 +115,9 @@ class Seeds:
             self.console.print(ending(looks, tried))
             return
         ahead = next(seeds for seeds in blocks.schedule.looks if seeds > tried)
-        for seed in range(self._first_seed, self._first_seed + ahead):
+        for seed in range(self._first_seed + self._wanted, self._first_seed + ahead):
             self.queue.fill(blocks.of(seed), params={"seed": seed}, distributions={"seed": SEED_DISTRIBUTION})
+        self._wanted = ahead
 
     def steps(self, claim: Claim) -> Steps:
         """Train the block."""
@@ -126,28 +127,10 @@ class Seeds:
 
 def _runs(finished: Sequence[FrozenTrial], first_seed: int, outcome: str) -> tuple[pd.DataFrame, int]:
     """The runs of all seeds from the first to the last before which none is missing, and how many seeds these are."""
-    rows: list[dict[str, Any]] = []
-    for trial in finished:
-        for cell in cells_of(trial):
-            ending = trial.user_attrs["outcomes"].get(cell.id) or {"status": "missing", "error": "not in the ledger"}
-            rows.append(
-                {
-                    "run": cell.id,
-                    "status": ending["status"],
-                    "error": ending["error"],
-                    "condition": cell.condition,
-                    "parameterization": cell.parameterization,
-                    "implementation": cell.implementation,
-                    "seed": cell.seed,
-                    "precision": cell.precision,
-                    "replicate": cell.replicate,
-                    outcome: ending.get(outcome),
-                }
-            )
-    seeds = {row["seed"] for row in rows}
+    runs = table_of_runs(finished, outcome)
+    seeds = set(runs["seed"])
     tried = next(count for count in range(len(seeds) + 1) if first_seed + count not in seeds)
-    rows = [row for row in rows if row["seed"] < first_seed + tried]
-    return pd.DataFrame(sorted(rows, key=lambda row: (row["seed"], row["run"]))), tried
+    return runs[(runs["seed"] < first_seed + tried).to_numpy()], tried
 
 
 Effects = dict[str, tuple[str, str, statistics.Array]]
@@ -162,7 +145,7 @@ def look_at(
         return [], None, {}
     margin = blocks.margin
     if margin is None:
-        pilot = runs.query("seed < @first_seed + @blocks.schedule.looks[0]")
+        pilot = runs[(runs["seed"] < first_seed + blocks.schedule.looks[0]).to_numpy()]
         margin = _half_deviation(pilot, blocks.outcome)
     answer = attribute(runs, blocks.outcome, margin)
     effects: Effects = {}
@@ -184,8 +167,10 @@ def look_at(
 
 def _half_deviation(runs: pd.DataFrame, outcome: str) -> float | None:
     """Half the deviation between seeds of the reference's single runs; None where it has none."""
-    reference = runs.query("condition == @REFERENCE and status == 'finished'")
-    variance = float(np.mean([group[outcome].var(ddof=1) for _, group in reference.groupby(["precision", "replicate"])]))
+    reference = runs[((runs["condition"] == REFERENCE) & (runs["status"] == "finished")).to_numpy()]
+    variance = float(
+        np.mean([group[outcome].var(ddof=1) for _, group in reference.groupby(["precision", "replicate"])])
+    )
     return float(np.sqrt(variance)) / 2 if variance > 0 else None
 
 
