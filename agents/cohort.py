@@ -4,24 +4,27 @@ Training together is an efficiency, never a result: a run's bits don't depend on
 generators, its own environments and its own slice of every tensor, and there is one thread.
 """
 
+import dataclasses
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from agents import environments, ppo
 from agents.environments import Array, CohortEnvironments
 from agents.envstate import State
+from agents.experience import OwnExperience, SharedExperience
 from agents.hyperparameters import Hyperparameters, Precision
-from agents.networks import ActorCritic
-from agents.normalisation import Normaliser
+from agents.networks import ActorCritic, Floats
 from agents.policies import CohortPolicy
 from agents.records import Failure, Outcome, Record, Run, fingerprint
-from agents.rollout import collect, evaluate
+from agents.rollout import Rollout, evaluate
 from agents.threads import count_threads
+
+OF_FAILED_RUNS = np.errstate(divide="ignore", over="ignore", invalid="ignore")
+"""A run that has failed goes on computing nonsense, of which NumPy need not warn."""
 
 EVALUATION_SEED = 1_000_000_000
 """Seed of the first evaluation episode of every run; the others count on from it."""
@@ -47,26 +50,37 @@ class Cohort:
         self.update = 0
         """how many updates have been made"""
         self._conditions = [run.condition for run in runs]
-        self._dtype = getattr(torch, precision)
+        self._episodic_returns: list[list[Array]] = [[] for _ in runs]
+        self.rollout: Rollout
+        """what was learned from last"""
 
         # A stream for each use, so that no use shifts another's; the same for all conditions and precisions, so that
         # runs of a seed differ in nothing else.
-        streams = [np.random.SeedSequence(run.seed).spawn(4) for run in runs]
-        initial, self._noise, self._shuffling = (
-            [np.random.default_rng(stream[use]) for stream in streams] for use in range(3)
+        initial, noise, shuffling, worlds = zip(
+            *(np.random.SeedSequence(run.seed).spawn(4) for run in runs), strict=True
         )
-        environment_seeds = [stream[3].generate_state(hyperparameters.num_envs).tolist() for stream in streams]
-
         observation, self._action = environments.sizes(hyperparameters.env_id)
-        self.agent = ActorCritic(initial, observation, self._action, hyperparameters, self._dtype)
+        self.agent = ActorCritic(
+            [np.random.default_rng(stream) for stream in initial],
+            observation,
+            self._action,
+            hyperparameters,
+            getattr(torch, precision),
+        )
         for place, run in enumerate(runs):
             if run.replicate:
                 self.agent.nudge(place, run.replicate - 1)
         self._optimizer = ppo.make_optimizer(self.agent, hyperparameters)
-        self._environments = CohortEnvironments(hyperparameters.env_id, environment_seeds)
-        self._normaliser = Normaliser(len(runs), observation, hyperparameters)
-        self._observations = self._normaliser.reset(self._environments.reset())
-        self._episodic_returns: list[list[Array]] = [[] for _ in runs]
+        self._shuffling = [np.random.default_rng(stream) for stream in shuffling]
+        self.experience: OwnExperience | SharedExperience
+        if hyperparameters.rollouts == "own":
+            seeds = [stream.generate_state(hyperparameters.num_envs).tolist() for stream in worlds]
+            self.experience = OwnExperience(noise, seeds, hyperparameters)
+        else:
+            leaders = list(dict.fromkeys(map(leader, runs)))
+            acting = Cohort(leaders, dataclasses.replace(hyperparameters, rollouts="own"), precision)
+            leader_of = [leaders.index(leader(run)) for run in runs]
+            self.experience = SharedExperience(acting, leader_of, hyperparameters)
 
     def train(self) -> Iterator[dict[int, Record]]:
         """Train to the end. **Yields**: after each update, the records of all runs that go on, by their place."""
@@ -76,17 +90,14 @@ class Cohort:
 
     def state(self, place: int) -> State | None:
         """All that one run's future depends on; None if its environments can't be captured."""
-        environments_state = self._environments.state(place)
-        if environments_state is None:
+        experience = self.experience.state(place)
+        if experience is None:
             return None
         return {
             "update": self.update,
             "learner": ppo.state(self.agent, self._optimizer, place),
-            "noise": self._noise[place].bit_generator.state,
             "shuffling": self._shuffling[place].bit_generator.state,
-            "environments": environments_state,
-            "normaliser": self._normaliser.state(place),
-            "observations": self._observations[place].copy(),
+            "experience": experience,
             "episodic_returns": list(self._episodic_returns[place]),
         }
 
@@ -98,31 +109,30 @@ class Cohort:
         self.update = states[0]["update"]
         assert all(state["update"] == self.update for state in states)
         ppo.restore(self.agent, self._optimizer, [state["learner"] for state in states])
+        self.experience.restore([state["experience"] for state in states])
         for place, state in enumerate(states):
-            self._noise[place].bit_generator.state = state["noise"]
             self._shuffling[place].bit_generator.state = state["shuffling"]
-            self._environments.restore(place, state["environments"])
-            self._normaliser.restore(place, state["normaliser"])
-            self._observations[place] = state["observations"]
             self._episodic_returns[place] = list(state["episodic_returns"])
 
+    @OF_FAILED_RUNS
     def outcomes(self) -> list[Outcome | Failure]:
         """Evaluate the trained policies, and sum each run up, in the order of the runs."""
         seeds = range(EVALUATION_SEED, EVALUATION_SEED + self.hyperparameters.eval_episodes)
         fresh = CohortEnvironments(self.hyperparameters.env_id, [list(seeds)] * len(self.runs))
-        eval_returns = evaluate(self.agent, fresh, self._normaliser)
+        eval_returns = evaluate(self.agent, fresh, self.experience.normaliser)
         fresh.close()
-        self._environments.close()
+        self.experience.close()
         std = self._std()
         return [self._outcome(place, eval_returns[place], float(std[place])) for place in range(len(self.runs))]
 
+    @OF_FAILED_RUNS
     def _update(self, update: int) -> dict[int, Record]:
         hyperparameters = self.hyperparameters
         learning_rate = ppo.set_learning_rate(self._optimizer, update, hyperparameters)
-        rollout, self._observations = collect(
-            self.agent, self._conditions, self._environments, self._normaliser, self._observations, self._draw_noise()
-        )
-        batch = ppo.prepare(self.agent, self._conditions, rollout, hyperparameters)
+        self.rollout = self.experience.collect(self.agent, self._conditions)
+        for place, failure in self.experience.failures().items():
+            self._lose(place, failure)
+        batch = ppo.prepare(self.agent, self._conditions, self.rollout, hyperparameters)
         diagnostics = ppo.update(self.agent, self._conditions, self._optimizer, batch, self._shuffling, hyperparameters)
         explained = 1 - ppo.variance(batch.returns - batch.values) / ppo.variance(batch.returns)
         std = self._std()
@@ -135,7 +145,7 @@ class Cohort:
             if not np.isfinite(parameters).all():
                 self._lose(place, Failure(f"parameters became non-finite at update {update}"))
                 continue
-            returns = rollout.episodic_returns[place]
+            returns = self.rollout.episodic_returns[place]
             self._episodic_returns[place].append(returns)
             records[place] = Record(
                 update=update,
@@ -151,23 +161,16 @@ class Cohort:
             )
         return records
 
-    def _draw_noise(self) -> Tensor:
-        """Standard normal noise for a rollout, drawn in float64 and rounded: both precisions act on the same noise."""
-        shape = (self.hyperparameters.num_steps, self.hyperparameters.num_envs, self._action)
-        return torch.from_numpy(np.stack([rng.standard_normal(shape) for rng in self._noise])).to(self._dtype)
-
-    def _std(self) -> Tensor:
+    def _std(self) -> Floats:
         """Each run's standard deviation, the mean over action dimensions, `[runs]`."""
-        observations = torch.from_numpy(self._observations).to(self._dtype)
-        with torch.no_grad():
-            return CohortPolicy(self._conditions, *self.agent.mean_theta(observations)).std().mean(2).mean(1)
+        mean, phi = (torch.from_numpy(array) for array in self.agent.act(self.experience.observations))
+        return CohortPolicy(self._conditions, mean, self.agent.theta(phi)).std().mean(2).mean(1).numpy()
 
     def _lose(self, place: int, failure: Failure) -> None:
         """Leave a failed run behind as ballast: its slice of every tensor is zero, and computes nothing of note."""
         self.failures[place] = failure
-        with torch.no_grad():
-            for tensor in ppo.learned(self.agent, self._optimizer):
-                tensor[place] = 0.0
+        for tensor in ppo.learned(self.agent, self._optimizer):
+            tensor[place] = 0.0
 
     def _outcome(self, place: int, eval_returns: Array, std: float) -> Outcome | Failure:
         if place in self.failures:
@@ -182,6 +185,12 @@ class Cohort:
             eval_return=_mean(eval_returns),
             final_std=std,
         )
+
+
+def leader(run: Run) -> Run:
+    """From whose rollouts a run learns, where they are shared."""
+    variance = run.condition in ("mvn_std", "normal_sqrt")
+    return Run(condition="normal_sqrt" if variance else "normal_std", seed=run.seed)
 
 
 def _mean(values: Array) -> float:

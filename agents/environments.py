@@ -91,13 +91,6 @@ def sizes(env_id: str) -> tuple[int, int]:
     return env.observation_space.shape[0], env.action_space.shape[0]
 
 
-def leaks_precision(env_id: str) -> bool:
-    """Whether observations arrive rounded to float32, so that a float64 run would learn from quantised numbers."""
-    env = make_vector(env_id, 1)
-    env.close()
-    return env.single_observation_space.dtype != np.float64
-
-
 def can_be_put_aside(env_id: str) -> bool:
     """Whether it is known what its future depends on, so that an interrupted run can go on instead of starting over."""
     env = make_vector(env_id, 1)
@@ -131,7 +124,7 @@ class CohortEnvironments:
 
     def step(self, actions: Array) -> Step:
         """Step every environment by its action, `[runs, envs, action]`, clipped to the environment's bounds."""
-        clipped = np.clip(actions, self._low, self._high).reshape(len(self._seeds), -1)
+        clipped = np.minimum(np.maximum(actions, self._low), self._high).reshape(len(self._seeds), -1)
         observed, rewarded, terminations, truncations, infos = self._vector.step(clipped)
         observations, rewards = self._by_run(observed).astype(np.float64), self._by_run(rewarded)
         terminated, truncated = self._by_run(terminations), self._by_run(truncations)

@@ -63,6 +63,13 @@ class Hyperparameters:
     """theta before training, in every action dimension"""
     scale_lr_factor: float = 1.0
     """learning rate of phi, as a multiple of learning_rate"""
+    scale_transform: Literal["exp", "softplus"] = "exp"
+    """how theta comes from phi"""
+    state_dependent_scale: bool = False
+    """let theta depend on the state: phi is then the bias of outputs that the actor has for it"""
+    rollouts: Literal["own", "shared"] = "own"
+    """whether a run acts, or learns from the rollouts of one that does: of the same seed, not nudged, with the `Normal`
+    policy whose theta means the same"""
     eval_episodes: int = 10
     """episodes of the deterministic policy's evaluation after training"""
 

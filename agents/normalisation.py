@@ -9,7 +9,7 @@ import functools
 import numpy as np
 from gymnasium.wrappers.utils import update_mean_var_count_from_moments
 
-from agents.environments import Array, Step
+from agents.environments import Array, Flags
 from agents.envstate import State
 from agents.hyperparameters import Hyperparameters
 
@@ -31,14 +31,25 @@ class RunningMeanVar:
 
     def update(self, batch: Array) -> None:
         """Take in `[runs, envs, ...]`, a sample from each environment."""
-        count = batch.shape[1]
-        # One environment after the other: numpy's reductions choose their order of summation by the layout of the
-        # whole array, and so by how many runs there are.
-        mean = functools.reduce(np.add, batch.swapaxes(0, 1)) / count
-        var = functools.reduce(np.add, np.square(batch - mean[:, None]).swapaxes(0, 1)) / count
+        mean, var = _moments(batch.swapaxes(0, 1))
         self.mean, self.var, self.count = update_mean_var_count_from_moments(
-            self.mean, self.var, self.count, mean, var, count
+            self.mean, self.var, self.count, mean, var, batch.shape[1]
         )
+
+    def update_by_step(self, batches: Array) -> Array:
+        """Take in `[runs, steps, envs]`, one step after the other, into statistics of shape `[runs]`.
+
+        **Returns**: the variance after each step, `[runs, steps]`. It is what as many calls of `update` arrive at, by
+        sums that accumulate: all steps cost as much as one.
+        """
+        envs = batches.shape[2]
+        mean, var = _moments(np.moveaxis(batches, 2, 0))
+        counts = self.count + envs * np.arange(batches.shape[1] + 1)
+        means = np.cumsum(np.column_stack([self.count * self.mean, envs * mean]), axis=1) / counts
+        between = (mean - means[:, :-1]) ** 2 * counts[:-1] / counts[1:]
+        variances: Array = np.cumsum(np.column_stack([self.count * self.var, envs * (var + between)]), axis=1) / counts
+        self.mean, self.var, self.count = means[:, -1], variances[:, -1], float(counts[-1])
+        return variances[:, 1:]
 
     def state(self, run: int) -> State:
         """One run's statistics."""
@@ -59,29 +70,35 @@ class Normaliser:
         self._returns = RunningMeanVar((runs,))
         self._discounted_returns = np.zeros((runs, hyperparameters.num_envs))
 
-    def reset(self, observations: Array) -> Array:
-        """Take in and normalise the first observations, `[runs, envs, observation]`."""
-        self._observations.update(observations)
+    def observe(self, observations: Array) -> Array:
+        """Take in and normalise what the policy sees next, `[runs, envs, observation]`."""
+        if self._norm_obs:
+            self._observations.update(observations)
         return self.normalise(observations)
-
-    def step(self, step: Step) -> Step:
-        """Take in what the policy sees next and what it earned, and return the step normalised."""
-        self._observations.update(step.observations)
-        observations = next_observations = self.normalise(step.observations)
-        if step.ended.any():
-            next_observations = np.where(step.ended[:, :, None], self.normalise(step.next_observations), observations)
-        return step._replace(
-            observations=observations,
-            next_observations=next_observations,
-            rewards=self._normalise_rewards(step),
-        )
 
     def normalise(self, observations: Array) -> Array:
         """Normalise `[runs, envs, observation]` by the statistics so far, and leave these as they are."""
         if not self._norm_obs:
             return observations
         mean, var = self._observations.mean[:, None], self._observations.var[:, None]
-        return np.clip((observations - mean) / np.sqrt(var + EPSILON), -LIMIT, LIMIT)
+        return _clipped((observations - mean) / np.sqrt(var + EPSILON))
+
+    def rewards(self, rewards: Array, terminated: Flags, truncated: Flags) -> Array:
+        """Take in and normalise a rollout's rewards: Gymnasium's `vector.NormalizeReward`, for all its steps at once.
+
+        They are divided by the running deviation of the discounted return, and not centred.
+
+        **Arguments**: each `[runs, steps, envs]`, as the rewards that are returned.
+        """
+        if not self._norm_reward:
+            return rewards
+        returns = np.empty_like(rewards)
+        current, ended = self._discounted_returns, terminated | truncated
+        for step in range(rewards.shape[1]):
+            returns[:, step] = current * self._gamma * ~terminated[:, step] + rewards[:, step]
+            current = np.where(ended[:, step], 0.0, returns[:, step])
+        self._discounted_returns = current
+        return _clipped(rewards / np.sqrt(self._returns.update_by_step(returns) + EPSILON)[:, :, None])
 
     def state(self, run: int) -> State:
         """What one run's normalisation depends on."""
@@ -97,11 +114,14 @@ class Normaliser:
         self._returns.restore(run, state["returns"])
         self._discounted_returns[run] = state["discounted_returns"]
 
-    def _normalise_rewards(self, step: Step) -> Array:
-        """As Gymnasium's `vector.NormalizeReward`: by the deviation of the discounted return, not centred."""
-        if not self._norm_reward:
-            return step.rewards
-        self._discounted_returns = self._discounted_returns * self._gamma * ~step.terminated + step.rewards
-        self._returns.update(self._discounted_returns)
-        self._discounted_returns[step.ended] = 0.0
-        return np.clip(step.rewards / np.sqrt(self._returns.var[:, None] + EPSILON), -LIMIT, LIMIT)
+
+def _moments(samples: Array) -> tuple[Array, Array]:
+    """Mean and variance over the first axis, one sample after the other: numpy's reductions choose their order of
+    summation by the layout of the whole array, and so by how many runs there are.
+    """
+    mean = functools.reduce(np.add, samples) / len(samples)
+    return mean, functools.reduce(np.add, np.square(samples - mean)) / len(samples)
+
+
+def _clipped(normalised: Array) -> Array:
+    return np.minimum(np.maximum(normalised, -LIMIT), LIMIT)  # `np.clip`, in a third of its time

@@ -14,6 +14,7 @@ Policies whose theta means the same are the same mathematics, so what sets them 
 """
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -75,19 +76,13 @@ class CohortPolicy:
     """
 
     def __init__(self, conditions: Sequence[Condition], mean: Tensor, theta: Tensor) -> None:
-        # The triangular solves of MultivariateNormal round by where a matrix lies in memory. Matrices that wouldn't
-        # all lie alike get a distribution each.
-        apart = theta.shape[-1] ** 2 * theta.itemsize % MATRIX_BYTES != 0 and theta.shape[-1] > 1
-        stretches = itertools.groupby(
-            range(len(conditions)),
-            lambda run: (conditions[run], run if apart and conditions[run].startswith("mvn") else None),
-        )
-        stretched = [(condition, len(list(runs))) for (condition, _), runs in stretches]
-        self._sizes = [size for _, size in stretched]
+        stretches = [(condition, len(list(runs))) for condition, runs in itertools.groupby(conditions)]
+        self._sizes = [size for _, size in stretches]
+        self._copies = [_copies(condition, theta) for condition, _ in stretches]
         self._parts = [
-            CONDITIONS[condition](part_mean, part_theta)
-            for (condition, _), part_mean, part_theta in zip(
-                stretched, mean.split(self._sizes), theta.split(self._sizes), strict=True
+            CONDITIONS[condition](_repeated(part_mean, copies), _repeated(part_theta, copies))
+            for (condition, _), copies, part_mean, part_theta in zip(
+                stretches, self._copies, mean.split(self._sizes), theta.split(self._sizes), strict=True
             )
         ]
 
@@ -101,14 +96,34 @@ class CohortPolicy:
 
     def entropy(self) -> Tensor:
         """Differential entropy in nats, `[runs, batch]`."""
-        return torch.cat([part.entropy() for part in self._parts])
+        return torch.cat([part.entropy()[::copies] for part, copies in zip(self._parts, self._copies, strict=True)])
 
     def std(self) -> Tensor:
         """Standard deviation of each action dimension, whatever theta means: `[runs, batch, action]`."""
-        return torch.cat([part.stddev for part in self._parts])
+        return torch.cat([part.stddev[::copies] for part, copies in zip(self._parts, self._copies, strict=True)])
 
     def _map(self, function: Callable[[Distribution, Tensor], Tensor], argument: Tensor) -> Tensor:
-        return torch.cat([function(*pair) for pair in zip(self._parts, argument.split(self._sizes), strict=True)])
+        arguments = argument.split(self._sizes)
+        return torch.cat(
+            [
+                function(part, _repeated(own, copies))[::copies]
+                for part, copies, own in zip(self._parts, self._copies, arguments, strict=True)
+            ]
+        )
+
+
+def _copies(condition: Condition, theta: Tensor) -> int:
+    """How many times each run is in its distribution, so that the first of each lies alike in memory.
+
+    The triangular solves of `MultivariateNormal` round by where a matrix lies.
+    """
+    if not condition.startswith("mvn") or theta.shape[-1] == 1:
+        return 1
+    return MATRIX_BYTES // math.gcd(MATRIX_BYTES, theta.shape[-1] ** 2 * theta.itemsize)
+
+
+def _repeated(tensor: Tensor, copies: int) -> Tensor:
+    return tensor if copies == 1 else tensor.repeat_interleave(copies, dim=0)
 
 
 def _normal(mean: Tensor, std: Tensor) -> Distribution:

@@ -1,7 +1,8 @@
 """Proximal policy optimisation: the loss and the update, for every run of a cohort at once.
 
-After CleanRL's `ppo_continuous_action.py`. Each run has its own loss, its own minibatches and its own gradient norm;
-the sum of the losses has the gradient of each in that run's parameters, since no run's loss knows another's.
+After CleanRL's `ppo_continuous_action.py`. Each run has its own loss, its own minibatches and its own gradient norm.
+Autograd differentiates the policy, which is the subject. The loss around it says its derivative itself, as the networks
+do: each term has one of two lines, and what autograd costs there is more than the arithmetic.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,36 +11,35 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import mse_loss
 
 from agents.envstate import State
 from agents.hyperparameters import Condition, Hyperparameters
-from agents.networks import ActorCritic
+from agents.networks import ActorCritic, Floats
 from agents.policies import CohortPolicy
 from agents.rollout import Rollout, advantages
 
 
 class Batch(NamedTuple):
-    """Transitions to learn from; tensors lead with `[runs, batch]`."""
+    """Transitions to learn from; arrays lead with `[runs, batch]`."""
 
-    observations: Tensor
-    actions: Tensor
-    log_probs: Tensor
-    advantages: Tensor
-    returns: Tensor
-    values: Tensor
+    observations: Floats
+    actions: Floats
+    log_probs: Floats
+    advantages: Floats
+    returns: Floats
+    values: Floats
 
 
 class Diagnostics(NamedTuple):
     """What one gradient step says of itself, `[runs]` each."""
 
-    policy_loss: Tensor
-    value_loss: Tensor
-    entropy: Tensor
-    approx_kl: Tensor
-    clipfrac: Tensor
-    grad_norm: Tensor
-    scale_grad_norm: Tensor
+    policy_loss: Floats
+    value_loss: Floats
+    entropy: Floats
+    approx_kl: Floats
+    clipfrac: Floats
+    grad_norm: Floats
+    scale_grad_norm: Floats
 
 
 def make_optimizer(agent: ActorCritic, hyperparameters: Hyperparameters) -> torch.optim.Optimizer:
@@ -100,18 +100,26 @@ def _stacked(states: Sequence[Any]) -> Any:
 def prepare(
     agent: ActorCritic, conditions: Sequence[Condition], rollout: Rollout, hyperparameters: Hyperparameters
 ) -> Batch:
-    """Turn a rollout into a batch, by one pass of the networks over all that was seen."""
-    runs, steps, envs = rollout.rewards.shape
-    observations = rollout.observations.flatten(1, 2)
-    actions = rollout.actions.flatten(1, 2)
-    with torch.no_grad():
-        mean, theta, values = agent(observations)
-        log_probs = CohortPolicy(conditions, mean, theta).log_prob(actions)
-        next_values = agent.value(rollout.next_observations.flatten(1, 2))
-        by_step = (runs, steps, envs)
-        estimates = advantages(
-            rollout, values.view(by_step), next_values.view(by_step), hyperparameters.gamma, hyperparameters.gae_lambda
-        ).flatten(1, 2)
+    """Turn a rollout into a batch: what the networks say of all that was seen, a minibatch's worth at a time."""
+    by_step = rollout.rewards.shape
+    observations, actions, next_observations = (
+        array.reshape(by_step[0], -1, array.shape[3])
+        for array in (rollout.observations, rollout.actions, rollout.next_observations)
+    )
+    log_probs, values, next_values = (np.empty(actions.shape[:2], actions.dtype) for _ in range(3))
+    for start in range(0, hyperparameters.batch_size, hyperparameters.minibatch_size):
+        part = slice(start, start + hyperparameters.minibatch_size)
+        mean, phi, values[:, part] = agent(observations[:, part])
+        policy = CohortPolicy(conditions, torch.from_numpy(mean), agent.theta(torch.from_numpy(phi)))
+        log_probs[:, part] = policy.log_prob(torch.from_numpy(actions[:, part])).numpy()
+        next_values[:, part] = agent.value(next_observations[:, part])
+    estimates = advantages(
+        rollout,
+        values.reshape(by_step),
+        next_values.reshape(by_step),
+        hyperparameters.gamma,
+        hyperparameters.gae_lambda,
+    ).reshape(values.shape)
     return Batch(observations, actions, log_probs, estimates, estimates + values, values)
 
 
@@ -128,16 +136,16 @@ def update(
     **Returns**: the diagnostics of each run, `[runs]`, averaged over all gradient steps.
     """
     rngs = list(rngs)
-    runs = torch.arange(len(rngs)).unsqueeze(1)
+    runs = np.arange(len(rngs))[:, None]
     diagnostics: list[Diagnostics] = []
     for _ in range(hyperparameters.update_epochs):
-        order = torch.from_numpy(np.stack([rng.permutation(hyperparameters.batch_size) for rng in rngs]))
-        by_minibatch = order.view(len(rngs), hyperparameters.num_minibatches, -1).transpose(0, 1)
-        minibatches = zip(*(tensor[runs, by_minibatch] for tensor in batch), strict=True)
+        order = np.stack([rng.permutation(hyperparameters.batch_size) for rng in rngs])
+        by_minibatch = order.reshape(len(rngs), hyperparameters.num_minibatches, -1).swapaxes(0, 1)
+        minibatches = zip(*(array[runs, by_minibatch] for array in batch), strict=True)
         diagnostics += [
             step(agent, conditions, optimizer, Batch(*minibatch), hyperparameters) for minibatch in minibatches
         ]
-    return Diagnostics(*(torch.stack(values, 1).mean(1) for values in zip(*diagnostics, strict=True)))
+    return Diagnostics(*(mean(np.stack(values, axis=1)) for values in zip(*diagnostics, strict=True)))
 
 
 def step(
@@ -148,59 +156,101 @@ def step(
     hyperparameters: Hyperparameters,
 ) -> Diagnostics:
     """One gradient step on one minibatch of each run."""
-    mean, theta, values = agent(batch.observations)
-    policy = CohortPolicy(conditions, mean, theta)
-    log_ratio = policy.log_prob(batch.actions) - batch.log_probs
-    ratio = log_ratio.exp()
+    mean_action, phi, values = agent(batch.observations)
+    leaves = [torch.from_numpy(array).requires_grad_() for array in (mean_action, phi)]
+    policy = CohortPolicy(conditions, leaves[0], agent.theta(leaves[1]))
+    log_probs, entropy = policy.log_prob(torch.from_numpy(batch.actions)), policy.entropy()
 
-    estimates = batch.advantages
-    if hyperparameters.norm_adv:
-        estimates = (estimates - estimates.mean(1, keepdim=True)) / (variance(estimates).sqrt() + 1e-8)
     clip = hyperparameters.clip_coef
-    policy_loss = -torch.min(estimates * ratio, estimates * ratio.clamp(1 - clip, 1 + clip)).mean(1)
-
-    value_errors = mse_loss(values, batch.returns, reduction="none")
-    if hyperparameters.clip_vloss:
-        clipped_values = batch.values + (values - batch.values).clamp(-clip, clip)
-        value_errors = torch.max(value_errors, mse_loss(clipped_values, batch.returns, reduction="none"))
-    value_loss = 0.5 * value_errors.mean(1)
-
-    entropy = policy.entropy().mean(1)
-    loss = policy_loss + hyperparameters.vf_coef * value_loss
+    estimates = normalised(batch.advantages) if hyperparameters.norm_adv else batch.advantages
+    log_ratio = log_probs.detach().numpy() - batch.log_probs
+    ratio = np.exp(log_ratio)
+    policy_loss, by_log_prob = surrogate(ratio, estimates, clip)
+    value_loss, by_value = value_error(
+        values, batch.values, batch.returns, clip if hyperparameters.clip_vloss else None
+    )
+    differentiated = {log_probs: by_log_prob}
     if hyperparameters.ent_coef:
-        loss = loss - hyperparameters.ent_coef * entropy
+        differentiated[entropy] = np.full_like(ratio, -hyperparameters.ent_coef / ratio.shape[1])
 
-    agent.differentiate(loss)
+    by_mean, by_phi = torch.autograd.grad(
+        list(differentiated), leaves, [torch.from_numpy(gradient) for gradient in differentiated.values()]
+    )
+    agent.backward(by_mean.numpy(), by_phi.numpy(), hyperparameters.vf_coef * by_value)
     grad_norm, scale_grad_norm = clip_gradients(agent, hyperparameters.max_grad_norm)
     optimizer.step()
-
-    with torch.no_grad():
-        approx_kl = ((ratio - 1) - log_ratio).mean(1)
-        clipfrac = ((ratio - 1).abs() > clip).to(ratio.dtype).mean(1)
     return Diagnostics(
-        policy_loss.detach(), value_loss.detach(), entropy.detach(), approx_kl, clipfrac, grad_norm, scale_grad_norm
+        policy_loss=policy_loss,
+        value_loss=value_loss,
+        entropy=mean(entropy.detach().numpy()),
+        approx_kl=mean((ratio - 1) - log_ratio),
+        clipfrac=mean((np.abs(ratio - 1) > clip).astype(ratio.dtype)),
+        grad_norm=grad_norm,
+        scale_grad_norm=scale_grad_norm,
     )
 
 
-def clip_gradients(agent: ActorCritic, max_norm: float) -> tuple[Tensor, Tensor]:
+def surrogate(ratio: Floats, estimates: Floats, clip: float) -> tuple[Floats, Floats]:
+    """The clipped surrogate objective (Schulman et al. 2017, equation 7), as a loss.
+
+    Where the clipped term is the smaller, it is constant; elsewhere a ratio's derivative in its logarithm is itself.
+
+    **Arguments**: `ratio`, of the new policy's probabilities to the old one's, and `estimates`, the advantages,
+    `[runs, batch]`.
+
+    **Returns**: each run's loss, `[runs]`, and its derivative in the new log-probabilities, `[runs, batch]`.
+    """
+    plain, clipped = estimates * ratio, estimates * np.minimum(np.maximum(ratio, 1 - clip), 1 + clip)
+    return -mean(np.minimum(plain, clipped)), np.where(plain <= clipped, plain, 0) / -ratio.shape[1]
+
+
+def value_error(values: Floats, old_values: Floats, returns: Floats, clip: float | None) -> tuple[Floats, Floats]:
+    """Half the mean squared error; with `clip`, that of the old value changed by no more than it, where that is larger.
+
+    Where it is, it is constant.
+
+    **Returns**: each run's loss, `[runs]`, and its derivative in the values, `[runs, batch]`.
+    """
+    error = values - returns
+    square, derivative = np.square(error), error
+    if clip is not None:
+        change = np.minimum(np.maximum(values - old_values, -clip), clip)
+        clipped_square = np.square(old_values + change - returns)
+        derivative = np.where(square >= clipped_square, error, 0)
+        square = np.maximum(square, clipped_square)
+    return mean(square) / 2, derivative / values.shape[1]
+
+
+def clip_gradients(agent: ActorCritic, max_norm: float) -> tuple[Floats, Floats]:
     """`torch.nn.utils.clip_grad_norm_` for each run by itself.
 
     **Returns**: the Euclidean norms of each run's gradient before clipping, of all of it and of phi's part, `[runs]`.
     """
     assert agent.weights.grad is not None and agent.scales.grad is not None
-    weights, phi = agent.weights.grad, agent.scales.grad
-    scale_norm = phi.norm(dim=1)
-    # Not `torch.hypot`: its last bit depends on whether a run falls into a full vector of the processor.
-    norm = (weights.norm(dim=1).square() + scale_norm.square()).sqrt()
-    factor = (max_norm / (norm + 1e-6)).clamp(max=1.0)
-    weights.mul_(factor[:, None])
-    phi.mul_(factor[:, None])
-    return norm, scale_norm
+    gradients = [agent.weights.grad.numpy(), agent.scales.grad.numpy()]
+    squares, scale_squares = (np.vecdot(gradient, gradient) for gradient in gradients)
+    norm = np.sqrt(squares + scale_squares)
+    factor = np.minimum(max_norm / (norm + 1e-6), 1)
+    for gradient in gradients:
+        gradient *= factor[:, None]
+    return norm, np.sqrt(scale_squares)
 
 
-def variance(values: Tensor) -> Tensor:
-    """Unbiased variance of each run's values, `[runs, batch]` to `[runs, 1]`.
+def normalised(estimates: Floats) -> Floats:
+    """Advantages of mean 0 and deviation 1 in each run's minibatch, `[runs, batch]`."""
+    return (estimates - mean(estimates)[:, None]) / (np.sqrt(variance(estimates))[:, None] + 1e-8)
 
-    `torch.var` isn't used: for a single run it takes another algorithm, with other round-off.
-    """
-    return (values - values.mean(1, keepdim=True)).square().sum(1, keepdim=True) / (values.shape[1] - 1)
+
+def variance(values: Floats) -> Floats:
+    """Unbiased variance of each run's values, `[runs, batch]` to `[runs]`."""
+    count = values.shape[1]
+    deviations: Floats = values - mean(values)[:, None]
+    unbiased: Floats = mean(np.square(deviations)) * (count / (count - 1))
+    return unbiased
+
+
+def mean(values: Floats) -> Floats:
+    """Of each run's values, `[runs, batch]` to `[runs]`: the same sum of a row however many rows there are."""
+    total: Floats = np.add.reduce(values, axis=1)
+    means: Floats = total / values.shape[1]
+    return means

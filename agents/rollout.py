@@ -5,26 +5,39 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from agents.environments import Array, CohortEnvironments, Flags
 from agents.hyperparameters import Condition
-from agents.networks import ActorCritic
+from agents.networks import ActorCritic, Floats
 from agents.normalisation import Normaliser
 from agents.policies import CohortPolicy
 
 
 class Rollout(NamedTuple):
-    """`steps` steps of every environment of every run; tensors lead with `[runs, steps, envs]`."""
+    """`steps` steps of every environment of every run, in the agent's precision; arrays lead with
+    `[runs, steps, envs]`.
+    """
 
-    observations: Tensor
-    actions: Tensor
-    next_observations: Tensor
-    rewards: Tensor
-    terminated: Tensor
-    truncated: Tensor
+    observations: Floats
+    actions: Floats
+    next_observations: Floats
+    rewards: Floats
+    terminated: Flags
+    truncated: Flags
     episodic_returns: list[Array]
     """for each run the returns of the episodes that ended, in the order in which they did"""
+
+    def of(self, runs: Sequence[int]) -> "Rollout":
+        """Those of some runs, each as often as it is named."""
+        return Rollout(
+            observations=self.observations[runs],
+            actions=self.actions[runs],
+            next_observations=self.next_observations[runs],
+            rewards=self.rewards[runs],
+            terminated=self.terminated[runs],
+            truncated=self.truncated[runs],
+            episodic_returns=[self.episodic_returns[run] for run in runs],
+        )
 
 
 def collect(
@@ -33,7 +46,7 @@ def collect(
     environments: CohortEnvironments,
     normaliser: Normaliser,
     observations: Array,
-    noise: Tensor,
+    noise: Floats,
 ) -> tuple[Rollout, Array]:
     """Act for a while.
 
@@ -42,32 +55,53 @@ def collect(
 
     **Returns**: the rollout, and what the policy sees after it.
     """
-    seen, acted, steps = [], [], []
-    for step_noise in noise.unbind(1):
-        seen.append(torch.from_numpy(observations).to(noise.dtype))
-        with torch.no_grad():
-            actions = CohortPolicy(conditions, *agent.mean_theta(seen[-1])).sample(step_noise)
-        acted.append(actions)
-        steps.append(normaliser.step(environments.step(actions.double().numpy())))
-        observations = steps[-1].observations
-
-    def stacked(arrays: Sequence[Array | Flags]) -> Tensor:
-        return torch.from_numpy(np.stack(arrays, axis=1)).to(noise.dtype)
-
-    returns = np.stack([step.episodic_returns for step in steps], axis=1)
+    runs, steps, envs, _ = noise.shape
+    seen, led_to = np.empty((2, runs, steps, envs, observations.shape[2]), noise.dtype)
+    actions, moved = np.empty((2, *noise.shape), noise.dtype)
+    rewards, episodic_returns = np.empty((2, runs, steps, envs))
+    terminated, truncated = np.empty((2, runs, steps, envs), bool)
+    if not agent.state_dependent_scale:  # then what noise adds is known at once
+        moved[:] = perturbation(conditions, agent, agent.phi, noise.reshape(runs, steps * envs, -1)).reshape(
+            noise.shape
+        )
+    for step in range(steps):
+        seen[:, step] = observations
+        mean, phi = agent.act(observations)
+        if agent.state_dependent_scale:
+            moved[:, step] = perturbation(conditions, agent, phi, noise[:, step])
+        actions[:, step] = mean + moved[:, step]
+        outcome = environments.step(actions[:, step].astype(np.float64))
+        observations = normaliser.observe(outcome.observations)
+        led_to[:, step] = observations
+        if outcome.ended.any():
+            led_to[:, step][outcome.ended] = normaliser.normalise(outcome.next_observations)[outcome.ended]
+        rewards[:, step], episodic_returns[:, step] = outcome.rewards, outcome.episodic_returns
+        terminated[:, step], truncated[:, step] = outcome.terminated, outcome.truncated
     rollout = Rollout(
-        observations=torch.stack(seen, 1),
-        actions=torch.stack(acted, 1),
-        next_observations=stacked([step.next_observations for step in steps]),
-        rewards=stacked([step.rewards for step in steps]),
-        terminated=stacked([step.terminated for step in steps]),
-        truncated=stacked([step.truncated for step in steps]),
-        episodic_returns=[run[~np.isnan(run)] for run in returns],
+        observations=seen,
+        actions=actions,
+        next_observations=led_to,
+        rewards=normaliser.rewards(rewards, terminated, truncated).astype(noise.dtype),
+        terminated=terminated,
+        truncated=truncated,
+        episodic_returns=[run[~np.isnan(run)] for run in episodic_returns],
     )
     return rollout, observations
 
 
-def advantages(rollout: Rollout, values: Tensor, next_values: Tensor, gamma: float, gae_lambda: float) -> Tensor:
+def perturbation(conditions: Sequence[Condition], agent: ActorCritic, phi: Floats, noise: Floats) -> Floats:
+    """What noise adds to the policies' means: an action is the sum of both.
+
+    **Arguments**: `phi`, `[runs, 1 or batch, action]`; `noise` and the result are `[runs, batch, action]`.
+    """
+    policy = CohortPolicy(
+        conditions, torch.zeros(noise.shape, dtype=agent.weights.dtype), agent.theta(torch.from_numpy(phi))
+    )
+    sampled: Floats = policy.sample(torch.from_numpy(noise)).numpy()
+    return sampled
+
+
+def advantages(rollout: Rollout, values: Floats, next_values: Floats, gamma: float, gae_lambda: float) -> Floats:
     """Generalised advantage estimation (Schulman et al. 2016, equation 16).
 
     The end of an episode ends the sum over later errors. Where the episode was *terminated* there is no later value
@@ -78,26 +112,24 @@ def advantages(rollout: Rollout, values: Tensor, next_values: Tensor, gamma: flo
 
     **Returns**: advantages, `[runs, steps, envs]`.
     """
-    errors = rollout.rewards + gamma * next_values * (1 - rollout.terminated) - values
-    goes_on = (1 - rollout.terminated) * (1 - rollout.truncated)
-    estimates = torch.empty_like(errors)
-    later = torch.zeros_like(errors[:, 0])
+    errors = rollout.rewards + gamma * next_values * ~rollout.terminated - values
+    discount = gamma * gae_lambda * (~(rollout.terminated | rollout.truncated)).astype(values.dtype)
+    estimates = np.empty_like(errors)
+    later = np.zeros_like(errors[:, 0])
     for step in reversed(range(errors.shape[1])):
-        later = errors[:, step] + gamma * gae_lambda * goes_on[:, step] * later
+        later = errors[:, step] + discount[:, step] * later
         estimates[:, step] = later
     return estimates
 
 
 def evaluate(agent: ActorCritic, environments: CohortEnvironments, normaliser: Normaliser) -> Array:
     """Act by the policy's mean. **Returns**: each environment's first episode's return, `[runs, envs]`."""
-    dtype = agent.phi.dtype
     returns = np.full((environments.runs, environments.envs), np.nan)
     running = np.ones_like(returns, dtype=bool)
     observations = environments.reset()
     while running.any():
-        with torch.no_grad():
-            mean, _ = agent.mean_theta(torch.from_numpy(normaliser.normalise(observations)).to(dtype))
-        step = environments.step(mean.double().numpy())
+        mean, _ = agent.act(normaliser.normalise(observations))
+        step = environments.step(mean.astype(np.float64))
         ended = running & step.ended
         returns[ended] = step.episodic_returns[ended]
         running &= ~ended

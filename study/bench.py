@@ -175,17 +175,26 @@ def _bare_environment(hyperparameters: Hyperparameters, seconds: float) -> Measu
 
 
 def _cohort(runs: int, hyperparameters: Hyperparameters, seconds: float) -> Measurement:
-    from agents import cohort as training
+    from agents.cohort import Cohort
+    from agents.experience import OwnExperience
     from agents.records import Run
     from agents.threads import use_one_thread
 
     use_one_thread()
     endless = dataclasses.replace(hyperparameters, total_timesteps=10**9)
-    cohort = training.Cohort([Run(condition="normal_std", seed=seed) for seed in range(runs)], endless, "float32")
+    cohort = Cohort([Run(condition="normal_std", seed=seed) for seed in range(runs)], endless, "float32")
     updates = cohort.train()
     next(updates)
-    collecting = _Stopwatch(training, "collect")
-    surroundings = [_Stopwatch(cohort._environments, "step"), _Stopwatch(cohort._normaliser, "step")]
+    assert isinstance(cohort.experience, OwnExperience)
+    collecting = _Stopwatch(cohort.experience, "collect")
+    surroundings = [
+        _Stopwatch(owner, name)
+        for owner, name in (
+            (cohort.experience._environments, "step"),
+            (cohort.experience.normaliser, "observe"),
+            (cohort.experience.normaliser, "rewards"),
+        )
+    ]
     speed, taken = _timed(lambda: next(updates), runs * hyperparameters.batch_size, seconds)
     collect = collecting.seconds / taken
     environment = sum(watch.seconds for watch in surroundings) / taken

@@ -19,6 +19,10 @@ from agents.hyperparameters import Condition, Hyperparameters, Precision
 LARGEST_SEED = 2**53
 """Larger whole numbers are rounded by most readers of JSON, so that two seeds might become one."""
 
+COMPENSATION = {"adam": 0.5, "sgd": 0.25}
+"""What makes a std of a variance: log std is phi for the one and phi / 2 for the other, which halves each step. Adam's
+step doesn't feel how large a gradient is; that of plain gradient descent does, and the gradient is halved, too."""
+
 _EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 """A number such as 1e-3, which YAML 1.1 reads as text for want of a point or a sign."""
 
@@ -39,9 +43,13 @@ class Cell(Hyperparameters):
     """what the agent computes in; environments are always float64"""
     replicate: int = 0
     """0, or k to move the k-th weight by one unit in the last place before training: the control for round-off"""
+    compensated: bool = False
+    """let phi of the std conditions learn at half the rate under Adam, at a quarter under SGD: as a variance would"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.compensated and self.state_dependent_scale:
+            raise ValueError("compensated must be off where state_dependent_scale is on: phi alone has its own rate")
         for name in ("seed", "replicate"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be zero or positive, not {getattr(self, name)}")
@@ -65,10 +73,16 @@ class Cell(Hyperparameters):
         return self.condition.split("_")[0]
 
     @property
+    def hyperparameters(self) -> Hyperparameters:
+        """What it is trained with, which may depend on the condition."""
+        factor = COMPENSATION[self.optimizer] if self.compensated and self.parameterization == "std" else 1.0
+        own = {field.name: getattr(self, field.name) for field in dataclasses.fields(Hyperparameters)}
+        return Hyperparameters(**{**own, "scale_lr_factor": factor * self.scale_lr_factor})
+
+    @property
     def cohort_key(self) -> tuple[Any, ...]:
         """Cells with the same key can be trained as one cohort: they differ in condition, seed and replicate only."""
-        own = ("condition", "seed", "replicate")
-        return tuple(value for name, value in dataclasses.asdict(self).items() if name not in own)
+        return (self.precision, *dataclasses.astuple(self.hyperparameters))
 
 
 def require_trainable(cells: Iterable[Cell]) -> None:

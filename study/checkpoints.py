@@ -17,7 +17,7 @@ from agents.envstate import State
 from study.cells import MistakeError
 from study.files import write_atomically
 
-VERSION = 1
+VERSION = 2
 """Of what a state consists of: to be raised whenever that changes."""
 
 

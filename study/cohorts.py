@@ -39,7 +39,8 @@ def run_bytes(cell: Cell) -> float:
     learned_from = number * (5 * observation + 4 * action + 16 + 4 * (2 * hidden + filled_up))
     parameters = number * 5 * 2 * hidden * (hidden + filled_up)
     places = cell.num_envs + cell.eval_episodes
-    return cell.batch_size * (collected + learned_from) + parameters + places * ENVIRONMENT_BYTES
+    alone = cell.batch_size * (collected + learned_from) + parameters + places * ENVIRONMENT_BYTES
+    return alone if cell.rollouts == "own" else 2 * alone  # beside it, the run from whose rollouts it learns
 
 
 def cohorts(cells: Sequence[Cell], workers: int, memory: float) -> list[list[Cell]]:

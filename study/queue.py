@@ -114,6 +114,10 @@ class Queue:
         self._seen: dict[int, tuple[Any, float]] = {}
         self._beaten = -1e9
 
+    def sibling(self, name: str) -> "Queue":
+        """Another study of the same storage, for the same worker."""
+        return Queue(self._storage, name, self.worker)
+
     @property
     def heartbeat(self) -> float:
         """Seconds between two signs of life."""

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from agents.audit import precision_leaks
 from agents.cohort import Cohort
-from agents.environments import can_be_put_aside, leaks_precision
+from agents.environments import can_be_put_aside
 from agents.records import Failure, Outcome, Run
 from agents.threads import use_one_thread
 from study import provenance
@@ -38,7 +39,7 @@ def train(
     ledger = Ledger(runs_dir)
     facts = {
         **provenance.describe(),
-        "leaks_precision": leaks_precision(cells[0].env_id),
+        "leaks_precision": precision_leaks(cells[0].hyperparameters),
         "can_be_put_aside": can_be_put_aside(cells[0].env_id),
     }
     with ExitStack() as stack:
@@ -70,7 +71,7 @@ def _train(
     cells = [entry.cell for entry in entries]
     cohort = Cohort(
         [Run(condition=cell.condition, seed=cell.seed, replicate=cell.replicate) for cell in cells],
-        cells[0],
+        cells[0].hyperparameters,
         cells[0].precision,
     )
     states = [entry.state for entry in entries if entry.state is not None]

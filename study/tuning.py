@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+import pandas as pd
 from optuna.pruners import WilcoxonPruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -20,8 +21,8 @@ from scipy import stats
 from study.cells import Cell, MistakeError, make_cell
 from study.cohorts import cohorts
 from study.ledger import Json
-from study.plans import Steps, mean_outcome
-from study.queue import LIVE, Claim, Queue, cells_of
+from study.plans import Steps, mean_outcome, table_of_runs
+from study.queue import LIVE, Claim, Queue
 from study.spaces import cell_at, parse_space, suggest
 
 BATCH = 4
@@ -95,6 +96,18 @@ class Tune:
         base = cell_at(self.search.base, point)
         return [dataclasses.replace(base, seed=base.seed + number) for number in range(self.search.seeds)]
 
+    def study(self) -> optuna.Study:
+        """The search as Optuna's own functions take it, in the order of its points."""
+        study = optuna.create_study(direction=StudyDirection.MAXIMIZE, study_name=self.search.base.condition)
+        trials = self.queue.trials(TrialState.COMPLETE, TrialState.PRUNED)
+        study.add_trials(
+            [
+                without_attributes(trial, cells=list(trial.user_attrs["outcomes"]))
+                for trial in sorted(trials, key=lambda trial: trial.user_attrs[PLACE])
+            ]
+        )
+        return study
+
     def steps(self, claim: Claim) -> Steps:
         """Train half of the seeds, and the other half if there is hope."""
         half = math.ceil(len(claim.cells) / 2)
@@ -127,14 +140,15 @@ def _batch(start: int) -> set[int]:
     return set(range(start, start + BATCH))
 
 
-def without_attributes(trial: FrozenTrial) -> FrozenTrial:
-    """A trial as Optuna's samplers, pruners and figures need it."""
+def without_attributes(trial: FrozenTrial, **attributes: Any) -> FrozenTrial:
+    """A trial as Optuna's samplers, pruners and figures need it, with these user attributes instead of the queue's."""
     return create_trial(
         state=trial.state,
         values=trial.values,
         params=trial.params,
         distributions=trial.distributions,
         intermediate_values=trial.intermediate_values,
+        user_attrs=attributes,
     )
 
 
@@ -161,33 +175,41 @@ def is_hopeless(values: Sequence[float], seeds: int, earlier: Sequence[FrozenTri
 
 
 class HeldOut:
-    """The best of each condition, and what they were before tuning, on seeds that no search has seen."""
+    """The best of each condition, and what it was before tuning, on seeds that no search has seen."""
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
-        self._searches = [Tune(queue.sibling(name)) for name in queue.plan["searches"]]
+        self.searches = [Tune(queue.sibling(name)) for name in queue.plan["searches"]]
         self._is_filled = False
 
     def extend(self) -> bool:
         """Once every search is over, enqueue its best."""
-        if not self._is_filled and all([search.extend() for search in self._searches]):
-            best = {search.search.base.condition: best_trial(search).params for search in self._searches}
-            cells = [make_cell(cell) for cell in self.queue.plan["block"]]
-            seeds = range(self.queue.plan["first_seed"], self.queue.plan["first_seed"] + self.queue.plan["seeds"])
-            wanted = [
-                dataclasses.replace(cell_at(cell, point), seed=seed)
-                for cell in cells
-                for point in ({}, best[cell.condition])
-                for seed in seeds
-            ]
+        if not self._is_filled and all([search.extend() for search in self.searches]):
+            wanted = [*self.cells(tuned=False), *self.cells(tuned=True)]
             self.queue.fill(list(dict.fromkeys(wanted)), lambda left: cohorts(left, 1, math.inf))
             self._is_filled = True
         return self._is_filled
 
+    def cells(self, tuned: bool) -> list[Cell]:
+        """The held-out runs, with the best hyperparameters or with the sweep's own."""
+        plan = self.queue.plan
+        best = {search.search.base.condition: best_trial(search).params for search in self.searches}
+        return [
+            dataclasses.replace(cell_at(cell, best[cell.condition] if tuned else {}), seed=plan["first_seed"] + number)
+            for cell in map(make_cell, plan["block"])
+            for number in range(plan["seeds"])
+        ]
+
+    def runs(self, tuned: bool) -> pd.DataFrame:
+        """What came of them, as `reports.attribution` takes it."""
+        ids = {cell.id for cell in self.cells(tuned)}
+        runs = table_of_runs(self.queue.trials(TrialState.COMPLETE), self.searches[0].search.outcome)
+        return runs[runs["run"].isin(ids).to_numpy()]
+
     def steps(self, claim: Claim) -> Steps:
         """Train the cohort."""
         yield claim.cells
-        outcome = self._searches[0].search.outcome
+        outcome = self.searches[0].search.outcome
         return mean_outcome(self.queue.worker.ledger, claim.cells, outcome), TrialState.COMPLETE
 
 
@@ -200,18 +222,3 @@ def best_trial(tune: Tune) -> FrozenTrial:
         condition = tune.search.base.condition
         raise MistakeError(f"no trial of {condition} came to a value: its space is too wild, or its runs too short")
     return max(trials, key=lambda trial: (trial.value, -trial.user_attrs[PLACE]))
-
-
-def tuned_cells(held_out: HeldOut) -> tuple[list[FrozenTrial], list[FrozenTrial]]:
-    """The held-out trials with tuned hyperparameters, and those without."""
-    trials = held_out.queue.trials(TrialState.COMPLETE)
-    untuned = {
-        tuple(sorted(dataclasses.asdict(dataclasses.replace(make_cell(cell), seed=0)).items()))
-        for cell in held_out.queue.plan["block"]
-    }
-    return [t for t in trials if not _is_of(t, untuned)], [t for t in trials if _is_of(t, untuned)]
-
-
-def _is_of(trial: FrozenTrial, descriptions: set[Any]) -> bool:
-    cell = dataclasses.replace(cells_of(trial)[0], seed=0)
-    return tuple(sorted(dataclasses.asdict(cell).items())) in descriptions

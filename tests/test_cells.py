@@ -8,12 +8,15 @@ import sys
 from collections.abc import Callable
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.cohort import Cohort
 from agents.hyperparameters import Condition
+from agents.records import Run
 from reports.sources import FACTORS
 from study.cells import Cell, MistakeError, make_cell
 
@@ -36,6 +39,7 @@ def test_every_field_is_part_of_the_id(name: str) -> None:
     other: dict[str, Any] = {
         "condition": "mvn_var", "precision": "float64", "env_id": "Hopper-v5", "optimizer": "sgd", "gamma": 0.5,
         "gae_lambda": 0.5, "num_minibatches": 16, "seed": 1, "replicate": 1, "ent_coef": 0.1, "num_steps": 4096,
+        "scale_transform": "softplus", "rollouts": "shared",
     }  # fmt: skip
     value = getattr(cell, name)
     if name in other:
@@ -45,6 +49,28 @@ def test_every_field_is_part_of_the_id(name: str) -> None:
     else:
         changed = value * 2
     assert dataclasses.replace(cell, **{name: changed}).id != cell.id
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_compensated_std_learns_as_a_variance_does(small: MakeCell, optimizer: str) -> None:
+    """The law, where nothing stands in its way: no common clipping of the gradient, and no epsilon."""
+
+    def trained(condition: str, **changes: Any) -> tuple[float, Any]:
+        cell = small(
+            condition=condition, optimizer=optimizer, learning_rate=0.01, adam_eps=1e-300, max_grad_norm=1e9, **changes
+        )
+        cohort = Cohort([Run(condition=cell.condition, seed=0)], cell.hyperparameters, "float64")
+        *_, last = cohort.train()
+        return last[0].std, cohort.agent.parameters(0)[:-1]
+
+    variance, plain, compensated = (
+        trained("normal_sqrt"), trained("normal_std"), trained("normal_std", compensated=True)
+    )  # fmt: skip
+    assert trained("normal_sqrt", compensated=True)[0] == variance[0]
+    assert abs(plain[0] / variance[0] - 1) > 1e-4
+    assert compensated[0] == pytest.approx(variance[0], rel=1e-9)
+    gap, gap_left = (np.abs(weights - variance[1]).max() for _, weights in (plain, compensated))
+    assert 0 < gap_left < 1e-6 * gap
 
 
 def test_factors_are_the_report_own(small: MakeCell) -> None:
@@ -60,6 +86,7 @@ def test_factors_are_the_report_own(small: MakeCell) -> None:
         ({"condition": "mvn"}, "'condition' must be one of mvn_std"),
         ({"precision": "float16"}, "'precision' must be one of float32, float64"),
         ({"lerning_rate": 1}, "no parameter 'lerning_rate': did you mean 'learning_rate'"),
+        ({"compensated": True, "state_dependent_scale": True}, "compensated must be off where state_dependent_scale"),
         ({"seed": -1}, "seed must be zero or positive"),
         ({"seed": 1.5}, "'seed' must be a whole number, not 1.5"),
         ({"seed": 1.0}, "'seed' must be a whole number, not 1.0"),

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pytest
@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.cohort import Cohort
+from agents.cohort import Cohort, leader
+from agents.experience import OwnExperience, SharedExperience
 from agents.hyperparameters import Condition, Hyperparameters, Precision
 from agents.records import FINGERPRINT_SIZE, Failure, Outcome, Record, Run, fingerprint
 
@@ -69,6 +70,22 @@ def test_a_run_has_the_same_bits_in_any_company(
         assert records([run], hp, precision) == {run: together[run]}
 
 
+@pytest.mark.parametrize("precision", get_args(Precision))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"state_dependent_scale": True, "scale_transform": "softplus", "ent_coef": 0.01, "env_id": "Reacher-v5"},
+        {"state_dependent_scale": True, "scale_transform": "softplus", "clip_vloss": False},
+        {"rollouts": "shared"},
+    ],
+)
+def test_variants_have_the_same_bits_in_any_company(changes: dict[str, Any], precision: Precision) -> None:
+    hp = dataclasses.replace(SMALL, num_steps=74, num_minibatches=4, total_timesteps=2 * 148, **changes)
+    together = records(RUNS, hp, precision)
+    for company in (RUNS[:1], RUNS[3:4], RUNS[2:9], RUNS[::-2]):
+        assert records(company, hp, precision) == {run: together[run] for run in company}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", get_args(Precision))
 def test_a_run_has_the_same_bits_in_a_crowd(precision: Precision) -> None:
@@ -88,8 +105,9 @@ def test_a_run_put_aside_goes_on_as_if_it_had_not_been(
     env_id: str, precision: Precision, optimizer: Literal["adam", "sgd"]
 ) -> None:
     hp = dataclasses.replace(
-        SMALL, env_id=env_id, optimizer=optimizer, num_steps=64, num_minibatches=2, total_timesteps=4 * 128
-    )
+        SMALL, env_id=env_id, optimizer=optimizer, num_steps=64, num_minibatches=2, total_timesteps=4 * 128,
+        rollouts="shared" if optimizer == "sgd" else "own",
+    )  # fmt: skip
     company, others = RUNS[:4], [RUNS[1], RUNS[3]]
     whole = records(company, hp, precision)
 
@@ -110,9 +128,13 @@ def test_runs_of_a_seed_share_their_randomness_across_conditions_and_precisions(
     single = Cohort([Run(condition="mvn_std", seed=3)], SMALL, "float32")
     double = Cohort([Run(condition="normal_std", seed=3), Run(condition="normal_std", seed=4)], SMALL, "float64")
     assert torch.equal(single.agent.weights[0], double.agent.weights[0].float())
-    assert torch.equal(single._draw_noise()[0], double._draw_noise()[0].float())
-    assert np.array_equal(single._observations[0], double._observations[0])
-    assert not torch.equal(double._draw_noise()[0], double._draw_noise()[1])
+    first, second = single.experience, double.experience
+    assert isinstance(first, OwnExperience)
+    assert isinstance(second, OwnExperience)
+    noise = second.draw_noise(np.dtype(np.float64))
+    assert np.array_equal(first.draw_noise(np.dtype(np.float32))[0], noise[0].astype(np.float32))
+    assert np.array_equal(first.observations[0], second.observations[0])
+    assert not np.array_equal(noise[0], noise[1])
 
 
 def test_a_record_is_the_run_own_state() -> None:
@@ -122,7 +144,7 @@ def test_a_record_is_the_run_own_state() -> None:
     parameters = cohort.agent.parameters(1)
     assert record.fingerprint == fingerprint(parameters, size=1)
     assert len(record.fingerprint) == FINGERPRINT_SIZE + 1
-    assert record.fingerprint[-1] == cohort.agent.phi[1].item()
+    assert record.fingerprint[-1] == cohort.agent.phi[1, 0, 0]
     assert record.fingerprint[0] == parameters[0]
     assert record.fingerprint[-2] == parameters[-2]
     assert (record.update, record.global_step) == (2, 1024)
@@ -155,10 +177,43 @@ def test_one_ulp_changes_a_run_by_round_off_first() -> None:
     assert 1e-18 < first_gap("float64") < 1e-14
 
 
+@pytest.mark.parametrize("precision", get_args(Precision))
+def test_shared_rollouts_are_the_leaders_own(precision: Precision) -> None:
+    """A leader that follows itself learns what it would alone, and its followers learn from just that."""
+    shared = dataclasses.replace(SMALL, rollouts="shared")
+    leaders = [run for run in RUNS if run == leader(run)]
+    assert {run.condition for run in leaders} == {"normal_sqrt", "normal_std"}
+    assert records(leaders, shared, precision) == records(leaders, SMALL, precision)
+
+    follower = Run(condition="mvn_var", seed=1)
+    alone = Cohort([leader(follower)], SMALL, precision)
+    following = Cohort([follower, Run(condition="normal_std", seed=1, replicate=1)], shared, precision)
+    next(alone.train())
+    next(following.train())
+    for name in ("observations", "actions", "next_observations", "rewards", "terminated", "truncated"):
+        ours, theirs = getattr(following.rollout, name), getattr(alone.rollout, name)
+        assert len(ours) == 2
+        assert (ours == theirs).all()
+    gaps = following.agent.weights - alone.agent.weights
+    assert (gaps != 0).any(1).all()
+    assert gaps.abs().max() < 1e-4
+
+
+def test_a_follower_fails_with_its_leader() -> None:
+    cohort = Cohort(RUNS[:4], dataclasses.replace(SMALL, rollouts="shared"), "float32")
+    experience = cohort.experience
+    assert isinstance(experience, SharedExperience)
+    experience._leaders.agent.phi[0] = np.nan
+    updates = list(cohort.train())
+    assert sorted(updates[0]) == [1, 3]
+    reason = "the run from whose rollouts it learns has failed: parameters became non-finite at update 1"
+    assert cohort.failures == dict.fromkeys((0, 2), Failure(reason))
+
+
 def test_a_run_that_fails_is_named_and_the_others_never_notice() -> None:
     company = records([RUNS[0], RUNS[1], RUNS[2], RUNS[3]], SMALL, "float32")
     cohort = Cohort(RUNS[:4], SMALL, "float32")
-    cohort.agent.phi.data[0] = torch.nan
+    cohort.agent.phi[0] = np.nan
     updates = list(cohort.train())
     outcomes = cohort.outcomes()
     assert [sorted(update) for update in updates] == [[1, 2, 3], [1, 2, 3]]

@@ -1,73 +1,116 @@
 """The stacked networks against `nn.Linear`, run by run."""
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from agents.hyperparameters import Hyperparameters
-from agents.networks import ActorCritic, tanh_
+from agents.networks import ActorCritic, Floats, Layers, softplus
 
 SMALL = Hyperparameters(hidden_size=16, initial_scale=0.5)
 
 
-def agent(*seeds: int, dtype: torch.dtype = torch.float64) -> ActorCritic:
-    return ActorCritic([np.random.default_rng(seed) for seed in seeds], 3, 2, SMALL, dtype)
+def agent(*seeds: int, dtype: torch.dtype = torch.float64, **changes: Any) -> ActorCritic:
+    rngs = [np.random.default_rng(seed) for seed in seeds]
+    return ActorCritic(rngs, 3, 2, dataclasses.replace(SMALL, **changes), dtype)
 
 
-def plain(layers: list[tuple[Tensor, Tensor]]) -> nn.Sequential:
+def plain(layers: Layers) -> nn.Sequential:
     """The same network, of torch's own modules."""
     modules: list[nn.Module] = []
     for weight, bias in layers:
-        linear = nn.Linear(weight.shape[0], weight.shape[1], dtype=weight.dtype)
-        linear.weight.data = weight.T
-        linear.bias.data = bias[0].clone()
+        linear = nn.Linear(weight.shape[0], weight.shape[1], dtype=torch.float64)
+        linear.weight.data = torch.tensor(weight.T.copy())
+        linear.bias.data = torch.tensor(bias[0].copy())
         modules += [linear, nn.Tanh()]
     return nn.Sequential(*modules[:-1])
 
 
+def draw(*shape: int) -> Floats:
+    return np.random.default_rng(0).normal(size=shape)
+
+
+@pytest.mark.parametrize("state_dependent_scale", [False, True])
 @pytest.mark.parametrize("batch", [1, 5, 16, 37])
 @pytest.mark.parametrize("runs", [1, 3])
-def test_forward_is_torch_own(runs: int, batch: int) -> None:
-    stacked = agent(*range(runs))
-    observations = torch.randn(runs, batch, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    mean, theta, values = stacked(observations)
+def test_forward_is_torch_own(runs: int, batch: int, state_dependent_scale: bool) -> None:
+    stacked = agent(*range(runs), state_dependent_scale=state_dependent_scale)
+    observations = draw(runs, batch, 3)
+    mean, phi, values = stacked(observations)
     for apart, together in zip(
-        (*stacked.mean_theta(observations), stacked.value(observations)), (mean, theta, values), strict=True
+        (*stacked.act(observations), stacked.value(observations)), (mean, phi, values), strict=True
     ):
-        assert torch.equal(apart, together)
+        np.testing.assert_allclose(apart, together, rtol=1e-12)
     for run in range(runs):
-        torch.testing.assert_close(mean[run], plain(stacked.actor(run))(observations[run]))
-        torch.testing.assert_close(values[run], plain(stacked.critic(run))(observations[run]).squeeze(-1))
-    torch.testing.assert_close(theta, torch.full((runs, 1, 2), 0.5, dtype=torch.float64))
+        outputs = plain(stacked.actor(run))(torch.from_numpy(observations[run])).detach()
+        np.testing.assert_allclose(mean[run], outputs[:, :2], rtol=1e-12)
+        scale = outputs[:, 2:].numpy() if state_dependent_scale else np.zeros((1, 2))
+        np.testing.assert_allclose(phi[run], scale + np.log(0.5), rtol=1e-12)
+        critic = plain(stacked.critic(run))(torch.from_numpy(observations[run])).detach()
+        np.testing.assert_allclose(values[run], critic[:, 0], rtol=1e-12)
 
 
+@pytest.mark.parametrize("state_dependent_scale", [False, True])
 @pytest.mark.parametrize("runs", [1, 3])
-def test_gradients_are_torch_own_and_each_run_own(runs: int) -> None:
-    stacked = agent(*range(runs))
-    observations = torch.randn(runs, 6, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    scale = torch.arange(1, runs + 1)
-    mean, theta, values = stacked(observations)
-    stacked.differentiate(scale * (mean.square().sum((1, 2)) + theta.sum((1, 2)) + values.sum(1)))
+def test_gradients_are_torch_own_and_each_run_own(runs: int, state_dependent_scale: bool) -> None:
+    stacked = agent(*range(runs), state_dependent_scale=state_dependent_scale)
+    observations = draw(runs, 6, 3)
+    mean, phi, values = stacked(observations)
+    weigh = np.arange(1, runs + 1)[:, None, None]
+    # Of the loss, that weighs each run: the sum of mean^2, of phi^2, and of the values.
+    stacked.backward(2 * weigh * mean, 2 * weigh * phi, np.broadcast_to(weigh[:, :, 0], values.shape))
     assert stacked.weights.grad is not None
     assert stacked.scales.grad is not None
-    torch.testing.assert_close(stacked.scales.grad[:, :2], (scale[:, None] * theta[:, 0]).detach())
-    assert (stacked.scales.grad[:, 2:] == 0).all()
     for run in range(runs):
         actor, critic = plain(stacked.actor(run)), plain(stacked.critic(run))
-        (scale[run] * (actor(observations[run]).square().sum() + critic(observations[run]).sum())).backward()
+        bias = torch.tensor(stacked.phi[run], requires_grad=True)
+        seen = torch.from_numpy(observations[run])
+        outputs = actor(seen)
+        scale = outputs[:, 2:] + bias if state_dependent_scale else bias
+        loss = outputs[:, :2].square().sum() + scale.square().sum() + critic(seen).sum()
+        ((run + 1) * loss).backward()
+        if state_dependent_scale:
+            last: Any = actor[-1]
+            last.bias.grad[2:] = 0.0
         parameters = [*actor.parameters(), *critic.parameters()]
         expected = torch.cat([p.grad.t().flatten() for p in parameters if p.grad is not None])
         row = stacked.weights.grad[run]
         torch.testing.assert_close(row[row != 0], expected[expected != 0])
+        assert bias.grad is not None
+        torch.testing.assert_close(stacked.scales.grad[run, :2], bias.grad[0])
+        assert (stacked.scales.grad[run, 2:] == 0).all()
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_fast_tanh_is_torch_own_to_two_ulps_of_one(dtype: torch.dtype) -> None:
-    numbers = torch.cat([torch.linspace(-20, 20, 100_001), torch.tensor([-torch.inf, -1e-30, 1e30])]).to(dtype)
-    error = (tanh_(numbers.clone()) - torch.tanh(numbers)).abs().max()
-    assert error <= 2 * torch.finfo(dtype).eps
-    assert tanh_(torch.tensor([torch.nan])).isnan().all()
+@pytest.mark.parametrize("transform", ["exp", "softplus"])
+def test_theta_begins_at_the_initial_scale(transform: str) -> None:
+    begun = agent(0, 1, scale_transform=transform)
+    theta = begun.theta(torch.from_numpy(begun.phi))
+    torch.testing.assert_close(theta, torch.full((2, 1, 2), 0.5, dtype=torch.float64), rtol=1e-12, atol=0)
+
+
+def test_softplus_and_its_derivative_are_torch_own() -> None:
+    ours, theirs = (torch.linspace(-40, 40, 1001, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    softplus(ours).sum().backward()
+    nn.functional.softplus(theirs).sum().backward()
+    torch.testing.assert_close(softplus(ours), nn.functional.softplus(theirs), rtol=1e-14, atol=0)
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-8, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_tanh_and_exp_have_the_same_bits_wherever_a_number_stands(dtype: type[np.floating[Any]]) -> None:
+    """What is left over from the processor's whole vectors isn't computed otherwise, as it is by some of torch's."""
+    rng = np.random.default_rng(0)
+    numbers = (3 * rng.normal(size=1000)).astype(dtype)
+    for function in (np.tanh, np.exp):
+        expected = function(numbers)
+        for start, size in rng.integers(1, 100, size=(200, 2)):
+            part = numbers[start : start + size]
+            assert np.array_equal(function(part), expected[start : start + size])
+            assert np.array_equal(function(np.column_stack([part, part]))[:, 1], expected[start : start + size])
 
 
 def test_weights_are_orthogonal_and_biases_zero() -> None:
@@ -75,14 +118,14 @@ def test_weights_are_orthogonal_and_biases_zero() -> None:
     gains = (2**0.5, 2**0.5, 0.01, 2**0.5, 2**0.5, 1.0)
     for (weight, bias), gain in zip((*drawn.actor(0), *drawn.critic(0)), gains, strict=True):
         square = weight @ weight.T if weight.shape[0] <= weight.shape[1] else weight.T @ weight
-        torch.testing.assert_close(square, gain**2 * torch.eye(len(square), dtype=torch.float64))
+        np.testing.assert_allclose(square, gain**2 * np.eye(len(square)), atol=1e-12)
         assert (bias == 0).all()
 
 
 def test_both_precisions_start_from_the_same_weights() -> None:
     single, double = agent(1, 2, dtype=torch.float32), agent(1, 2, dtype=torch.float64)
     assert torch.equal(single.weights, double.weights.float())
-    assert torch.equal(single.phi, double.phi.float())
+    assert np.array_equal(single.phi, double.phi.astype(np.float32))
 
 
 def test_a_run_weights_depend_on_its_own_seed_alone() -> None:
@@ -98,4 +141,4 @@ def test_a_nudge_moves_one_weight_of_one_run_by_one_ulp(dtype: torch.dtype) -> N
     assert np.flatnonzero(before != after).tolist() == [4]
     assert after[4] == np.nextafter(before[4], np.inf, dtype=before.dtype)
     assert np.array_equal(nudged.parameters(0), plain_agent.parameters(0))
-    assert torch.equal(nudged.actor(1)[0][0].flatten()[4], nudged.weights[1, 4])
+    assert nudged.actor(1)[0][0].ravel()[4] == nudged.weights[1, 4].item()

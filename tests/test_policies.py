@@ -5,12 +5,13 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from torch.distributions import Independent, MultivariateNormal
 
 from agents.hyperparameters import Condition
+from agents.networks import softplus
 from agents.policies import CONDITIONS, CohortPolicy, sample
 
 NAMES: tuple[Condition, ...] = get_args(Condition)
@@ -97,3 +98,38 @@ def test_a_run_without_a_usable_scale_is_nan_alone(condition: Condition, theta: 
     log_prob = CohortPolicy([condition] * 3, torch.zeros(3, 4, 2), thetas).log_prob(torch.ones(3, 4, 2))
     assert log_prob[1].isnan().all()
     assert log_prob[[0, 2]].isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("condition", NAMES)
+@given(
+    st.integers(1, 8),
+    st.sampled_from([1, 2, 7, 37, 64]),
+    st.booleans(),
+    st.lists(st.integers(0, 8), min_size=1, max_size=9),
+)
+@settings(max_examples=40)
+def test_a_run_has_the_same_numbers_in_any_company(
+    condition: Condition, dtype: torch.dtype, action: int, batch: int, by_state: bool, company: list[int]
+) -> None:
+    generator = torch.Generator().manual_seed(action * batch)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(9, *shape, generator=generator, dtype=torch.float64).to(dtype)
+
+    mean, phi, actions, weights = (
+        draw(batch, action),
+        draw(batch if by_state else 1, action),
+        draw(batch, action),
+        draw(batch),
+    )
+
+    def numbers(runs: list[int]) -> list[torch.Tensor]:
+        leaves = [tensor[runs].clone().requires_grad_() for tensor in (mean, phi)]
+        policy = CohortPolicy([condition] * len(runs), leaves[0], softplus(leaves[1]))
+        log_prob = policy.log_prob(actions[runs].clone())
+        gradients = torch.autograd.grad(log_prob, leaves, weights[runs].clone())
+        return [log_prob, policy.sample(actions[runs].clone()), policy.entropy(), policy.std(), *gradients]
+
+    for apart, together in zip(numbers(company), numbers(list(range(9))), strict=True):
+        assert torch.equal(apart, together[company])

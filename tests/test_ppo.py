@@ -1,16 +1,18 @@
 """The update against CleanRL's lines, written with torch's own modules for one run."""
 
 import dataclasses
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from agents import ppo
 from agents.hyperparameters import Condition, Hyperparameters
-from agents.networks import ActorCritic
+from agents.networks import ActorCritic, Floats
 from agents.policies import CONDITIONS
 from agents.ppo import Batch
 
@@ -22,14 +24,14 @@ class PlainAgent(nn.Module):
 
     def __init__(self, stacked: ActorCritic, run: int) -> None:
         super().__init__()
-        self.phi = nn.Parameter(stacked.phi[run, 0].detach().clone())
+        self.phi = nn.Parameter(torch.tensor(stacked.phi[run, 0]))
         self.networks = nn.ModuleList()
         for layers in (stacked.actor(run), stacked.critic(run)):
             modules: list[nn.Module] = []
             for weight, bias in layers:
                 linear = nn.Linear(weight.shape[0], weight.shape[1], dtype=self.phi.dtype)
-                linear.weight.data = weight.t().clone()
-                linear.bias.data = bias[0].clone()
+                linear.weight.data = torch.tensor(weight.T.copy())
+                linear.bias.data = torch.tensor(bias[0].copy())
                 modules += [linear, nn.Tanh()]
             self.networks.append(nn.Sequential(*modules[:-1]))
 
@@ -41,31 +43,35 @@ class PlainAgent(nn.Module):
 def cleanrl_step(
     agent: PlainAgent, condition: Condition, optimizer: torch.optim.Optimizer, batch: Batch, hp: Hyperparameters
 ) -> None:
-    policy = CONDITIONS[condition](agent.networks[0](batch.observations), agent.phi.exp())
-    newlogprob, newvalue = policy.log_prob(batch.actions), agent.networks[1](batch.observations).view(-1)
-    ratio = (newlogprob - batch.log_probs).exp()
-    mb_advantages = batch.advantages
+    obs, actions, logprobs, mb_advantages, returns, values = map(torch.from_numpy, batch)
+    outputs = agent.networks[0](obs)
+    logstd = agent.phi + outputs[:, 2:] if hp.state_dependent_scale else agent.phi
+    policy = CONDITIONS[condition](outputs[:, :2], logstd.exp())
+    newlogprob, newvalue = policy.log_prob(actions), agent.networks[1](obs).view(-1)
+    ratio = (newlogprob - logprobs).exp()
     if hp.norm_adv:
         mb_advantages = (mb_advantages - mb_advantages.mean()) / (mb_advantages.std() + 1e-8)
     pg_loss1 = -mb_advantages * ratio
     pg_loss2 = -mb_advantages * torch.clamp(ratio, 1 - hp.clip_coef, 1 + hp.clip_coef)
     pg_loss = torch.max(pg_loss1, pg_loss2).mean()
     if hp.clip_vloss:
-        v_loss_unclipped = (newvalue - batch.returns) ** 2
-        v_clipped = batch.values + torch.clamp(newvalue - batch.values, -hp.clip_coef, hp.clip_coef)
-        v_loss = 0.5 * torch.max(v_loss_unclipped, (v_clipped - batch.returns) ** 2).mean()
+        v_loss_unclipped = (newvalue - returns) ** 2
+        v_clipped = values + torch.clamp(newvalue - values, -hp.clip_coef, hp.clip_coef)
+        v_loss = 0.5 * torch.max(v_loss_unclipped, (v_clipped - returns) ** 2).mean()
     else:
-        v_loss = 0.5 * ((newvalue - batch.returns) ** 2).mean()
+        v_loss = 0.5 * ((newvalue - returns) ** 2).mean()
     loss = pg_loss - hp.ent_coef * policy.entropy().mean() + v_loss * hp.vf_coef
     optimizer.zero_grad()
     loss.backward()
+    if hp.state_dependent_scale:  # whose bias phi is
+        agent.networks[0][-1].bias.grad[2:] = 0.0  # type: ignore[index]
     nn.utils.clip_grad_norm_(agent.parameters(), hp.max_grad_norm)
     optimizer.step()
 
 
-def make_batch(runs: int, size: int, generator: torch.Generator) -> Batch:
-    def draw(*shape: int) -> Tensor:
-        return torch.randn(runs, size, *shape, generator=generator, dtype=torch.float64)
+def make_batch(runs: int, size: int, rng: np.random.Generator) -> Batch:
+    def draw(*shape: int) -> Floats:
+        return rng.normal(size=(runs, size, *shape))
 
     return Batch(draw(3), draw(2), draw() - 3, draw(), 2 * draw(), draw())
 
@@ -77,11 +83,12 @@ def make_batch(runs: int, size: int, generator: torch.Generator) -> Batch:
         {"norm_adv": False, "clip_vloss": False, "ent_coef": 0.03},
         {"scale_lr_factor": 0.5, "max_grad_norm": 1e3},
         {"optimizer": "sgd", "scale_lr_factor": 0.25, "learning_rate": 0.1},
+        {"state_dependent_scale": True, "ent_coef": 0.01},
     ],
 )
 def test_steps_are_cleanrl_steps_for_every_run(changes: dict[str, object]) -> None:
     hp = dataclasses.replace(Hyperparameters(learning_rate=3e-3, hidden_size=16), **changes)  # type: ignore[arg-type]
-    generator = torch.Generator().manual_seed(0)
+    rng = np.random.default_rng(0)
     agent = ActorCritic([np.random.default_rng(run) for run in range(4)], 3, 2, hp, torch.float64)
     optimizer = ppo.make_optimizer(agent, hp)
     ppo.set_learning_rate(optimizer, 1, hp)
@@ -94,7 +101,7 @@ def test_steps_are_cleanrl_steps_for_every_run(changes: dict[str, object]) -> No
         ]
         optimizers.append(torch.optim.SGD(groups) if hp.optimizer == "sgd" else torch.optim.Adam(groups, eps=1e-5))
     for _ in range(5):
-        batch = make_batch(4, 12, generator)
+        batch = make_batch(4, 12, rng)
         ppo.step(agent, CONDITION_NAMES, optimizer, batch, hp)
         for run, condition in enumerate(CONDITION_NAMES):
             cleanrl_step(plain[run], condition, optimizers[run], Batch(*(tensor[run] for tensor in batch)), hp)
@@ -105,12 +112,12 @@ def test_steps_are_cleanrl_steps_for_every_run(changes: dict[str, object]) -> No
 def test_each_run_gradient_is_clipped_by_its_own_norm() -> None:
     hp = Hyperparameters(hidden_size=16)
     agent = ActorCritic([np.random.default_rng(run) for run in range(2)], 3, 2, hp, torch.float64)
-    observations = torch.zeros(2, 1, 3, dtype=torch.float64)
-    mean, _, values = agent(observations)
+    mean, phi, _ = agent(np.zeros((2, 1, 3)))
     # At zero observations and biases only phi and the critic's biases have gradients: the last's is 2, and from one to
     # the next it passes an orthogonal matrix of gain 1 and sqrt(2).
-    used = 2 * values[:, 0] * torch.tensor([0, 1]) + 0 * mean.sum((1, 2))
-    agent.differentiate(agent.phi.sum((1, 2)) * torch.tensor([30, 0.1]) + used)
+    agent.backward(
+        np.zeros_like(mean), np.array([30, 0.1])[:, None, None] + np.zeros_like(phi), np.array([[0.0], [2.0]])
+    )
     norms, scale_norms = ppo.clip_gradients(agent, max_norm=0.5)
     assert agent.scales.grad is not None
     np.testing.assert_allclose(scale_norms, [30 * 2**0.5, 0.1 * 2**0.5])
@@ -128,8 +135,8 @@ def test_the_learning_rate_anneals_linearly() -> None:
 def test_every_epoch_sees_every_transition_once(monkeypatch: pytest.MonkeyPatch) -> None:
     hp = Hyperparameters(num_steps=12, num_minibatches=3, update_epochs=2, hidden_size=16)
     agent = ActorCritic([np.random.default_rng(run) for run in range(2)], 3, 2, hp, torch.float64)
-    batch = make_batch(2, 12, torch.Generator().manual_seed(0))
-    seen: list[Tensor] = []
+    batch = make_batch(2, 12, np.random.default_rng(0))
+    seen: list[Floats] = []
     step = ppo.step
 
     def watched(*arguments: object) -> ppo.Diagnostics:
@@ -139,12 +146,37 @@ def test_every_epoch_sees_every_transition_once(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(ppo, "step", watched)
     rngs = [np.random.default_rng(run) for run in range(2)]
     ppo.update(agent, ["mvn_std", "mvn_var"], ppo.make_optimizer(agent, hp), batch, rngs, hp)
-    epochs = [torch.cat(seen[:3], 1), torch.cat(seen[3:], 1)]
+    epochs = [np.concatenate(seen[:3], 1), np.concatenate(seen[3:], 1)]
     for epoch in epochs:
-        assert torch.equal(epoch.sort(1).values, batch.advantages.sort(1).values)
-    assert not torch.equal(epochs[0], epochs[1])
+        assert np.array_equal(np.sort(epoch), np.sort(batch.advantages))
+    assert not np.array_equal(epochs[0], epochs[1])
 
 
 def test_variance_is_torch_own() -> None:
-    values = torch.randn(3, 37, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    torch.testing.assert_close(ppo.variance(values), values.var(1, keepdim=True))
+    values = np.random.default_rng(0).normal(size=(3, 37))
+    np.testing.assert_allclose(ppo.variance(values), torch.from_numpy(values).var(1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_row_has_the_same_mean_and_norm_however_many_there_are(dtype: type[np.floating[Any]]) -> None:
+    for size in (1, 7, 37, 64, 200, 1000):
+        values = np.random.default_rng(size).normal(size=(40, size)).astype(dtype)
+        for some in (values[:1], values[3:4], values[7:20]):
+            start = int(np.flatnonzero((values == some[0]).all(1))[0])
+            assert np.array_equal(ppo.mean(some), ppo.mean(values)[start : start + len(some)])
+            assert np.array_equal(np.vecdot(some, some), np.vecdot(values, values)[start : start + len(some)])
+
+
+@given(st.floats(-1, 1), st.floats(-3, 3), st.floats(-3, 3), st.floats(-3, 3))
+def test_derivatives_are_finite_differences(log_ratio: float, estimate: float, value: float, old_value: float) -> None:
+    step = 1e-6
+    points = log_ratio + step * np.array([[-1.0], [0.0], [1.0]])
+    losses, slopes = ppo.surrogate(np.exp(points), np.full((3, 1), estimate), 0.2)
+    assume(min(abs(log_ratio - np.log(edge)) for edge in (0.8, 1.2)) > 2 * step)
+    assert slopes[1, 0] == pytest.approx((losses[2] - losses[0]) / (2 * step), abs=1e-5)
+    values = value + step * np.array([[-1.0], [0.0], [1.0]])
+    for clip in (0.2, None):
+        losses, slopes = ppo.value_error(values, np.full((3, 1), old_value), np.full((3, 1), 0.5), clip)
+        squares = [abs(value - 0.5), abs(old_value + np.clip(value - old_value, -0.2, 0.2) - 0.5)]
+        assume(abs(squares[0] - squares[1]) > 1e-4 or abs(value - old_value) < 0.19)
+        assert slopes[1, 0] == pytest.approx((losses[2] - losses[0]) / (2 * step), abs=1e-5)

@@ -1,13 +1,14 @@
 """Advantages against their definition, and what a rollout holds."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.environments import CohortEnvironments
 from agents.hyperparameters import Hyperparameters
-from agents.networks import ActorCritic, Floats
+from agents.networks import ActorCritic
 from agents.normalisation import Normaliser
 from agents.rollout import Rollout, advantages, collect, evaluate
 
@@ -31,37 +32,40 @@ def test_advantages_are_their_definition(ends: list[str], gamma: float, gae_lamb
             if done[step]:
                 break
 
-    def tensor(array: Floats) -> torch.Tensor:
-        return torch.from_numpy(array.astype(np.float64)).view(1, steps, 1)
-
-    empty = torch.empty(0)
-    rollout = Rollout(empty, empty, empty, tensor(rewards), tensor(terminated), tensor(done & ~terminated), [])
-    ours = advantages(rollout, tensor(values), tensor(next_values), gamma, gae_lambda)
-    np.testing.assert_allclose(ours.flatten(), expected, rtol=1e-10, atol=1e-10)
-
-
-def test_a_rollout_holds_what_the_environments_did() -> None:
-    hyperparameters = Hyperparameters(
-        num_envs=2, num_steps=250, num_minibatches=1, norm_obs=False, norm_reward=False, hidden_size=16
+    empty = np.empty(0)
+    rewards, terminated, truncated, values, next_values = (
+        array.reshape(1, steps, 1) for array in (rewards, terminated, done & ~terminated, values, next_values)
     )
+    rollout = Rollout(empty, empty, empty, rewards, terminated, truncated, [])
+    ours = advantages(rollout, values, next_values, gamma, gae_lambda)
+    np.testing.assert_allclose(ours.ravel(), expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("state_dependent_scale", [False, True])
+def test_a_rollout_holds_what_the_environments_did(state_dependent_scale: bool) -> None:
+    hyperparameters = Hyperparameters(
+        num_envs=2, num_steps=250, num_minibatches=1, norm_obs=False, norm_reward=False, hidden_size=16,
+        state_dependent_scale=state_dependent_scale,
+    )  # fmt: skip
     cohort = CohortEnvironments("Pendulum-v1", [[1, 2], [3, 4]])
     normaliser = Normaliser(2, 3, hyperparameters)
     agent = ActorCritic([np.random.default_rng(i) for i in range(2)], 3, 1, hyperparameters, torch.float64)
-    noise = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 250, 2, 1)))
-    first = normaliser.reset(cohort.reset())
+    noise = np.random.default_rng(0).normal(size=(2, 250, 2, 1))
+    first = normaliser.observe(cohort.reset())
     rollout, last = collect(agent, ["mvn_std", "normal_std"], cohort, normaliser, first, noise)
 
     replayed = CohortEnvironments("Pendulum-v1", [[1, 2], [3, 4]])
-    assert np.array_equal(replayed.reset(), rollout.observations[:, 0].numpy())
+    assert np.array_equal(replayed.reset(), rollout.observations[:, 0])
     for step in range(250):
-        again = replayed.step(rollout.actions[:, step].numpy())
-        assert np.array_equal(again.rewards, rollout.rewards[:, step].numpy())
-        assert np.array_equal(again.next_observations, rollout.next_observations[:, step].numpy())
-        assert np.array_equal(again.truncated, rollout.truncated[:, step].numpy())
+        again = replayed.step(rollout.actions[:, step].astype(np.float64))
+        assert np.array_equal(again.rewards, rollout.rewards[:, step])
+        assert np.array_equal(again.next_observations, rollout.next_observations[:, step])
+        assert np.array_equal(again.truncated, rollout.truncated[:, step])
     assert np.array_equal(again.observations, last)
     assert [len(returns) for returns in rollout.episodic_returns] == [2, 2]
-    mean, _ = agent.mean_theta(rollout.observations[:, 7])
-    torch.testing.assert_close(rollout.actions[:, 7], (mean + noise[:, 7]).detach())
+    mean, phi = agent.act(rollout.observations[:, 7])
+    std = np.exp(phi / np.array([2, 1])[:, None, None])  # a variance, and a standard deviation
+    np.testing.assert_allclose(rollout.actions[:, 7], mean + std * noise[:, 7], rtol=1e-12)
     np.testing.assert_allclose(rollout.episodic_returns[0], rollout.rewards[0, :200].sum(0), rtol=1e-12)
 
 
@@ -73,6 +77,6 @@ def test_evaluation_is_each_first_episode_of_the_mean_policy() -> None:
     cohort = CohortEnvironments("Pendulum-v1", [[7, 8, 9]])
     observations, totals = cohort.reset(), np.zeros((1, 3))
     for _ in range(200):
-        step = cohort.step(agent.mean_theta(torch.from_numpy(observations))[0].detach().numpy())
+        step = cohort.step(agent.act(observations)[0].astype(np.float64))
         observations, totals = step.observations, totals + step.rewards
     np.testing.assert_allclose(returns, totals, rtol=1e-12)

@@ -10,6 +10,7 @@ from study.commands.seeds import Seeds
 from study.commands.serve import Serve
 from study.commands.sweep import Sweep
 from study.commands.train import Train
+from study.commands.tune import Tune
 from study.commands.work import Work
 
-Command = Probe | Train | Sweep | Seeds | Work | Serve | Report | Bench
+Command = Probe | Train | Sweep | Seeds | Tune | Work | Serve | Report | Bench

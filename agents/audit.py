@@ -1,0 +1,60 @@
+"""Precision leaks: arrays in double precision whose values are single precision's.
+
+What was rounded on the way can erase a difference of 1e-16, and fake stability.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from agents import environments, ppo
+from agents.cohort import Cohort
+from agents.environments import CohortEnvironments
+from agents.hyperparameters import Hyperparameters
+from agents.networks import Floats
+from agents.records import Run
+
+STEPS = 32
+"""How far a run is followed."""
+
+
+def precision_leaks(hyperparameters: Hyperparameters) -> list[str]:
+    """Follow a float64 run from its environment to its loss, and name the arrays that hold nothing but float32."""
+    short = dataclasses.replace(
+        hyperparameters, num_envs=1, num_steps=STEPS, num_minibatches=1, total_timesteps=STEPS, rollouts="own"
+    )
+    cohort = Cohort([Run(condition="normal_std", seed=0)], short, "float64")
+    weights = cohort.agent.parameters(0)
+    rollout = cohort.experience.collect(cohort.agent, ["normal_std"])
+    batch = ppo.prepare(cohort.agent, ["normal_std"], rollout, short)
+    cohort.experience.close()
+    arrays = {
+        **_of_the_environment(short.env_id),
+        "weights": weights,
+        "observations": rollout.observations,
+        "actions": rollout.actions,
+        "rewards": rollout.rewards,
+        "log_probs": batch.log_probs,
+        "values": batch.values,
+        "advantages": batch.advantages,
+    }
+    return [name for name, array in arrays.items() if is_single(array)]
+
+
+def is_single(array: Floats) -> bool:
+    """Whether float32 would lose nothing of it. Whole numbers are exact in any precision, and tell nothing."""
+    telling = array[array != np.round(array)]
+    return bool(telling.size) and bool((telling == telling.astype(np.float32)).all())
+
+
+def _of_the_environment(env_id: str) -> dict[str, Floats]:
+    """What an environment hands out, before anything is made of it."""
+    environment = CohortEnvironments(env_id, [[0]])
+    rng = np.random.default_rng(0)
+    environment.reset()
+    steps = [environment.step(rng.normal(size=(1, 1, environments.sizes(env_id)[1]))) for _ in range(STEPS)]
+    environment.close()
+    return {
+        "the environment's observations": np.stack([step.observations for step in steps]),
+        "the environment's rewards": np.stack([step.rewards for step in steps]),
+    }
