@@ -5,6 +5,7 @@ whenever it is made: "different" of an effect that is zero, "equivalent" of one 
 """
 
 import dataclasses
+import itertools
 import sys
 from collections.abc import Callable, Mapping
 
@@ -19,7 +20,7 @@ STUDIES = 2000
 """Simulated for each line: the standard error of 5% is 0.5%."""
 FLIPS = 10_000
 """Patterns of signs of a study, the observed one among them."""
-MARGIN = 1.0
+MARGINS = (0.5, 1.0)
 """In units of the differences' deviation."""
 BUDGET = 30
 
@@ -39,9 +40,10 @@ SCHEDULES = {
 TRUTHS: dict[str, tuple[tuple[float, float], Decision]] = {
     "both zero": ((0.0, 0.0), "different"),
     "one zero, one large": ((0.0, 2.0), "different"),
-    "one at the margin": ((MARGIN, 0.0), "equivalent"),
+    "one at the margin": ((1.0, 0.0), "equivalent"),
 }
-"""Two effects, and the decision on the first, or on any that is equal to it, that would be false."""
+"""Two effects, in margins or, if large, in deviations; and the decision on the first, or on any that is equal to it,
+that would be false."""
 
 
 class _Test:
@@ -50,9 +52,9 @@ class _Test:
     **Arguments**: `differences`, `[budget]`; `flips`, `[patterns, budget]`, True where a sign is changed.
     """
 
-    def __init__(self, differences: Array, flips: Array) -> None:
+    def __init__(self, differences: Array, margin: float, flips: Array) -> None:
         self._p = {}
-        for centre in (-MARGIN, 0.0, MARGIN):
+        for centre in (-margin, 0.0, margin):
             # Flipping signs makes a sum no smaller exactly if what is flipped sums to no more than zero.
             sums = np.cumsum(flips * (differences - centre), axis=1)
             self._p[centre] = (1 + (sums <= 0).sum(axis=0)) / FLIPS, (1 + (sums >= 0).sum(axis=0)) / FLIPS
@@ -76,16 +78,20 @@ class _Seen:
         return float("-inf"), float("inf")
 
 
-def last_looks(noise: str, effects: tuple[float, float], rng: np.random.Generator) -> dict[str, Look]:
-    """One study, by each schedule, up to its last look. **Arguments**: `effects`, the truth."""
+def last_looks(noise: str, truth: str, margin: float, rng: np.random.Generator) -> dict[str, Look]:
+    """One study, by each schedule, up to its last look."""
     flips = (rng.random((FLIPS - 1, BUDGET)) < 0.5).astype(float)
-    data = NOISES[noise](rng, (2, BUDGET)) + np.array(effects)[:, None]
-    tests = {values[0]: _Test(values, flips) for values in data}
+    data = NOISES[noise](rng, (2, BUDGET)) + np.array(_effects(truth, margin))[:, None]
+    tests = {values[0]: _Test(values, margin, flips) for values in data}
     differences = {"a": data[0], "b": data[1]}
     return {
-        name: look(differences, MARGIN, schedule, lambda values: tests[values[0]].after(len(values)))[-1]
+        name: look(differences, margin, schedule, lambda values: tests[values[0]].after(len(values)))[-1]
         for name, schedule in SCHEDULES.items()
     }
+
+
+def _effects(truth: str, margin: float) -> list[float]:
+    return [margin if effect == 1.0 else effect for effect in TRUTHS[truth][0]]
 
 
 def is_false(seen: Look, truth: str) -> bool:
@@ -101,21 +107,19 @@ def main() -> None:
     """Print the table."""
     studies = int(sys.argv[1]) if len(sys.argv) > 1 else STUDIES
     columns = [f'{truth}: false "{false}", seeds' for truth, (_, false) in TRUTHS.items()]
-    print(f"| differences | looks | {' | '.join(columns)} |")
-    print(f"|---|---|{'---|' * len(TRUTHS)}")
-    for noise in NOISES:
+    print(f"| differences | margin | looks | {' | '.join(columns)} |")
+    print(f"|---|---|---|{'---|' * len(TRUTHS)}")
+    for noise, margin in itertools.product(NOISES, MARGINS):
         cells: dict[str, list[str]] = {name: [] for name in SCHEDULES}
-        for truth, (effects, _) in TRUTHS.items():
+        for truth in TRUTHS:
             rng = np.random.default_rng(0)
-            ends = [
-                last_looks(noise, effects, rng)
-                for _ in track(range(studies), f"{noise}, {truth}", console=Console(stderr=True))
-            ]
+            progress = track(range(studies), f"{noise}, {margin}, {truth}", console=Console(stderr=True))
+            ends = [last_looks(noise, truth, margin, rng) for _ in progress]
             for name, row in cells.items():
                 false = np.mean([is_false(end[name], truth) for end in ends])
                 row.append(f"{false:.1%}, {np.mean([end[name].seeds for end in ends]):.0f}")
         for name, row in cells.items():
-            print(f"| {noise} | {name} | {' | '.join(row)} |", flush=True)
+            print(f"| {noise} | {margin} | {name} | {' | '.join(row)} |", flush=True)
 
 
 if __name__ == "__main__":

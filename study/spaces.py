@@ -33,7 +33,9 @@ def read_space(path: Path, base: Cell) -> tuple[Space, dict[str, Any]]:
     try:
         content = read_yaml(path)
         if not isinstance(content, dict) or not content:
-            raise MistakeError("isn't a search space: it needs lines such as `clip_coef: {type: float, low: 0.1, high: 0.4}`")
+            raise MistakeError(
+                "isn't a search space: it needs lines such as `clip_coef: {type: float, low: 0.1, high: 0.4}`"
+            )
         return parse_space(content, base), content
     except MistakeError as error:
         raise MistakeError(f"{path}: {error}") from error
@@ -57,10 +59,11 @@ def _distribution(name: str, given: Any) -> BaseDistribution:
         raise MistakeError(f"{name} must have a type, of {', '.join(TYPES)}, not {brief(given)}")
     options = {key: value for key, value in given.items() if key != "type"}
     try:
-        return TYPES[given["type"]](**options)
+        distribution: BaseDistribution = TYPES[given["type"]](**options)
     except (TypeError, ValueError) as error:
         said = str(error).replace("`", "").replace(f"{TYPES[given['type']].__name__}.__init__() ", "")
         raise MistakeError(f"{name}: {said.splitlines()[0]}") from error
+    return distribution
 
 
 def _ends(distribution: BaseDistribution) -> list[Any]:

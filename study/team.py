@@ -12,8 +12,8 @@ from study.ledger import Json
 from study.plans import Plan, Sweep
 from study.queue import Queue, Worker, open_queue
 from study.seeds import Seeds
-from study.tuning import HeldOut, Tune
 from study.storages import Storage, default_url
+from study.tuning import HeldOut, Tune
 from study.workers import work
 
 PLANS: dict[str, Callable[[Queue], Plan]] = {"sweep": Sweep, "seeds": Seeds, "tune": Tune, "held-out": HeldOut}

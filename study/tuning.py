@@ -6,20 +6,23 @@ batches, from what earlier batches have shown: so the search is the same whoever
 """
 
 import dataclasses
+import itertools
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import optuna
 import pandas as pd
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import WilcoxonPruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from scipy import stats
 
 from study.cells import Cell, MistakeError, make_cell
-from study.cohorts import cohorts
+from study.cohorts import COHORT_SIZE
 from study.ledger import Json
 from study.plans import Steps, mean_outcome, table_of_runs
 from study.queue import LIVE, Claim, Queue
@@ -132,6 +135,12 @@ class Tune:
         return [without_attributes(trial) for trial in trials if trial.user_attrs[PLACE] < start]
 
 
+def _alike(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Cells as cohorts; how many of one fit into memory is seen to where it is trained."""
+    groups = [list(group) for _, group in itertools.groupby(cells, key=lambda cell: cell.cohort_key)]
+    return [group[start : start + COHORT_SIZE] for group in groups for start in range(0, len(group), COHORT_SIZE)]
+
+
 PLACE = "place_in_search"
 """The user attribute that says which point of a search a trial is, whoever tries it, and however often."""
 
@@ -171,7 +180,9 @@ def is_hopeless(values: Sequence[float], seeds: int, earlier: Sequence[FrozenTri
     study.add_trials([trial for trial in earlier if len(trial.intermediate_values) == seeds])
     seen = {step: value for step, value in enumerate(values) if math.isfinite(value)}
     trial = create_trial(state=TrialState.RUNNING, intermediate_values=seen)
-    return WilcoxonPruner(p_threshold=P_HOPELESS).prune(study, trial)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return WilcoxonPruner(p_threshold=P_HOPELESS).prune(study, trial)
 
 
 class HeldOut:
@@ -184,9 +195,10 @@ class HeldOut:
 
     def extend(self) -> bool:
         """Once every search is over, enqueue its best."""
-        if not self._is_filled and all([search.extend() for search in self.searches]):
+        over = [search.extend() for search in self.searches]
+        if all(over) and not self._is_filled:
             wanted = [*self.cells(tuned=False), *self.cells(tuned=True)]
-            self.queue.fill(list(dict.fromkeys(wanted)), lambda left: cohorts(left, 1, math.inf))
+            self.queue.fill(list(dict.fromkeys(wanted)), _alike)
             self._is_filled = True
         return self._is_filled
 
@@ -216,7 +228,9 @@ class HeldOut:
 def best_trial(tune: Tune) -> FrozenTrial:
     """The best trial of a search, the first of equals. **Raises**: `MistakeError`, if none has finished."""
     trials = [
-        trial for trial in tune.queue.trials(TrialState.COMPLETE) if trial.value is not None and np.isfinite(trial.value)
+        trial
+        for trial in tune.queue.trials(TrialState.COMPLETE)
+        if trial.value is not None and np.isfinite(trial.value)
     ]
     if not trials:
         condition = tune.search.base.condition

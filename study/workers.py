@@ -1,7 +1,7 @@
 """Taking part in studies: claimed trials in processes of one thread each, with progress, and without losing anything.
 
-A process trains one step of a trial and ends. What it finished is in the ledger, whatever becomes of it or of its
-parent. The parent speaks with the queue, and nobody else does.
+What a process has finished is in the ledger, whatever becomes of it or of its parent. The parent speaks with the queue,
+and nobody else does.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -39,11 +39,11 @@ def work(plans: Sequence[Plan], runs_dir: Path, workers: int, memory: float, wan
     """
     jobs: list[_Job] = []
     failed: list[_Job] = []
-    with _Bar(plans, console) as bar:
+    with _Bar(plans, console) as bar, _Crew(runs_dir, memory / workers, wandb_mode) as crew:
         try:
             while True:
                 planned = [plan.extend() for plan in plans]
-                while len(jobs) < workers and (job := _claim(plans, runs_dir, memory / workers, wandb_mode)):
+                while len(jobs) < workers and (job := _claim(plans, crew)):
                     jobs.append(job)
                 bar.measure()
                 if all(planned) and not jobs and not any(plan.queue.unfinished() for plan in plans):
@@ -70,77 +70,86 @@ def work(plans: Sequence[Plan], runs_dir: Path, workers: int, memory: float, wan
         )
 
 
-def _claim(plans: Sequence[Plan], runs_dir: Path, memory: float, wandb_mode: str) -> "_Job | None":
+def _claim(plans: Sequence[Plan], crew: "_Crew") -> "_Job | None":
     """The first trial that is waiting in any of the studies."""
     for plan in plans:
         claim = plan.queue.claim()
         if claim is not None:
-            return _Job(plan, claim, runs_dir, memory, wandb_mode)
+            return _Job(plan, claim, crew)
     return None
 
 
 def _run_until_something_ends(jobs: "Sequence[_Job]", bar: "_Bar") -> "list[_Job]":
-    """Let the processes run, and say that we live. **Returns**: the jobs whose process has ended, and, so that there
-    may be something new to do, nothing after a while.
+    """Let the processes run, and say that we live. **Returns**: the jobs whose step has ended; none after a while, so
+    that new work is seen.
     """
     until = time.monotonic() + POLL_SECONDS
     while True:
-        wait([source for job in jobs for source in job.news()], timeout=POLL_SECONDS)
-        if not jobs:
+        if jobs:
+            wait([source for job in jobs for source in job.news()], timeout=POLL_SECONDS)
+        else:
             time.sleep(POLL_SECONDS)
-        # Asked before they are heard, so that what an ended one has said is all there.
-        ended = [job for job in jobs if job.process is None or job.process.has_ended]
-        bar.advance(sum(job.process.hear() for job in jobs if job.process is not None))
+        bar.advance(sum(job.hear() for job in jobs))
         for plan in bar.plans:
             ours = plan.queue.beat()
             for job in jobs:
-                if job.plan is plan and job.claim.trial_id not in ours and job not in ended:
+                if job.plan is plan and job.claim.trial_id not in ours:
                     job.stop()
+        ended = [job for job in jobs if job.has_ended]
         if ended or time.monotonic() > until:
-            return [*ended, *(job for job in jobs if job.process is None and job not in ended)]
+            return ended
 
 
 class _Job:
     """A claimed trial, and the process at work on its current step."""
 
-    def __init__(self, plan: Plan, claim: Claim, runs_dir: Path, memory: float, wandb_mode: str) -> None:
+    def __init__(self, plan: Plan, claim: Claim, crew: "_Crew") -> None:
         self.plan = plan
         self.claim = claim
         self.process: _Process | None = None
         self.exit_code = 0
+        self._crew = crew
         self._steps = plan.steps(claim)
-        self._arguments = (runs_dir, memory, wandb_mode)
         self._cells: list[Cell] = []
         self.go_on()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its step has, or there is none any more."""
+        return self.process is None or self.process.has_ended
 
     def news(self) -> list[Connection | int]:
         """What to wait for."""
         return self.process.news() if self.process else []
 
+    def hear(self) -> int:
+        """Updates made since the last time."""
+        return self.process.hear() if self.process else 0
+
     def go_on(self) -> None:
-        """Once its process has ended: on to the next step, or to the trial's end."""
+        """Once a step has ended: on to the next, or to the trial's end."""
+        queue, ledger = self.plan.queue, self.plan.queue.worker.ledger
         if self.process is not None:
             self.exit_code = self.process.exit_code
+            self._crew.take_back(self.process)
             self.process = None
         if self.exit_code:
-            self.plan.queue.give_up(self.claim, f"its process failed (exit code {self.exit_code})")
+            queue.give_up(self.claim, f"its process failed (exit code {self.exit_code})")
             return
-        ledger = self.plan.queue.worker.ledger
         if any(ledger.outcome(cell) is None for cell in self._cells):
-            self.plan.queue.give_up(self.claim, "another process is training its cells")
+            queue.give_up(self.claim, "another process is training its cells")
             return
         try:
-            step = next(self._steps)
+            self._cells = next(self._steps)
         except StopIteration as end:
             value, state = end.value
             outcomes = {cell.id: outcome for cell in self.claim.cells if (outcome := ledger.outcome(cell))}
-            self.plan.queue.complete(self.claim, value, outcomes, state)
+            queue.complete(self.claim, value, outcomes, state)
             return
-        self._cells = step
-        if not ledger.waiting(step):
+        if ledger.waiting(self._cells):
+            self.process = self._crew.train(self._cells)
+        else:
             self.go_on()
-            return
-        self.process = _Process(step, *self._arguments)
 
     def stop(self) -> None:
         """End its process, whatever it is doing."""
@@ -149,38 +158,77 @@ class _Job:
             self.process = None
 
 
+class _Crew:
+    """Processes that train, one after the other or side by side: to begin one takes as long as many an update."""
+
+    def __init__(self, runs_dir: Path, memory: float, wandb_mode: str) -> None:
+        self._idle: list[_Process] = []
+        self._arguments = (runs_dir, memory, wandb_mode)
+
+    def train(self, cells: Sequence[Cell]) -> "_Process":
+        """Let a process train these cells."""
+        process = self._idle.pop() if self._idle else _Process(*self._arguments)
+        process.train(cells)
+        return process
+
+    def take_back(self, process: "_Process") -> None:
+        """A process that has done its work, or has died over it."""
+        if process.is_alive:
+            self._idle.append(process)
+
+    def __enter__(self) -> "_Crew":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._idle:
+            process.stop()
+
+
 class _Process:
     """A process that trains cells, and the pipe by which it reports: its own, so that it can block no other."""
 
-    def __init__(self, cells: Sequence[Cell], runs_dir: Path, memory: float, wandb_mode: str) -> None:
+    def __init__(self, runs_dir: Path, memory: float, wandb_mode: str) -> None:
         context = multiprocessing.get_context("spawn")
-        self._reports, end = context.Pipe(duplex=False)
-        self._process = context.Process(target=_train, args=(cells, runs_dir, memory, wandb_mode, end))
+        self._pipe, end = context.Pipe()
+        self._process = context.Process(target=_serve, args=(_train, runs_dir, memory, wandb_mode, end))
         self._process.start()
         end.close()
+        self.has_ended = True
+        """whether what it was last given is done, or it has died over it"""
 
     @property
-    def has_ended(self) -> bool:
-        """Whether it has, by itself or not."""
-        return self._process.exitcode is not None
+    def is_alive(self) -> bool:
+        """Whether it can be given something."""
+        return self._process.exitcode is None
 
     @property
     def exit_code(self) -> int:
-        """How it ended."""
+        """How it died; 0 if it lives."""
         return self._process.exitcode or 0
+
+    def train(self, cells: Sequence[Cell]) -> None:
+        """Give it something to do."""
+        self.has_ended = False
+        with contextlib.suppress(OSError):  # it has died, which is noticed
+            self._pipe.send(cells)
 
     def news(self) -> list[Connection | int]:
         """What to wait for: its next report, or its end."""
-        return [self._process.sentinel] if self._reports.closed else [self._process.sentinel, self._reports]
+        return [self._process.sentinel] if self._pipe.closed else [self._process.sentinel, self._pipe]
 
     def hear(self) -> int:
         """Updates made since the last time."""
+        # Asked before it is heard, so that what a dead one has said is all there.
+        is_dead = not self.is_alive
         updates = 0
         try:
-            while self._reports.poll():
-                updates += self._reports.recv()
+            while self._pipe.poll():
+                report = self._pipe.recv()
+                self.has_ended = self.has_ended or report is None
+                updates += report or 0
         except (EOFError, OSError):
-            self._reports.close()
+            self._pipe.close()
+        self.has_ended = self.has_ended or is_dead
         return updates
 
     def stop(self) -> None:
@@ -257,10 +305,22 @@ class _Bar:
         self._progress.stop()
 
 
-def _train(cells: Sequence[Cell], runs_dir: Path, memory: float, wandb_mode: str, reports: Connection) -> None:
-    """A worker process. Ctrl-C is its parent's business; if the parent dies, so does it, and its cells are free."""
+Train = Callable[[Sequence[Cell], Path, float, str, Connection], None]
+
+
+def _serve(train: Train, runs_dir: Path, memory: float, wandb_mode: str, pipe: Connection) -> None:
+    """A process: trains what it is given. Ctrl-C is its parent's business; if that dies, so does it, and its cells are
+    free.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    with contextlib.suppress(EOFError, BrokenPipeError):  # the parent has died
+        while True:
+            train(pipe.recv(), runs_dir, memory, wandb_mode, pipe)
+            pipe.send(None)
+
+
+def _train(cells: Sequence[Cell], runs_dir: Path, memory: float, wandb_mode: str, reports: Connection) -> None:
     from study import training
 
     def report(updates: int) -> None:
