@@ -31,6 +31,10 @@ class Options:
     margin: float | None = None
     where: tuple[str, ...] = ()
     sweep: Path | None = None
+    mapped: sources.Mapped | None = None
+    """what is what in runs that aren't a study's"""
+    any_state: bool = False
+    """whether those of them that haven't finished count"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,7 +66,7 @@ def write(
     """Read runs, answer, and write the report.
 
     **Arguments**: `source` and `expected`, as `sources.read` takes them; `output`, the directory to write to, by
-    default `report` in a runs directory or `NAME-report` beside a table.
+    default what `sources.beside` says.
 
     **Returns**: the verdict, the effects and the report's path, to print.
 
@@ -70,10 +74,10 @@ def write(
     """
     if options.margin is not None and not 0 < options.margin < math.inf:
         raise UnreadableSourceError(f"--margin must be positive and finite, not {options.margin}")
-    runs = sources.where(sources.read(source, expected), options.where).with_numbers(options.outcome)
+    read = sources.read(source, expected, options.mapped, options.any_state)
+    runs = sources.where(read, options.where).with_numbers(options.outcome)
     designs = _designs(runs)
-    path = Path(source)
-    output = output or (path / "report" if path.is_dir() else path.with_name(f"{path.stem}-report"))
+    output = output or sources.beside(source)
     try:
         output.mkdir(parents=True, exist_ok=True)
         sections = [_section(runs, rows, options, output, index) for index, rows in enumerate(designs)]
@@ -278,9 +282,12 @@ def _commands(source: str, runs: Runs, options: Options) -> list[str]:
         report += ["--margin", str(options.margin)]
     if options.where:
         report += ["--where", *options.where]
+    if options.mapped is not None:
+        report += ["--map", str(options.mapped), *(["--any-state"] if options.any_state else [])]
     if options.sweep is None:
         return [shlex.join(report)]
-    sweep = shlex.join(["study", "sweep", str(options.sweep), *(["--runs-dir", source] if runs.folder else [])])
+    here = ["--runs-dir", source] if runs.folder and Path(source).is_dir() else []
+    sweep = shlex.join(["study", "sweep", str(options.sweep), *here])
     return [sweep, shlex.join([*report, "--sweep", str(options.sweep)])]
 
 

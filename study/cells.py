@@ -19,6 +19,11 @@ from agents.hyperparameters import Condition, Hyperparameters, Precision
 LARGEST_SEED = 2**53
 """Larger whole numbers are rounded by most readers of JSON, so that two seeds might become one."""
 
+LARGEST_BLOCK = 10_000
+"""More seeds than this in one go are a slip."""
+
+_SEEDS = re.compile(r"\d{1,16}(-\d{1,16})?(,\d{1,16}(-\d{1,16})?)*")
+
 COMPENSATION = {"adam": 0.5, "sgd": 0.25}
 """What makes a std of a variance: log std is phi for the one and phi / 2 for the other, which halves each step. Adam's
 step doesn't feel how large a gradient is; that of plain gradient descent does, and the gradient is halved, too."""
@@ -118,6 +123,30 @@ def make_cell(description: Mapping[str, Any]) -> Cell:
         return Cell(**values)
     except ValueError as error:
         raise MistakeError(str(error)) from error
+
+
+def make_cells(description: Mapping[str, Any]) -> list[Cell]:
+    """The cells of a description in which `seeds`, such as "0-9", may stand for `seed`. **Raises**: `MistakeError`."""
+    if "seeds" not in description:
+        return [make_cell(description)]
+    if "seed" in description:
+        raise MistakeError("parameters 'seed' and 'seeds' exclude each other")
+    shared = {name: value for name, value in description.items() if name != "seeds"}
+    return [make_cell({**shared, "seed": seed}) for seed in read_seeds(description["seeds"])]
+
+
+def read_seeds(text: Any) -> list[int]:
+    """Seeds from text such as "0-9" or "0-4,7"; YAML has one alone as a number. **Raises**: `MistakeError`."""
+    if isinstance(text, bool) or not _SEEDS.fullmatch(str(text)):
+        raise MistakeError(f"parameter 'seeds' must be seeds such as 0-9 or 0-4,7, not {brief(text)}")
+    seeds: list[int] = []
+    for part in str(text).split(","):
+        first, _, last = part.partition("-")
+        block = range(int(first), int(last or first) + 1)
+        if not block or len(block) > LARGEST_BLOCK:
+            raise MistakeError(f"parameter 'seeds' must name between 1 and {LARGEST_BLOCK:,} seeds, not {brief(text)}")
+        seeds += block
+    return seeds
 
 
 def _convert(name: str, value: Any, wanted: Any) -> Any:

@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import io
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,9 +14,11 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes
 
 from agents import environments
 from reports.sources import UnreadableSourceError
+from study.assignment import assignment
 from study.cells import MistakeError
 from study.commands import Command
 from study.commands.shared import CellFailedError
+from study.commands.train import with_first_seed
 from study.errors import WorkerError
 from study.files import UnwritableError
 
@@ -30,17 +33,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _exit(str(error), code=1)
     except KeyboardInterrupt:
         _exit("interrupted: what was finished is kept, and the same command goes on", code=130)
+    except BrokenPipeError:  # `study ... | head`; Python would complain again when it flushes
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
 
 
 def _parse(arguments: Sequence[str] | None) -> Command:
     """The command, from the command line. Tyro's complaint comes in a box of many lines; here it becomes one."""
     complaint = io.StringIO()
+    given = list(_ungrouped(sys.argv[1:] if arguments is None else arguments))
     try:
         with contextlib.redirect_stderr(complaint):
             return tyro.cli(
                 Command,
                 prog="study",
-                args=list(_ungrouped(sys.argv[1:] if arguments is None else arguments)),
+                args=with_first_seed(given) if given[:1] == ["train"] else given,
                 config=(OmitArgPrefixes, OmitSubcommandPrefixes),
                 description="Two RL implementations should be the same and aren't: which part is round-off?",
             )
@@ -71,5 +78,9 @@ def _read_group(argument: str, value: str) -> dict[str, Any]:
 
 
 def _exit(message: str, code: int) -> NoReturn:
+    if code in (1, 2) and assignment():
+        from study.tracking import settle_assigned_run
+
+        settle_assigned_run({"status": "failed", "error": message})
     print(f"study: {message}", file=sys.stderr)
     raise SystemExit(code)

@@ -1,7 +1,8 @@
 """W&B sweep files, read as what they are here: a grid of cells. W&B itself checks nothing before it queues.
 
 Nested parameters are a way of writing, and mean what they would mean without their groups. An agent passes a group
-whole, as `--group={'gamma': 0.9}`: `study train` takes it apart again.
+whole, as `--group={'gamma': 0.9}`: `study train` takes it apart again. `seeds: 0-9` is one value, of ten cells: an
+agent's call trains them as one cohort.
 """
 
 import itertools
@@ -12,13 +13,22 @@ from typing import Any
 
 import yaml
 
-from study.cells import Cell, MistakeError, brief, make_cell
+from study.cells import Cell, MistakeError, brief, make_cells, read_seeds
 
 KEYS = {
     "name", "description", "project", "entity", "program", "command", "method", "metric", "parameters", "run_cap",
     "early_terminate", "controller", "job", "image_uri", "scheduler", "apiVersion", "kind",
 }  # fmt: skip
 """What W&B's server accepts at the top of a sweep file."""
+
+MACROS = {
+    f"${{{name}}}"
+    for name in (
+        "env", "interpreter", "program", "args", "args_no_hyphens", "args_no_equals", "args_no_boolean_flags",
+        "args_json", "args_json_file", "args_append_hydra", "args_override_hydra",
+    )
+}  # fmt: skip
+"""What an agent replaces in a command."""
 
 HOLES = ("run_cap", "early_terminate")
 """Those by which it would leave out what is trained here."""
@@ -42,21 +52,29 @@ class _Loader(yaml.SafeLoader):
 
 def read_cells(path: Path) -> list[Cell]:
     """All cells of a sweep file, in the grid's order. **Raises**: `MistakeError`, naming the file."""
+    return [cell for call in read_calls(path) for cell in call]
+
+
+def read_calls(path: Path) -> list[list[Cell]]:
+    """The cells of each point of a sweep file's grid: what an agent's call trains together.
+
+    **Raises**: `MistakeError`, naming the file.
+    """
     try:
-        cells = [make_cell(dict(point)) for point in _grid(_read(path))]
+        calls = [make_cells(dict(point)) for point in _grid(_read(path))]
     except MistakeError as error:
         raise MistakeError(f"{path}: {error}") from error
     except RecursionError as error:
         raise MistakeError(f"{path}: is nested too deeply, or in itself") from error
     seen = set()
-    for cell in cells:
+    for cell in itertools.chain.from_iterable(calls):
         if cell.id in seen:
             raise MistakeError(
                 f"{path}: the cell of condition {cell.condition}, seed {cell.seed}, precision {cell.precision}, "
                 f"replicate {cell.replicate} is there twice: a value is listed twice"
             )
         seen.add(cell.id)
-    return cells
+    return calls
 
 
 def read_yaml(path: Path) -> Any:
@@ -92,6 +110,7 @@ def _grid(sweep: Mapping[str, Any]) -> Iterator[tuple[tuple[str, Any], ...]]:
         raise MistakeError(f"method must be grid, not {brief(sweep.get('method'))}: a study trains every cell")
     if not (sweep.get("program") or sweep.get("command")):
         raise MistakeError("has neither `program` nor `command`: an agent would consume every cell and run none")
+    _check_command(sweep.get("command"))
     for key in HOLES:
         if key in sweep:
             raise MistakeError(f"{key} would leave out cells under W&B that are trained here: leave {key} out")
@@ -103,10 +122,27 @@ def _grid(sweep: Mapping[str, Any]) -> Iterator[tuple[tuple[str, Any], ...]]:
         if name in axes:
             raise MistakeError(f"parameter {name!r} is given twice")
         axes[name] = values
-    size = math.prod(map(len, axes.values()))
+    seeds = sum(len(read_seeds(value)) for value in axes.get("seeds", []))
+    size = math.prod(seeds if name == "seeds" else len(values) for name, values in axes.items())
     if size > LARGEST_GRID:
         raise MistakeError(f"is a grid of {size:,} cells: {LARGEST_GRID:,} are the most")
     return itertools.product(*([(name, value) for value in values] for name, values in axes.items()))
+
+
+def _check_command(command: Any) -> None:
+    """An agent leaves out of a command what it doesn't know, and trains whatever is left."""
+    if command is None:
+        return
+    if not isinstance(command, list):
+        raise MistakeError(
+            'command must be a list, such as ["${env}", "${interpreter}", "-m", "study", "train", "${args}"]'
+        )
+    macros = [part for part in map(str, command) if part.startswith("${") and part.endswith("}")]
+    unknown = [macro for macro in macros if macro not in MACROS and not macro.startswith("${envvar:")]
+    if unknown:
+        raise MistakeError(f"command has {unknown[0]}, of which W&B knows nothing, and which it would leave out")
+    if not any(macro.startswith("${args") for macro in macros):
+        raise MistakeError("command has no ${args}: every cell would be trained with the same parameters")
 
 
 def _axes(parameters: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:

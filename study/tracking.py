@@ -1,15 +1,22 @@
-"""What a run tells Weights & Biases: all that the ledger has, with the same names and the same numbers."""
+"""What a run tells Weights & Biases: all that the ledger has, with the same numbers.
+
+A run's id is its cell's. Under `wandb agent` the server names it: the first cell of the call becomes the run that the
+agent was assigned, and others of its cohort stand beside it in the sweep. Runs say their cell's id in their config, by
+which machines that share nothing but W&B tell what the others have done, and are doing (`study.elsewhere`).
+"""
 
 import dataclasses
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import wandb
 
+from study.assignment import assignment
 from study.cells import Cell, MistakeError
 from study.ledger import dump
 
@@ -17,6 +24,31 @@ PROJECT = "rl-roundoff"
 """The W&B project, where neither a sweep nor WANDB_PROJECT names another."""
 
 MODES = ("online", "offline", "disabled")
+
+LOSSES = (
+    "policy_loss", "value_loss", "entropy", "approx_kl", "clipfrac", "explained_variance", "grad_norm",
+    "scale_grad_norm",
+)  # fmt: skip
+"""What CleanRL calls `losses/`."""
+WITNESSES = ("params_sha256", "fingerprint")
+"""What tells when runs came apart."""
+STEPS = ("update", "global_step")
+"""What the others are drawn over."""
+
+INTERRUPTED = 255
+"""The exit code by which W&B tells an interrupted run from one that failed."""
+
+
+def namespaced(name: str) -> str:
+    """What a number of an update is called in W&B, as CleanRL's users expect it."""
+    if name in STEPS:
+        return name
+    return f"{'losses' if name in LOSSES else 'witnesses' if name in WITNESSES else 'charts'}/{name}"
+
+
+def project() -> str:
+    """The W&B project of this process's runs: `wandb agent` says its sweep's."""
+    return os.environ.get("WANDB_PROJECT", PROJECT)
 
 
 def choose_mode(runs_dir: Path) -> str:
@@ -32,50 +64,62 @@ def choose_mode(runs_dir: Path) -> str:
         reason = _reason_to_stay_offline()
         mode = "offline" if reason else "online"
     if mode == "offline":
-        print(
-            f"W&B runs offline, since {reason}: `wandb sync {runs_dir}/wandb/offline-run-*` uploads its runs.",
-            file=sys.stderr,
-        )
+        _say_offline(reason, runs_dir)
     return mode
 
 
 def _reason_to_stay_offline() -> str | None:
     """Asked once, before anything is trained: a run that can't reach W&B gives up after a minute and a half only."""
-    just_talked_to_wandb = "WANDB_SWEEP_ID" in os.environ  # the agent has, that started us
+    just_talked_to_wandb = assignment() is not None  # the agent has, that started us
     try:
         return None if wandb.login(prompt=False, verify=not just_talked_to_wandb) else "no key is configured"
     except (OSError, ValueError, wandb.Error) as error:
-        return _in_one_line(error)
+        return in_one_line(error)
 
 
-def _in_one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _say_offline(reason: str | None, runs_dir: Path) -> None:
+    print(
+        f"W&B runs offline, since {reason}: `wandb sync {runs_dir}/wandb/offline-run-*` uploads its runs.",
+        file=sys.stderr,
+    )
 
 
-class TrackedRun:
-    """A cell as a W&B run. Its id is the cell's, except under `wandb agent`, where the server names it."""
+def in_one_line(error: BaseException) -> str:
+    """What an exception says, or, if nothing, what it is."""
+    return " ".join(str(error).split()) or type(error).__name__
 
-    def __init__(self, cell: Cell, runs_dir: Path, mode: str) -> None:
-        self._id = cell.id
-        self._failed = False
-        self._tell(lambda: self._begin(cell, runs_dir, mode))
 
-    def _begin(self, cell: Cell, runs_dir: Path, mode: str) -> None:
+class Tracker:
+    """Begins runs, and remembers whether W&B can be reached."""
+
+    def __init__(self, runs_dir: Path, mode: str) -> None:
+        self.runs_dir = runs_dir
+        self.mode = mode
+
+    def begin(self, cell: Cell, files: Path) -> "TrackedRun":
+        """A cell as a W&B run. **Arguments**: `files`, its folder in the ledger, with `cell.json`."""
+        return TrackedRun(cell, files, self)
+
+    def open(self, **about: Any) -> wandb.Run:
+        """A W&B run, offline from the first for which W&B doesn't answer: nothing of it is lost."""
+        try:
+            return self._init(**about)
+        except wandb.Error as error:
+            if self.mode != "online":
+                raise
+            self.mode = "offline"
+            _say_offline(in_one_line(error), self.runs_dir)
+            # The client goes on trying, and refuses another run of that id.
+            return self._init(**about | {"id": f"{about['id']}-offline"})
+
+    def _init(self, **about: Any) -> wandb.Run:
+        asked = assignment()
         # W&B takes our package `agents` for another of that name, and would recommend a product to trace it.
         os.environ.setdefault("WANDB_DISABLE_WEAVE", "true")
-        under_agent = "WANDB_SWEEP_ID" in os.environ
-        if mode == "offline" and not under_agent:
-            _discard_interrupted(cell, runs_dir)
-        self._run = wandb.init(
-            project=os.environ.get("WANDB_PROJECT", PROJECT),
-            id=None if under_agent else cell.id,
-            name=f"{cell.condition}-s{cell.seed}-{cell.precision}-r{cell.replicate}",
-            group=f"{cell.env_id} seed {cell.seed}",
-            job_type=cell.condition,
-            tags=[cell.parameterization, cell.implementation, cell.precision, cell.env_id],
-            config={**dataclasses.asdict(cell), "cell_id": cell.id},
-            dir=runs_dir,
-            mode=mode,  # type: ignore[arg-type]
+        return wandb.init(
+            project=project(),
+            dir=self.runs_dir,
+            mode=self.mode,  # type: ignore[arg-type]
             reinit="create_new",
             # Dozens of runs are open at once, and what these would gather is in cell.json.
             settings=wandb.Settings(
@@ -83,32 +127,85 @@ class TrackedRun:
                 console="off",
                 disable_git=True,
                 save_code=False,
+                sweep_id=asked.sweep if asked else None,
                 x_disable_meta=True,
                 x_disable_stats=True,
                 x_save_requirements=False,
             ),
+            **about,
+        )
+
+
+class TrackedRun:
+    """A cell as a W&B run."""
+
+    def __init__(self, cell: Cell, files: Path, tracker: Tracker) -> None:
+        self.cell = cell
+        self.id = _run_id(cell)
+        self.claimed = time.time()
+        """when it said that it would train the cell"""
+        self._files = files
+        self._failed = False
+        self._finished = False
+        self._tell(lambda: self._begin(tracker))
+
+    def _begin(self, tracker: Tracker) -> None:
+        cell, asked = self.cell, assignment()
+        if tracker.mode == "offline":
+            _discard_interrupted(self.id, tracker.runs_dir)
+        self._run = tracker.open(
+            id=self.id,
+            name=f"{cell.condition}-s{cell.seed}-{cell.precision}-r{cell.replicate}",
+            group=f"{cell.env_id} seed {cell.seed}",
+            job_type=cell.condition,
+            tags=[cell.parameterization, cell.implementation, cell.precision, cell.env_id],
+            config={
+                **(asked.parameters if asked else {}),
+                **dataclasses.asdict(cell),
+                "cell_id": cell.id,
+                "claimed": self.claimed,
+            },
         )
         self._run.define_metric("*", step_metric="global_step")
+        self._run.define_metric("charts/episodic_return", step_metric="global_step", summary="last,max")
+        self._run.define_metric("losses/value_loss", step_metric="global_step", summary="last,min")
+        self._save(cell_json=self._files / "cell.json")
 
     def log(self, record: Mapping[str, Any]) -> None:
-        """An update's record, into the history."""
-        self._tell(lambda: self._run.log(dict(record), step=record["update"]))
+        """An update's record, into the history; without what isn't a number, which would spoil a maximum."""
+        row = {namespaced(name): value for name, value in record.items() if value is not None and value == value}
+        self._tell(lambda: self._run.log(row, step=record["update"]))
 
-    def finish(self, outcome: Mapping[str, Any], files: Path) -> None:
-        """The outcome, into the summary, and the ledger's files; a failed run is marked so.
+    def finish(self, outcome: Mapping[str, Any], **about: Any) -> None:
+        """The outcome, into the summary, and the ledger's files; a failed run is marked so, and its last line says why.
 
-        **Arguments**: `files`, the cell's folder in the ledger, where the outcome isn't yet.
+        **Arguments**: `about`, what else there is to say of the run.
         """
-        self._tell(lambda: self._finish(outcome, files))
+        self._tell(lambda: self._finish(outcome, about))
 
-    def _finish(self, outcome: Mapping[str, Any], files: Path) -> None:
-        self._run.summary.update(dict(outcome))
+    def _finish(self, outcome: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+        self._finished = True
         if not self._run.disabled:
-            saved = Path(self._run.dir)
-            for name in ("cell.json", "updates.jsonl"):
-                shutil.copy(files / name, saved)
-            (saved / "outcome.json").write_text(dump(outcome, indent=2) + "\n", encoding="utf-8")
-        self._run.finish(exit_code=0 if outcome["status"] == "finished" else 1)
+            said = Path(self._run.dir) / "outcome.json"
+            said.write_text(dump(outcome, indent=2) + "\n", encoding="utf-8")
+            self._save(updates_jsonl=self._files / "updates.jsonl", outcome_json=said)
+        _end(self._run, {**outcome, **about}, exit_code=0 if outcome["status"] == "finished" else 1)
+
+    def leave(self, rival: str) -> None:
+        """Leave the cell to another run, that claimed it before."""
+        self._finished = True
+        self._tell(lambda: _end(self._run, {"status": "elsewhere", "same_as": rival}, exit_code=0))
+
+    def _save(self, **files: Path) -> None:
+        """Save copies with the run: W&B uploads what is in its folder only when it is told to."""
+        if self._run.disabled:
+            return
+        folder = Path(self._run.dir)
+        for name, path in files.items():
+            copy = folder / name.replace("_", ".")
+            if path != copy:
+                shutil.copy(path, copy)
+            self._run.save(copy, base_path=folder, policy="now", glob=False)
 
     def _tell(self, word: Callable[[], None]) -> None:
         """Tell W&B something, or nothing more once it has failed, however: the ledger has all, and training goes on."""
@@ -118,18 +215,52 @@ class TrackedRun:
             word()
         except Exception as error:
             self._failed = True
-            reason = _in_one_line(error)
-            print(f"W&B has failed, and run {self._id} goes on in the ledger alone: {reason}", file=sys.stderr)
+            print(
+                f"W&B has failed, and run {self.id} goes on in the ledger alone: {in_one_line(error)}", file=sys.stderr
+            )
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is not None:
-            self._tell(lambda: self._run.finish(exit_code=1))
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if error is None or self._finished:
+            return
+        interrupted = not isinstance(error, Exception)
+        summary = {
+            "status": "interrupted" if interrupted else "failed",
+            "error": "interrupted" if interrupted else in_one_line(error),
+        }
+        self._tell(lambda: _end(self._run, summary, exit_code=INTERRUPTED if interrupted else 1))
 
 
-def _discard_interrupted(cell: Cell, runs_dir: Path) -> None:
-    """Remove what a killed process recorded of this cell offline: uploaded, it would be a second run of that id."""
-    for interrupted in (runs_dir / "wandb").glob(f"offline-run-*-{cell.id}"):
+def settle_assigned_run(summary: Mapping[str, Any], runs_dir: Path = Path("runs")) -> None:
+    """Say what became of the run that an agent assigned to this process, if none of its cells became it."""
+    asked, mode = assignment(), os.environ.get("WANDB_MODE", "online")
+    if asked is None or asked.cell or mode not in MODES:
+        return
+    try:
+        run = Tracker(runs_dir, mode).open(id=asked.run)
+        _end(run, summary, exit_code=1 if summary["status"] == "failed" else 0)
+    except Exception as error:
+        print(f"W&B has failed, and knows nothing of it: {in_one_line(error)}", file=sys.stderr)
+
+
+def _end(run: wandb.Run, summary: Mapping[str, Any], exit_code: int) -> None:
+    run.summary.update(dict(summary))
+    if summary.get("error"):
+        run.write_logs(str(summary["error"]))
+    run.finish(exit_code=exit_code)
+
+
+def _run_id(cell: Cell) -> str:
+    asked = assignment()
+    if asked is None:
+        return cell.id
+    asked.cell = asked.cell or cell.id
+    return asked.run if asked.cell == cell.id else f"{asked.run}-{cell.id}"
+
+
+def _discard_interrupted(run_id: str, runs_dir: Path) -> None:
+    """Remove what a killed process recorded of this run offline: uploaded, it would be a second run of that id."""
+    for interrupted in (runs_dir / "wandb").glob(f"offline-run-*-{run_id}"):
         shutil.rmtree(interrupted)

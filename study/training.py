@@ -14,10 +14,11 @@ from agents.cohort import Cohort
 from agents.environments import can_be_put_aside
 from agents.records import Failure, Outcome, Run
 from agents.threads import use_one_thread
-from study import provenance
+from study import elsewhere, provenance
+from study.assignment import assignment
 from study.cells import Cell
 from study.ledger import Entry, Json, Ledger
-from study.tracking import TrackedRun
+from study.tracking import TrackedRun, Tracker
 
 CHECKPOINT_SECONDS = 60.0
 """Time between two checkpoints of a run, at least: the most that an interruption costs."""
@@ -29,11 +30,13 @@ def train(
     wandb_mode: str,
     on_update: Callable[[int], None] = lambda _: None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
-) -> None:
-    """Train those of the cells that haven't ended, and that no other process is training, to their end.
+) -> dict[str, str]:
+    """Train those of the cells that haven't ended, and that nobody else is training, to their end.
 
     **Arguments**: `cells`, all of one `Cell.cohort_key`; `wandb_mode`, W&B's "online", "offline" or "disabled";
     `on_update`, called with the numbers of updates that runs have made.
+
+    **Returns**: by cell, the W&B run on another machine to which it was left. Only `wandb agent`'s calls ask for such.
     """
     use_one_thread()
     ledger = Ledger(runs_dir)
@@ -52,9 +55,23 @@ def train(
                 "its packages, or on another processor, or their updates.jsonl isn't whole",
                 file=sys.stderr,
             )
+        tracker = Tracker(runs_dir, wandb_mode)
+        tracked = {entry.cell.id: stack.enter_context(tracker.begin(entry.cell, entry.path)) for entry in entries}
+        left = elsewhere.rivals(tracked.values()) if assignment() and tracker.mode == "online" else {}
+        for cell, rival in left.items():
+            tracked[cell].leave(rival)
+        ours = sorted((entry for entry in entries if entry.cell.id not in left), key=_updates_made)
         # A process may have been killed between the checkpoints of its runs: those of an update go on together.
-        for _, alike in itertools.groupby(sorted(entries, key=_updates_made), key=_updates_made):
-            _train(list(alike), runs_dir, wandb_mode, on_update, checkpoint_seconds)
+        for _, group in itertools.groupby(ours, key=_updates_made):
+            alike = list(group)
+            _train(alike, [tracked[entry.cell.id] for entry in alike], on_update, checkpoint_seconds)
+    return left
+
+
+def make_cohort(cells: Sequence[Cell]) -> Cohort:
+    """Cells of one `Cell.cohort_key`, ready to be trained together."""
+    runs = [Run(condition=cell.condition, seed=cell.seed, replicate=cell.replicate) for cell in cells]
+    return Cohort(runs, cells[0].hyperparameters, cells[0].precision)
 
 
 def _updates_made(entry: Entry) -> int:
@@ -63,44 +80,36 @@ def _updates_made(entry: Entry) -> int:
 
 def _train(
     entries: Sequence[Entry],
-    runs_dir: Path,
-    wandb_mode: str,
+    tracked: Sequence[TrackedRun],
     on_update: Callable[[int], None],
     checkpoint_seconds: float,
 ) -> None:
-    cells = [entry.cell for entry in entries]
-    cohort = Cohort(
-        [Run(condition=cell.condition, seed=cell.seed, replicate=cell.replicate) for cell in cells],
-        cells[0].hyperparameters,
-        cells[0].precision,
-    )
+    cohort = make_cohort([entry.cell for entry in entries])
     states = [entry.state for entry in entries if entry.state is not None]
     if states:
         cohort.restore(states)
-    with ExitStack() as stack:
-        tracked = [stack.enter_context(TrackedRun(entry.cell, runs_dir, wandb_mode)) for entry in entries]
-        for entry, run in zip(entries, tracked, strict=True):
-            for line in entry.updates:
-                run.log(line)
-        if cohort.update:
-            on_update(len(entries) * cohort.update)
-        ended: set[int] = set()
-        kept_at = time.monotonic()
-        for records in cohort.train():
-            for place, record in records.items():
-                line = vars(record)
-                entries[place].append(line)
-                tracked[place].log(line)
-            for place in cohort.failures.keys() - ended:
-                _finish(entries[place], tracked[place], cohort.failures[place])
-                ended.add(place)
-            on_update(len(records))
-            if time.monotonic() - kept_at >= checkpoint_seconds:
-                _keep(cohort, entries)
-                kept_at = time.monotonic()
-        for place, outcome in enumerate(cohort.outcomes()):
-            if place not in ended:
-                _finish(entries[place], tracked[place], outcome)
+    for entry, run in zip(entries, tracked, strict=True):
+        for line in entry.updates:
+            run.log(line)
+    if cohort.update:
+        on_update(len(entries) * cohort.update)
+    ended: set[int] = set()
+    kept_at = time.monotonic()
+    for records in cohort.train():
+        for place, record in records.items():
+            line = vars(record)
+            entries[place].append(line)
+            tracked[place].log(line)
+        for place in cohort.failures.keys() - ended:
+            _finish(entries[place], tracked[place], cohort.failures[place])
+            ended.add(place)
+        on_update(len(records))
+        if time.monotonic() - kept_at >= checkpoint_seconds:
+            _keep(cohort, entries)
+            kept_at = time.monotonic()
+    for place, outcome in enumerate(cohort.outcomes()):
+        if place not in ended:
+            _finish(entries[place], tracked[place], outcome)
 
 
 def _keep(cohort: Cohort, entries: Sequence[Entry]) -> None:
@@ -111,7 +120,7 @@ def _keep(cohort: Cohort, entries: Sequence[Entry]) -> None:
 
 def _finish(entry: Entry, run: TrackedRun, outcome: Outcome | Failure) -> None:
     summary = summarise(outcome)
-    run.finish(summary, entry.path)
+    run.finish(summary)
     entry.finish(summary)
 
 

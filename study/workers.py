@@ -26,6 +26,8 @@ from study.plans import Plan
 from study.queue import LIVE, Claim, listed
 
 POLL_SECONDS = 1.0
+"""How often a process is looked at."""
+ASKS_PER_HEARTBEAT = 5
 """How often a worker that has nothing to do asks for work."""
 
 
@@ -50,7 +52,8 @@ def work(plans: Sequence[Plan], runs_dir: Path, workers: int, memory: float, wan
                     break
                 if not jobs:
                     bar.say_idle()
-                ended = _run_until_something_ends(jobs, bar)
+                rest = min(plan.queue.heartbeat for plan in plans) / (1 if len(jobs) == workers else ASKS_PER_HEARTBEAT)
+                ended = _run_until_something_ends(jobs, bar, rest)
                 for job in ended:
                     job.go_on()
                 failed += [job for job in jobs if job.exit_code]
@@ -79,16 +82,17 @@ def _claim(plans: Sequence[Plan], crew: "_Crew") -> "_Job | None":
     return None
 
 
-def _run_until_something_ends(jobs: "Sequence[_Job]", bar: "_Bar") -> "list[_Job]":
-    """Let the processes run, and say that we live. **Returns**: the jobs whose step has ended; none after a while, so
-    that new work is seen.
+def _run_until_something_ends(jobs: "Sequence[_Job]", bar: "_Bar", seconds: float) -> "list[_Job]":
+    """Let the processes run, and say that we live. **Returns**: the jobs whose step has ended; none after so many
+    seconds, so that new work is seen.
     """
-    until = time.monotonic() + POLL_SECONDS
+    until = time.monotonic() + seconds
     while True:
+        poll = min(POLL_SECONDS, seconds)
         if jobs:
-            wait([source for job in jobs for source in job.news()], timeout=POLL_SECONDS)
+            wait([source for job in jobs for source in job.news()], timeout=poll)
         else:
-            time.sleep(POLL_SECONDS)
+            time.sleep(poll)
         bar.advance(sum(job.hear() for job in jobs))
         for plan in bar.plans:
             ours = plan.queue.beat()

@@ -37,7 +37,7 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "Expected one of {probe, train, sweep, work"),
+        ([], "Expected one of {probe, check, train, sweep, "),
         (["brew"], "Unrecognized options: brew"),
         (["train", "--seed", "0"], "--condition"),
         (["train", *SMALL_OPTIONS, "--condition", "mvn"], "invalid choice 'mvn'"),
@@ -53,9 +53,17 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
         (["train", *SMALL_OPTIONS, "--env-id", "Nowhere-v0"], "environment 'Nowhere-v0' can't be made"),
         (["train", *SMALL_OPTIONS, "--env-id", "Pendulum"], "environment 'Pendulum' is 'Pendulum-v1'"),
         (["train", *SMALL_OPTIONS, "--replicate", "49"], "replicate must be at most 48, not 49"),
+        (["train", *SMALL_OPTIONS, "--seeds", "0-9"], "--seed and --seeds exclude each other"),
+        (["train", "--condition=mvn_std", "--precision=float64", "--seeds", "9-0"], "between 1 and 10,000 seeds"),
+        (["check", "nothing.yaml"], "nothing.yaml: there is no such file"),
         (["sweep", "nothing.yaml"], "nothing.yaml: there is no such file"),
         (["report", "nothing"], "nothing: there is no such directory or table"),
         (["report", ".", "--margin", "-1"], "--margin must be positive"),
+        (["report", "wandb:someone"], "a W&B source is wandb:entity/project"),
+        (["report", "wandb:someone/a/b/c"], "a W&B source is wandb:entity/project"),
+        (["report", "wandb:someone/a", "--map", "condition"], "--map condition: give NAME=config.KEY"),
+        (["report", "wandb:someone/a", "--map", "condition=config.a"], "it must say what seed is"),
+        (["report", ".", "--map", "condition=config.a,seed=config.b,outcome=config.c"], "--map is for runs in W&B"),
         (["bench", "--env-ids", "Ant-v5"], "--env-ids must be of Pendulum-v1"),
         (["bench", "--rounds", "0"], "--rounds must be at least 1"),
         (["probe", "--n", "0"], "--n must be between 1 and 1000"),
@@ -91,11 +99,22 @@ def test_a_sweep_beyond_the_last_replicate_is_refused_before_anything_is_trained
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("command", ["probe", "train", "sweep", "work", "serve", "report", "bench"])
+@pytest.mark.parametrize(
+    "command", ["probe", "check", "train", "sweep", "seeds", "tune", "work", "serve", "report", "bench"]
+)
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(command, "--help", capsys=capsys)
     assert code == 0
     assert f"usage: study {command}" in out
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    study = [sys.executable, "-m", "study", "train", "--help"]
+    said = subprocess.run(study, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (said.returncode, said.stderr) == (1, "")
 
 
 @pytest.mark.parametrize("mode", ["nonsense", ""])
@@ -143,6 +162,31 @@ def test_nested_parameters_are_read_as_an_agent_passes_them(
     arguments = create_sweep_command_args(queued)["args"]
     assert run("train", "--runs-dir", str(tmp_path), *arguments, capsys=capsys)[0] == 0
     assert Ledger(tmp_path).outcome(small(clip_coef=0.3, learning_rate=0.001, anneal_lr=False))
+
+
+def test_several_seeds_are_trained_together(
+    tmp_path: Path, small: Callable[..., Cell], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    options = [option for option in SMALL_OPTIONS if not option.startswith("--seed=")]
+    assert run("train", *options, "--seeds", "0-1,3", "--runs-dir", str(tmp_path), capsys=capsys)[0] == 0
+    assert all(Ledger(tmp_path).outcome(small(seed=seed)) for seed in (0, 1, 3))
+
+
+def test_sweep_files_are_checked_the_sound_and_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sound = write_sweep(tmp_path)
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(sound.read_text().replace("Pendulum", "Nowhere").replace("{", '{"run_cap": 1, ', 1))
+    nowhere = tmp_path / "nowhere.yaml"
+    nowhere.write_text(sound.read_text().replace('"num_envs"', '"env_id": {"value": "Nowhere-v0"}, "num_envs"'))
+    code, out, err = run("check", str(sound), str(wrong), str(nowhere), capsys=capsys)
+    assert code == 2
+    assert out.startswith(f"{sound}: 12 cells in 12 calls of an agent, about ")
+    assert out.count("\n") == 1
+    assert [line for line in err.splitlines() if line.startswith("study: ")] == [
+        f"study: {wrong}: run_cap would leave out cells under W&B that are trained here: leave run_cap out",
+        f"study: {nowhere}: environment 'Nowhere-v0' can't be made: Environment `Nowhere` doesn't exist.",
+    ]
 
 
 def test_a_failed_cell_is_said_and_counted(

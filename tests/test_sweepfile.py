@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from study.cells import MistakeError
-from study.sweepfile import read_cells
+from study.sweepfile import read_calls, read_cells
 
 SWEEPS = sorted((Path(__file__).parent.parent / "sweeps").glob("*.yaml"))
 FACTORS = "condition: {values: [mvn_std]}, seed: {values: [0]}, precision: {value: float32}"
@@ -38,7 +38,11 @@ def test_the_thread_is_its_design() -> None:
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_every_sweep_file_can_be_trained(path: Path) -> None:
     assert read_cells(path)
-    assert yaml.safe_load(path.read_text(encoding="utf-8"))["description"]
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert content["name"] == path.stem
+    assert "?" in content["description"]
+    assert content["metric"] == {"name": "final_return", "goal": "maximize"}
+    assert content["command"] == ["${env}", "${interpreter}", "-m", "study", "train", "${args}"]
 
 
 def test_nested_parameters_are_the_flat_ones(tmp_path: Path) -> None:
@@ -48,6 +52,44 @@ def test_nested_parameters_are_the_flat_ones(tmp_path: Path) -> None:
     nested = read_cells(written(tmp_path, f"method: grid\nprogram: x\nparameters: {{{FACTORS}, {group}}}"))
     assert nested == flat
     assert [cell.gamma for cell in flat] == [0.9, 0.8]
+
+
+def test_seeds_are_the_cells_of_each_seed_in_one_call(tmp_path: Path) -> None:
+    def file(seeds: str) -> Path:
+        rest = "condition: {values: [mvn_std, mvn_var]}, precision: {value: float32}"
+        return written(tmp_path, f"method: grid\nprogram: x\nparameters: {{{rest}, {seeds}}}")
+
+    one_by_one = read_cells(file("seed: {values: [0, 1, 7]}"))
+    calls = read_calls(file("seeds: {value: '0-1,7'}"))
+    assert [len(call) for call in calls] == [3, 3]
+    assert [cell for call in calls for cell in call] == one_by_one
+    assert {cell.id for cell in read_cells(file("seeds: {values: [0-1, 7]}"))} == {cell.id for cell in one_by_one}
+
+
+@pytest.mark.parametrize(
+    ("seeds", "words"),
+    [
+        ("value: 0-", "must be seeds such as 0-9"),
+        ("value: a", "must be seeds such as 0-9"),
+        ("value: -1", "must be seeds such as 0-9"),
+        ("value: 1.5", "must be seeds such as 0-9"),
+        ("value: true", "must be seeds such as 0-9"),
+        ("value: ", "must be seeds such as 0-9"),
+        ("value: [0, 1]", "must be seeds such as 0-9"),
+        ("value: 3-1", "between 1 and 10,000 seeds"),
+        ("value: 0-99999999999", "between 1 and 10,000 seeds"),
+        ("values: [0-3, 3-4]", "seed 3, precision float32, replicate 0 is there twice"),
+        ("value: '1,1'", "is there twice"),
+        ("value: 9007199254740993", "seed must be at most 2**53"),
+    ],
+)
+def test_seeds_that_are_none_are_refused(tmp_path: Path, seeds: str, words: str) -> None:
+    rest = "condition: {value: mvn_std}, precision: {value: float32}"
+    path = written(tmp_path, f"method: grid\nprogram: x\nparameters: {{{rest}, seeds: {{{seeds}}}}}")
+    with pytest.raises(MistakeError) as error:
+        read_cells(path)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +133,10 @@ def test_nested_parameters_are_the_flat_ones(tmp_path: Path) -> None:
         (f"method: grid\nprogram: \nparameters: {{{FACTORS}}}", "neither `program` nor `command`"),
         ("method: grid\nprogram: x\nparameters: &p {a: {parameters: *p}}", "in itself"),
         (f"method: grid\nprogram: x\nparameters: {{a: {'[' * 2000}{']' * 2000}}}", "nested too deeply"),
+        (f"method: grid\nprogram: x\nparameters: {{{FACTORS}, seeds: {{value: 0-9}}}}", "'seed' and 'seeds' exclude"),
+        (f"method: grid\ncommand: study train\nparameters: {{{FACTORS}}}", "command must be a list"),
+        (f"method: grid\ncommand: [study, train]\nparameters: {{{FACTORS}}}", "command has no ${args}"),
+        (f"method: grid\ncommand: [study, '${{arg}}', '${{args}}']\nparameters: {{{FACTORS}}}", "${arg}, of which W&B"),
         (HUGE, "a grid of 1,000,000,000,000 cells"),
         (EXPLOSIVE, "'env_id' must be text"),
     ],

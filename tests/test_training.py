@@ -14,7 +14,7 @@ from agents.records import Failure, Outcome
 from study import training
 from study.cells import Cell
 from study.ledger import Ledger
-from study.tracking import TrackedRun
+from study.tracking import TrackedRun, namespaced
 from study.training import summarise
 
 MakeCell = Callable[..., Cell]
@@ -88,7 +88,7 @@ def test_wandb_has_the_ledger_own_numbers(tmp_path: Path, small: MakeCell) -> No
         for record, line in zip(history, lines, strict=True):
             recorded = record["history"]["item"]
             for name in CONTRACT:
-                assert recorded[name] == line[name], name
+                assert recorded[namespaced(name)] == line[name], name
         files = run_dir / "files"
         for name in ("cell.json", "updates.jsonl", "outcome.json"):
             assert (files / name).read_text() == (Ledger(tmp_path).path(cell) / name).read_text()
@@ -133,7 +133,7 @@ def test_training_needs_no_wandb_at_all(
 ) -> None:
     monkeypatch.setattr(wandb, "init", lambda **_: (_ for _ in ()).throw(error))
     cells = [small(seed=seed) for seed in (0, 1)]
-    training.train(cells, tmp_path, "online")
+    training.train(cells, tmp_path, "offline")
     for cell, said in zip(cells, capsys.readouterr().err.splitlines(), strict=True):
         assert said == f"W&B has failed, and run {cell.id} goes on in the ledger alone: {' '.join(str(error).split())}"
         outcome = Ledger(tmp_path).outcome(cell)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -36,6 +36,7 @@ CELLS = [
 ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(CELLS), unique=True, min_size=1), st.integers(1, 8), st.floats(0.01, 1.0))
 def test_cohorts_are_all_cells_once_alike_and_within_memory(cells: list[Cell], number: int, spare: float) -> None:
     memory = number * (WORKER_BYTES + run_bytes(CELLS[0]) * 2 + spare * 1e9)

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from study.sweepfile import read_cells
 
@@ -14,9 +14,9 @@ class Report:
     """Write the answer: report.md, its figures, and verdict.json."""
 
     source: Positional[str]
-    """a runs directory, or a CSV or Parquet table of runs"""
+    """a runs directory, a CSV or Parquet table of runs, or wandb:entity/project[/sweep]"""
     output: Annotated[Path | None, arg(aliases=["-o"])] = None
-    """where to; SOURCE/report by default, or beside a table"""
+    """where to; SOURCE/report by default, beside a table, or here for runs in W&B"""
     outcome: str = "final_return"
     """which of the runs' outcomes to study"""
     margin: float | None = None
@@ -25,11 +25,30 @@ class Report:
     """only the cells of this sweep file, and a word on those that are missing"""
     where: tuple[str, ...] = ()
     """only the runs of which this holds, as key=value"""
+    map: str | None = None
+    """what is what in a W&B project of others: condition=config.dist,seed=config.seed,outcome=summary.eval/return"""
+    any_state: FlagCreatePairsOff[bool] = False
+    """with --map: runs that crashed, failed or go on count too, where they have the outcome"""
+    publish: FlagCreatePairsOff[bool] = False
+    """put the report into W&B too, beside its runs"""
 
     def run(self) -> None:
         """Read, compute, write, and print the verdict."""
         from reports import report
+        from reports.publish import publish
+        from reports.sources import Mapped, beside
 
         expected = {cell.id: dataclasses.asdict(cell) for cell in read_cells(self.sweep)} if self.sweep else None
-        options = report.Options(outcome=self.outcome, margin=self.margin, where=self.where, sweep=self.sweep)
-        print(report.write(self.source, self.output, options, expected))
+        mapped = Mapped.parse(self.map) if self.map else None
+        options = report.Options(
+            outcome=mapped.outcome if mapped else self.outcome,
+            margin=self.margin,
+            where=self.where,
+            sweep=self.sweep,
+            mapped=mapped,
+            any_state=self.any_state,
+        )
+        output = self.output or beside(self.source)
+        print(report.write(self.source, output, options, expected))
+        if self.publish:
+            print(*publish(self.source, output), sep="\n")

@@ -1,38 +1,80 @@
 """`study train`."""
 
 import dataclasses
+import signal
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import FlagConversionOff, arg
 
-from study.cells import Cell, MistakeError, require_trainable
+from study.assignment import assignment
+from study.cells import Cell, MistakeError, read_seeds, require_trainable
 from study.commands.shared import CellFailedError, say_what_starts_over
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Train:
-    """Train one cell. A sweep's agents call this, and so can you."""
+    """Train one cell, or, as one cohort, those of several seeds. A sweep's agents call this, and so can you."""
 
     cell: FlagConversionOff[Annotated[Cell, arg(name="")]]  # `--anneal_lr=True`, as an agent says it
+    seeds: str | None = None
+    """instead of --seed, several, such as 0-9 or 0-4,7: trained together, to the same bits as one by one"""
     runs_dir: Path = Path("runs")
     """where runs are kept: the ledger"""
 
     def run(self) -> None:
         """Train, unless it has been done."""
-        require_trainable([self.cell])
-        from study import tracking, training
+        seeds = [self.cell.seed] if self.seeds is None else read_seeds(self.seeds)
+        cells = [dataclasses.replace(self.cell, seed=seed) for seed in dict.fromkeys(seeds)]
+        require_trainable(cells)
+        from study import agent, tracking, training
         from study.ledger import Ledger
 
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # an agent's Ctrl-C
         ledger = Ledger(self.runs_dir)
-        before = ledger.outcome(self.cell)
-        if before is None:
-            say_what_starts_over([self.cell])
-            training.train([self.cell], self.runs_dir, tracking.choose_mode(self.runs_dir))
-        outcome = ledger.outcome(self.cell)
-        if outcome is None:
-            raise MistakeError(f"cell {self.cell.id} is being trained by another process")
-        if outcome["status"] == "failed":
-            raise CellFailedError(f"{ledger.path(self.cell)} failed: {outcome['error']}")
-        figures = ", ".join(f"{name} {outcome[name]:.6g}" for name in ("final_return", "eval_return", "final_std"))
-        print(f"{ledger.path(self.cell)} {'had finished before' if before else 'finished'}: {figures}")
+        before = {cell.id for cell in cells if ledger.outcome(cell) is not None}
+        say_what_starts_over(cell for cell in cells if cell.id not in before)
+        if assignment():
+            left = agent.carry_out(cells, self.runs_dir, tracking.choose_mode(self.runs_dir))
+        else:
+            left = {}
+            if waiting := ledger.waiting(cells):
+                training.train(waiting, self.runs_dir, tracking.choose_mode(self.runs_dir))
+        failed = []
+        for cell in cells:
+            outcome = ledger.outcome(cell)
+            if cell.id in left:
+                print(f"{ledger.path(cell)} is being trained by {left[cell.id]}")
+            elif outcome is None:
+                raise MistakeError(f"cell {cell.id} is being trained by another process")
+            elif outcome["status"] == "failed":
+                failed.append(f"{ledger.path(cell)} failed: {outcome['error']}")
+            else:
+                print(f"{ledger.path(cell)} {_how_it_ended(outcome, cell.id in before)}")
+        if failed:
+            if assignment():
+                agent.say_how_agents_give_up()
+            raise CellFailedError("; ".join(failed))
+
+
+def _how_it_ended(outcome: dict[str, Any], before: bool) -> str:
+    figures = ", ".join(f"{name} {outcome[name]:.6g}" for name in ("final_return", "eval_return", "final_std"))
+    return f"{'had finished before' if before else 'finished'}: {figures}"
+
+
+def with_first_seed(arguments: Sequence[str]) -> list[str]:
+    """The arguments of `study train`, in which `--seeds 0-9` gives the cell its `--seed` too.
+
+    **Raises**: `MistakeError`, when both are given.
+    """
+    given: dict[str, str] = {}
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, value = argument.partition("=")
+        if name in ("--seed", "--seeds"):
+            given[name] = value if equals else following
+    if "--seeds" not in given:
+        return list(arguments)
+    if "--seed" in given:
+        raise MistakeError("--seed and --seeds exclude each other")
+    return [*arguments, f"--seed={read_seeds(given['--seeds'])[0]}"]

@@ -1,0 +1,82 @@
+"""The report in Weights & Biases: everything as an artifact, and, with `wandb-workspaces`, a page with live panels."""
+
+import importlib
+import importlib.util
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from reports.runs import UnreadableSourceError
+from reports.wandb_runs import SCHEME, Place
+
+PROJECT = "rl-roundoff"
+"""Where the report of a ledger or a table goes."""
+
+
+def publish(source: str, folder: Path) -> list[str]:
+    """Log a report's folder as an artifact of a run of job type `report`, in the project of its runs.
+
+    **Returns**: where it can be looked at.
+
+    **Raises**: `UnreadableSourceError`, when W&B won't have it: the report is written all the same.
+    """
+    import wandb
+
+    place = Place.parse(source) if source.startswith(SCHEME) else None
+    verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
+    try:
+        run = wandb.init(
+            entity=place.entity if place else None,
+            project=place.project if place else PROJECT,
+            job_type="report",
+            name=f"report of {source}",
+            config={"source": source, "outcome": verdict["outcome"]},
+            settings=wandb.Settings(silent=True, console="off", disable_git=True, save_code=False),
+        )
+        artifact = wandb.Artifact("report", type="report", metadata={"source": source, "outcome": verdict["outcome"]})
+        artifact.add_dir(str(folder))
+        run.log_artifact(artifact)
+        verdicts = {_name(design["design"]): design["verdict"] for design in verdict["designs"]}
+        run.summary.update({f"verdict/{name}": verdict for name, verdict in verdicts.items()})
+        run.finish()
+        published = [run.url or f"{run.dir}: `wandb sync` uploads it"]
+        if place and run.url and importlib.util.find_spec("wandb_workspaces"):
+            published.append(_page(source, place, folder))
+    except (OSError, ValueError, wandb.Error) as error:
+        raise UnreadableSourceError(f"--publish: {' '.join(str(error).split())}; the report is in {folder}") from error
+    return published
+
+
+def _name(design: dict[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in design.items()) or "all"
+
+
+def _page(source: str, place: Place, folder: Path) -> str:
+    """A W&B Report: the text, and what the runs say now. **Returns**: its address."""
+    workspaces: Any = importlib.import_module("wandb_workspaces.reports.v2")
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    runs = workspaces.Runset(
+        entity=place.entity or "",
+        project=place.project,
+        filters=f"Sweep = '{place.sweep}'" if place.sweep else "",
+        groupby=["config.condition"],
+    )
+    panels = [
+        workspaces.LinePlot(x="global_step", y=["charts/episodic_return"], title="training return"),
+        workspaces.LinePlot(x="global_step", y=["charts/std"], title="standard deviation of the policy"),
+        workspaces.BarPlot(metrics=["final_return"], title="final return"),
+    ]
+    page = workspaces.Report(
+        entity=place.entity or "",
+        project=place.project,
+        title="Which part is the parameterization, and which is round-off?",
+        description=source,
+        blocks=[
+            workspaces.PanelGrid(runsets=[runs], panels=panels),
+            # The figures are in the artifact: a W&B Report shows no files of its own.
+            workspaces.MarkdownBlock(text=re.sub(r"^!\[.*\]\(.*\)\n", "", text, flags=re.MULTILINE)),
+        ],
+    )
+    page.save()
+    return str(page.url)

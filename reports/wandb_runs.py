@@ -1,0 +1,240 @@
+"""Runs from Weights & Biases, through a cache that is laid out like a ledger.
+
+A run of the study saves the ledger's own files, so that nothing of its history is sampled or rounded, and the report is
+the ledger's. Of other people's runs, what a mapping names is gathered into a table.
+"""
+
+import dataclasses
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock
+from platformdirs import user_cache_path
+from rich.console import Console
+from rich.progress import track
+
+from reports.runs import UnreadableSourceError
+
+Json = dict[str, Any]
+Run = Any
+"""`wandb.apis.public.Run`, which has no types."""
+
+SCHEME = "wandb:"
+
+FILES = ("cell.json", "updates.jsonl", "outcome.json")
+"""What a ledger has of a run, and what is saved with it."""
+
+DOWNLOADS = 8
+"""Runs that are downloaded at once."""
+
+STATUSES = {"finished": "finished", "failed": "failed", "crashed": "failed", "killed": "failed"}
+"""A run's status, by W&B's state; one that isn't here goes on."""
+
+NEEDED = ("condition", "seed", "outcome")
+COLUMNS = (*NEEDED, "precision", "replicate", "parameterization", "implementation")
+"""What a mapping may name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where runs are: a project, or one of its sweeps."""
+
+    entity: str | None
+    project: str
+    sweep: str | None
+
+    @classmethod
+    def parse(cls, source: str) -> "Place":
+        """From `wandb:entity/project[/sweep]`. **Raises**: `UnreadableSourceError`."""
+        parts = source.removeprefix(SCHEME).split("/")
+        if len(parts) not in (2, 3) or not all(re.fullmatch(r"[\w.-]+", part) for part in parts):
+            raise UnreadableSourceError(f"{source}: a W&B source is wandb:entity/project or wandb:entity/project/sweep")
+        return cls(parts[0], parts[1], parts[2] if len(parts) == 3 else None)
+
+    @property
+    def cache(self) -> Path:
+        """Where its runs are kept between two reports."""
+        return user_cache_path("rl-roundoff") / "wandb" / str(self.entity) / self.project / (self.sweep or "all")
+
+
+def fetch_ledger(source: str) -> Path:
+    """Bring the study's own runs of a W&B project or sweep here. **Returns**: a folder laid out like a ledger.
+
+    What is here and hasn't changed isn't fetched again. **Raises**: `UnreadableSourceError`.
+    """
+    place = Place.parse(source)
+    runs = _chosen(_ask(source, place))
+    if not runs:
+        raise UnreadableSourceError(f"{source}: none of its runs is a cell of a study: for others, give --map")
+    place.cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(place.cache / ".lock"):
+        for folder in place.cache.iterdir():
+            if folder.is_dir() and folder.name not in runs:
+                shutil.rmtree(folder)
+        changed = {cell: run for cell, run in runs.items() if _stamp(run) != _read_stamp(place.cache / cell)}
+        _keep_all(changed, place.cache)
+    return place.cache
+
+
+def _keep_all(runs: Mapping[str, Run], cache: Path) -> None:
+    """Download runs, several at once: each is many small questions, and W&B is far away."""
+    pool = ThreadPoolExecutor(DOWNLOADS)
+    try:
+        kept = pool.map(lambda cell: _keep(runs[cell], cell, cache / cell), runs)
+        for _ in track(kept, "downloading runs", len(runs), console=Console(stderr=True), transient=True):
+            pass
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _ask(source: str, place: Place) -> list[Run]:
+    """All runs there, oldest first, without their histories. **Raises**: `UnreadableSourceError`."""
+    import wandb
+
+    try:
+        filters = {"sweep": place.sweep} if place.sweep else {}
+        runs = wandb.Api(timeout=60).runs(f"{place.entity}/{place.project}", filters, order="+created_at", lazy=False)
+        return list(runs)
+    except (OSError, ValueError, wandb.Error) as error:
+        raise UnreadableSourceError(f"{source} can't be read: {' '.join(str(error).split())}") from error
+
+
+def _chosen(runs: Sequence[Run]) -> dict[str, Run]:
+    """By cell, the run that says most of it: the first that has finished, or else failed, or else the first."""
+    order = {"finished": 0, "failed": 1}
+    chosen: dict[str, Run] = {}
+    for run in runs:
+        cell = run.config.get("cell_id")
+        if not isinstance(cell, str) or not re.fullmatch(r"[0-9a-f]+", cell):
+            continue
+        if cell not in chosen or order.get(_status(run), 2) < order.get(_status(chosen[cell]), 2):
+            chosen[cell] = run
+    return dict(sorted(chosen.items()))
+
+
+def _status(run: Run) -> str:
+    """What the study says of it, which W&B may not know."""
+    return str(run.summary.get("status"))
+
+
+def download(run: Run) -> dict[str, bytes]:
+    """Those of the ledger's files that are saved with a run, by name."""
+    with tempfile.TemporaryDirectory() as folder:
+        for file in run.files(names=list(FILES)):
+            file.download(root=folder, replace=True)
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+def _keep(run: Run, cell: str, folder: Path) -> None:
+    """Have what W&B has of a run, and say last of which state of it that was.
+
+    A run that was cut off has no outcome; if it was within its first seconds, what it was is in its config alone.
+    """
+    import wandb
+
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        files = download(run)
+    except (OSError, ValueError, wandb.Error) as error:
+        raise UnreadableSourceError(f"run {run.id} can't be downloaded: {' '.join(str(error).split())}") from error
+    if "cell.json" not in files:
+        plain = {name: value for name, value in run.config.items() if not isinstance(value, dict | list)}
+        own = {name: value for name, value in plain.items() if name not in ("cell_id", "claimed", "seeds")}
+        files["cell.json"] = json.dumps({"id": cell, **own}).encode()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    (folder / "wandb.json").write_text(json.dumps(_stamp(run)), encoding="utf-8")
+
+
+def _stamp(run: Run) -> Json:
+    """What tells whether a run has changed."""
+    return {"run": run.id, "state": run.state, "heartbeat": run.heartbeat_at, "step": run.summary.get("_step")}
+
+
+def _read_stamp(folder: Path) -> Any:
+    try:
+        return json.loads((folder / "wandb.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Mapped:
+    """What of other people's runs is what, as `condition=config.dist,seed=config.seed,outcome=summary.eval/return`."""
+
+    columns: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, text: str) -> "Mapped":
+        """**Raises**: `UnreadableSourceError`."""
+        columns = {}
+        for part in text.split(","):
+            name, equals, where = part.partition("=")
+            section, dot, key = where.partition(".")
+            if not equals or name not in COLUMNS or section not in ("config", "summary") or not dot or not key:
+                raise UnreadableSourceError(
+                    f"--map {part}: give NAME=config.KEY or NAME=summary.KEY, NAME one of {', '.join(COLUMNS)}"
+                )
+            columns[name] = where
+        missing = [name for name in NEEDED if name not in columns]
+        if missing:
+            raise UnreadableSourceError(f"--map: it must say what {missing[0]} is, such as {missing[0]}=config.KEY")
+        return cls(columns)
+
+    def __str__(self) -> str:
+        return ",".join(f"{name}={where}" for name, where in self.columns.items())
+
+    @property
+    def outcome(self) -> str:
+        """What the outcome is called there."""
+        return self.columns["outcome"].partition(".")[2]
+
+
+def fetch_table(source: str, mapped: Mapped, any_state: bool) -> Path:
+    """Gather other people's runs into a table. **Returns**: a CSV file.
+
+    **Arguments**: `any_state`, whether runs that crashed, failed or go on count, if they have the outcome.
+
+    **Raises**: `UnreadableSourceError`.
+    """
+    place = Place.parse(source)
+    rows = list(_rows(_ask(source, place), mapped, any_state))
+    if not rows:
+        raise UnreadableSourceError(f"{source}: there are no runs, or none has {mapped.columns['condition']}")
+    place.cache.mkdir(parents=True, exist_ok=True)
+    path = place.cache / "mapped.csv"
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+def _rows(runs: Sequence[Run], mapped: Mapped, any_state: bool) -> Iterator[Json]:
+    for run in runs:
+        values = {name: _look_up(run, where) for name, where in mapped.columns.items()}
+        if values["condition"] is None:
+            continue
+        outcome = values.pop("outcome")
+        status = STATUSES.get(run.state, "unfinished")
+        if any_state and outcome is not None:
+            status = "finished"
+        error = None if status == "finished" else f"W&B calls it {run.state}"
+        yield {"run": run.id, "status": status, "error": error, **values, mapped.outcome: outcome}
+
+
+def _look_up(run: Run, where: str) -> Any:
+    """A value of the config or the summary, where a dot may lead into a group."""
+    section, _, key = where.partition(".")
+    values = run.config if section == "config" else run.summary
+    found = values.get(key)
+    for part in key.split(".") if found is None else ():
+        found = (values if found is None else found).get(part)
+        if not hasattr(found, "get"):
+            break
+    return found
