@@ -173,16 +173,17 @@ class Queue:
 
     def claim(self) -> Claim | None:
         """Take the first trial that is waiting, if there is one."""
-        for trial in self.trials(TrialState.WAITING):
-            trial_id = trial._trial_id
-            if not self._set_state(trial_id, TrialState.RUNNING):
+        # Read once, before: an earlier trial that fails meanwhile has its cells listed again by whoever notices.
+        trials = self.trials(*LIVE)
+        for trial in trials:
+            if trial.state != TrialState.WAITING or not self._set_state(trial._trial_id, TrialState.RUNNING):
                 continue
-            claim = Claim(trial_id, trial.number, [], trial.params)
-            self._claims[trial_id] = claim
+            claim = Claim(trial._trial_id, trial.number, [], trial.params)
+            self._claims[claim.trial_id] = claim
             if not self.tell(claim, worker=self.worker.signature):
                 continue
             instead_of = trial.user_attrs.get("instead_of", [])
-            before = [t for t in self.trials(*LIVE) if t.number < trial.number and t.number not in instead_of]
+            before = [other for other in trials if other.number < trial.number and other.number not in instead_of]
             earlier = {name for other in before for name in listed(other)}
             claim.cells = [cell for cell in cells_of(trial) if cell.id not in earlier]
             if len(claim.cells) == len(listed(trial)) or (claim.cells and self.tell(claim, **_describe(claim.cells))):
@@ -230,26 +231,27 @@ class Queue:
             self._set_state(claim.trial_id, TrialState.FAIL)
         self._claims.pop(claim.trial_id, None)
 
-    def beat(self) -> set[int]:
-        """Say that we live, if it is time to. **Returns**: the claims' trial ids that are still ours."""
-        if time.monotonic() - self._beaten >= self._heartbeat:
+    def beat(self, at_once: bool = False) -> set[int]:
+        """Say that we live, if it is time to, and see who doesn't. **Returns**: our claims' trial ids."""
+        if at_once or time.monotonic() - self._beaten >= self._heartbeat:
             self._beaten = time.monotonic()
             for claim in list(self._claims.values()):
                 claim.beats += 1
                 self.tell(claim, beat=claim.beats)
-            self._bury()
-            self._relist()
+            trials = self.trials()
+            self._relist(self.trials() if self._bury(trials) else trials)
         return set(self._claims)
 
     def unfinished(self) -> int:
         """Trials that are waiting or running."""
         return len(self.trials(TrialState.WAITING, TrialState.RUNNING))
 
-    def _bury(self) -> None:
-        """Fail the trials of workers that have died."""
-        running = [t for t in self.trials(TrialState.RUNNING) if t._trial_id not in self._claims]
+    def _bury(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Fail the trials of workers that have died. **Returns**: whether there were any."""
+        running = [t for t in trials if t.state == TrialState.RUNNING and t._trial_id not in self._claims]
         now = time.monotonic()
         seen = {}
+        any_died = False
         for trial in running:
             count = trial.user_attrs.get("beat")
             before, since = self._seen.get(trial._trial_id, (None, now))
@@ -257,12 +259,12 @@ class Queue:
             signature = trial.user_attrs.get("worker")
             is_dead = signature is not None and self.worker.knows_dead(signature)
             if is_dead or now - seen[trial._trial_id][1] > GRACE * self._heartbeat:
-                self._set_state(trial._trial_id, TrialState.FAIL)
+                any_died |= self._set_state(trial._trial_id, TrialState.FAIL)
         self._seen = seen
+        return any_died
 
-    def _relist(self) -> None:
+    def _relist(self, trials: Sequence[FrozenTrial]) -> None:
         """Enqueue again what trials that failed without an error have left."""
-        trials = self.trials()
         lost = [trial for trial in trials if trial.state == TrialState.FAIL and "error" not in trial.user_attrs]
         if not lost:
             return
