@@ -15,7 +15,7 @@ import torch
 from agents import environments, ppo
 from agents.environments import Array, CohortEnvironments
 from agents.envstate import State
-from agents.experience import OwnExperience, SharedExperience
+from agents.experience import Experience, OwnExperience, SharedExperience
 from agents.hyperparameters import Hyperparameters, Precision
 from agents.networks import ActorCritic, Floats
 from agents.policies import CohortPolicy
@@ -72,7 +72,7 @@ class Cohort:
                 self.agent.nudge(place, run.replicate - 1)
         self._optimizer = ppo.make_optimizer(self.agent, hyperparameters)
         self._shuffling = [np.random.default_rng(stream) for stream in shuffling]
-        self.experience: OwnExperience | SharedExperience
+        self.experience: Experience
         if hyperparameters.rollouts == "own":
             seeds = [stream.generate_state(hyperparameters.num_envs).tolist() for stream in worlds]
             self.experience = OwnExperience(noise, seeds, hyperparameters)

@@ -4,8 +4,8 @@ Runs that learn from others' rollouts can only be driven apart by what they comp
 runs that act for themselves is the environments' doing.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,8 +18,49 @@ from agents.normalisation import Normaliser
 from agents.records import Failure
 from agents.rollout import Rollout
 
-if TYPE_CHECKING:
-    from agents.cohort import Cohort
+
+class Experience(Protocol):
+    """What a cohort learns from."""
+
+    @property
+    def observations(self) -> Array:
+        """What acting policies see next, `[runs, envs, observation]`, normalised."""
+
+    @property
+    def normaliser(self) -> Normaliser:
+        """By what they see it."""
+
+    def collect(self, agent: ActorCritic, conditions: Sequence[Condition]) -> Rollout:
+        """The next rollout."""
+
+    def failures(self) -> dict[int, Failure]:
+        """Runs that have nothing more to learn from, by place."""
+
+    def state(self, run: int) -> State | None:
+        """What one run's further experience depends on; None if its environments can't be captured."""
+
+    def restore(self, states: Sequence[State]) -> None:
+        """Go on from where others were. **Arguments**: `states`, one for each run."""
+
+    def close(self) -> None:
+        """Close the environments."""
+
+
+class Leaders(Protocol):
+    """A cohort whose runs act for themselves."""
+
+    experience: Experience
+    rollout: Rollout
+    failures: dict[int, Failure]
+
+    def train(self) -> Iterator[Any]:
+        """Act and learn, a rollout at a time."""
+
+    def state(self, place: int) -> State | None:
+        """All that one run's future depends on."""
+
+    def restore(self, states: Sequence[State]) -> None:
+        """Go on from where others were."""
 
 
 class OwnExperience:
@@ -84,7 +125,7 @@ class OwnExperience:
 class SharedExperience:
     """Each run learns from the rollouts of one of the leaders, which are trained as if there were no followers."""
 
-    def __init__(self, leaders: "Cohort", leader_of: Sequence[int], hyperparameters: Hyperparameters) -> None:
+    def __init__(self, leaders: Leaders, leader_of: Sequence[int], hyperparameters: Hyperparameters) -> None:
         """**Arguments**: `leaders`, who act for themselves; `leader_of`, for each run its leader's place among them."""
         self._leaders, self._leader_of = leaders, list(leader_of)
         self._hyperparameters = hyperparameters

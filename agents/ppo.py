@@ -207,16 +207,18 @@ def surrogate(ratio: Floats, estimates: Floats, clip: float) -> tuple[Floats, Fl
 def value_error(values: Floats, old_values: Floats, returns: Floats, clip: float | None) -> tuple[Floats, Floats]:
     """Half the mean squared error; with `clip`, that of the old value changed by no more than it, where that is larger.
 
-    Where it is, it is constant.
+    Where it is, and the change was cut, it is constant. A change that wasn't gives the same square twice but for
+    round-off, which must not decide whether there is a derivative.
 
     **Returns**: each run's loss, `[runs]`, and its derivative in the values, `[runs, batch]`.
     """
     error = values - returns
     square, derivative = np.square(error), error
     if clip is not None:
-        change = np.minimum(np.maximum(values - old_values, -clip), clip)
+        whole_change = values - old_values
+        change = np.minimum(np.maximum(whole_change, -clip), clip)
         clipped_square = np.square(old_values + change - returns)
-        derivative = np.where(square >= clipped_square, error, 0)
+        derivative = np.where((change == whole_change) | (square >= clipped_square), error, 0)
         square = np.maximum(square, clipped_square)
     return mean(square) / 2, derivative / values.shape[1]
 

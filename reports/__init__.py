@@ -2,9 +2,15 @@
 
 - `sources`: runs, from a `ledger`, a `table` or W&B (`wandb_runs`); what they are is in `runs`.
 - `statistics`: tests and intervals, as small pure functions on arrays.
-- `attribution`: effects, pairs and the verdict: which part is which, and how sure.
+- `layout`, `attribution`: what there is to compare, and which part is which: effects, pairs and the verdict.
 - `divergence`: when and how fast runs came apart, from their fingerprints.
-- `figures`: the pictures.
-- `words`, `verdict`: the answer for people, and for programs.
-- `report`: the whole, written down; `publish` puts it into W&B.
+- `price`: how much of a training return's difference is the price of exploration noise.
+- `section`: all of this for one design, with the `circumstances` in which its runs were made.
+- `relations`: what two designs say together: where amplification comes from, and the compensated design.
+- `report`: the whole, written down: in `words`, `pictures` (drawn by `figures`), `html`, and, for programs, `verdict`.
+- `publish`: the same in W&B.
+- `plan`: how many seeds each conclusion needs.
+- `sequential`: the verdict, looked at again and again while seeds come in; `peeking` is the test of that.
+- `tuning`: whether a difference survives fair tuning.
+- `calibration`: the test of the tests, on studies of known truth.
 """

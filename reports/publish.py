@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ def publish(source: str, folder: Path) -> list[str]:
     """
     import wandb
 
+    os.environ.setdefault("WANDB_DISABLE_WEAVE", "true")  # it takes our package `agents` for another
     place = Place.parse(source) if source.startswith(SCHEME) else None
     verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
     try:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,32 +48,40 @@ class Runs:
     folder: Path | None = None
     """the ledger, where there is one: it has the runs' histories"""
 
-    def history(self, run: str, *names: str) -> dict[str, NDArray[np.float64]]:
-        """Columns of a finished run's updates, `[updates]`, or `[updates, size]` for lists; null is NaN."""
+    def history(self, run: str, *names: str, optional: Sequence[str] = ()) -> dict[str, NDArray[np.float64]]:
+        """Columns of a finished run's updates, `[updates]`, or `[updates, size]` for lists; null is NaN.
+
+        **Arguments**: `names`, which must be there; `optional`, which are NaN where they aren't.
+        """
         if self.folder is None:
             return {}
         path = self.folder / run / "updates.jsonl"
         try:
             with path.open(encoding="utf-8") as file:
                 updates = [json.loads(line) for line in file]
-            return {name: np.array([update[name] for update in updates], dtype=np.float64) for name in names}
-        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+            return {
+                **{name: np.array([update[name] for update in updates], dtype=np.float64) for name in names},
+                **{name: np.array([update.get(name) for update in updates], dtype=np.float64) for name in optional},
+            }
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise UnreadableSourceError(f"{path} is damaged: delete its folder, and train the cell again") from error
 
     def select(self, rows: "pd.Series[bool]") -> "Runs":
         """Some of the runs. **Arguments**: `rows`, a boolean for each."""
         return dataclasses.replace(self, table=self.table[rows].reset_index(drop=True))
 
-    def with_numbers(self, outcome: str) -> "Runs":
+    def with_numbers(self, outcome: str, option: str = "--outcome") -> "Runs":
         """The same runs, with an outcome that is a number, or NaN, in every one. **Raises**: `UnreadableSourceError`.
 
         While no run has finished, any name will do: which outcomes there will be can't be told.
+
+        **Arguments**: `option`, by which it was asked for.
         """
         finished = self.table["status"] == "finished"
         is_other = outcome in WORDS or outcome in self.hyperparameters
         if is_other or (outcome not in self.table and finished.any()):
             others = f"; choose from {', '.join(self.outcomes)}" if self.outcomes else ", nor any other"
-            raise UnreadableSourceError(f"--outcome {outcome}: there is no such outcome{others}")
+            raise UnreadableSourceError(f"{option} {outcome}: there is no such outcome{others}")
         values = self.table.get(outcome, pd.Series(np.nan, self.table.index))
         numbers = as_numbers(values)
         strange = self.table[finished & values.notna() & numbers.isna()]

@@ -35,14 +35,23 @@ def _load(path: Path) -> pd.DataFrame:
     if path.suffix not in (".csv", ".parquet"):
         raise _WrongError("a table is a .csv or a .parquet file")
     try:
-        table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        table = _load_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
     except ImportError as error:
         raise _WrongError("reading Parquet needs pyarrow: `pip install pyarrow`") from error
     except (OSError, ValueError) as error:
         raise _WrongError(f"it can't be read as a table: {' '.join(str(error).split())}") from error
     if path.suffix == ".csv" and not isinstance(table.index, pd.RangeIndex):
         raise _WrongError("its rows have more fields than its header")
-    return table
+    return table.rename(columns=lambda name: str(name).strip())
+
+
+def _load_csv(path: Path) -> pd.DataFrame:
+    """As programs write it, with commas, or as spreadsheets do where the comma is a decimal point."""
+    with path.open(encoding="utf-8") as file:
+        header = file.readline()
+    if ";" in header and "," not in header:
+        return pd.read_csv(path, sep=";", decimal=",", skip_blank_lines=False)
+    return pd.read_csv(path, skip_blank_lines=False)
 
 
 def _complete(table: pd.DataFrame) -> pd.DataFrame:
@@ -50,11 +59,13 @@ def _complete(table: pd.DataFrame) -> pd.DataFrame:
     for column in ("condition", "seed"):
         if column not in table:
             raise _WrongError(f"every row needs a {column!r}; the columns are {list(table.columns)}")
+    blank = table.isna().all(axis=1)  # such as spreadsheets leave at the end
+    if "run" not in table:
+        table["run"] = [f"row {number}" for number in range(2, len(table) + 2)]
+    table = table[~blank].reset_index(drop=True)
     if table.empty:
         raise _WrongError("it has no rows")
     table = table.assign(**{name: value for name, value in DEFAULTS.items() if name not in table})
-    if "run" not in table:
-        table["run"] = [f"row {number}" for number in range(2, len(table) + 2)]
     table["error"] = table["error"].astype(object).fillna("")
     strangers = table["condition"][~table["condition"].isin(FACTORS)].dropna()
     if len(strangers) and not {"parameterization", "implementation"} <= {*table.columns}:

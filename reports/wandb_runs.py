@@ -229,12 +229,13 @@ def _rows(runs: Sequence[Run], mapped: Mapped, any_state: bool) -> Iterator[Json
 
 
 def _look_up(run: Run, where: str) -> Any:
-    """A value of the config or the summary, where a dot may lead into a group."""
+    """A value of the config or the summary, where a dot may lead into a group; None if there is none."""
     section, _, key = where.partition(".")
     values = run.config if section == "config" else run.summary
-    found = values.get(key)
-    for part in key.split(".") if found is None else ():
-        found = (values if found is None else found).get(part)
-        if not hasattr(found, "get"):
-            break
-    return found
+    if values.get(key) is not None:
+        return values.get(key)
+    for part in key.split("."):
+        if not hasattr(values, "get"):
+            return None
+        values = values.get(part)
+    return values

@@ -1,6 +1,5 @@
 """What `wandb agent` asks for: every cell of a call becomes a W&B run of its sweep, and none is paid for twice."""
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -26,8 +25,8 @@ def carry_out(cells: Sequence[Cell], runs_dir: Path, mode: str) -> dict[str, str
         if outcome is None:
             continue
         with tracker.begin(cell, ledger.path(cell)) as run:
-            for line in (ledger.path(cell) / "updates.jsonl").read_text(encoding="utf-8").splitlines():
-                run.log(json.loads(line))
+            for update in ledger.updates(cell):
+                run.log(update)
             run.finish(outcome, copied_from=sources.get(cell.id, "the ledger"))
     waiting = ledger.waiting(cells)
     left = training.train(waiting, runs_dir, tracker.mode) if waiting else {}

@@ -49,6 +49,14 @@ class Ledger:
             raise MistakeError(f"{path} is damaged: delete its folder, and the cell is trained again")
         return outcome
 
+    def updates(self, cell: Cell) -> list[Json]:
+        """What a cell that has ended recorded. **Raises**: `MistakeError`, if that is damaged."""
+        path = self.path(cell) / "updates.jsonl"
+        try:
+            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        except (OSError, ValueError) as error:
+            raise MistakeError(f"{path} is damaged: delete its folder, and the cell is trained again") from error
+
     def waiting(self, cells: Iterable[Cell]) -> list[Cell]:
         """Those of the cells that haven't ended.
 

@@ -10,7 +10,8 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from reports import statistics
-from reports.attribution import PRIMARY, REFERENCE, attribute
+from reports.attribution import attribute
+from reports.layout import PRIMARY, REFERENCE
 from reports.sequential import Look, Schedule, look, seeds_to_go
 from reports.words import interval, number
 from study.cells import LARGEST_SEED, Cell, MistakeError, make_cell
@@ -155,12 +156,11 @@ def look_at(
             differences = np.full(tried, np.nan)
             differences[np.array(answer.seeds) - first_seed] = effect.differences
             effects[factor] = (effect.a, effect.b, differences)
-    rng = np.random.default_rng(0)
     looks = look(
         {factor: differences for factor, (_, _, differences) in effects.items()},
         margin,
         blocks.schedule,
-        lambda differences: statistics.sign_flip(differences, rng),
+        statistics.sign_flip,
     )
     return looks, margin, effects
 

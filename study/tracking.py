@@ -38,6 +38,9 @@ STEPS = ("update", "global_step")
 INTERRUPTED = 255
 """The exit code by which W&B tells an interrupted run from one that failed."""
 
+OFFLINE = "-offline"
+"""How the id of a run ends that W&B wouldn't begin."""
+
 
 def namespaced(name: str) -> str:
     """What a number of an update is called in W&B, as CleanRL's users expect it."""
@@ -110,7 +113,7 @@ class Tracker:
             self.mode = "offline"
             _say_offline(in_one_line(error), self.runs_dir)
             # The client goes on trying, and refuses another run of that id.
-            return self._init(**about | {"id": f"{about['id']}-offline"})
+            return self._init(**about | {"id": f"{about['id']}{OFFLINE}"})
 
     def _init(self, **about: Any) -> wandb.Run:
         asked = assignment()
@@ -169,7 +172,7 @@ class TrackedRun:
         self._run.define_metric("*", step_metric="global_step")
         self._run.define_metric("charts/episodic_return", step_metric="global_step", summary="last,max")
         self._run.define_metric("losses/value_loss", step_metric="global_step", summary="last,min")
-        self._save(cell_json=self._files / "cell.json")
+        self._save(self._files / "cell.json")
 
     def log(self, record: Mapping[str, Any]) -> None:
         """An update's record, into the history; without what isn't a number, which would spoil a maximum."""
@@ -188,7 +191,7 @@ class TrackedRun:
         if not self._run.disabled:
             said = Path(self._run.dir) / "outcome.json"
             said.write_text(dump(outcome, indent=2) + "\n", encoding="utf-8")
-            self._save(updates_jsonl=self._files / "updates.jsonl", outcome_json=said)
+            self._save(self._files / "updates.jsonl", said)
         _end(self._run, {**outcome, **about}, exit_code=0 if outcome["status"] == "finished" else 1)
 
     def leave(self, rival: str) -> None:
@@ -196,16 +199,15 @@ class TrackedRun:
         self._finished = True
         self._tell(lambda: _end(self._run, {"status": "elsewhere", "same_as": rival}, exit_code=0))
 
-    def _save(self, **files: Path) -> None:
+    def _save(self, *files: Path) -> None:
         """Save copies with the run: W&B uploads what is in its folder only when it is told to."""
         if self._run.disabled:
             return
         folder = Path(self._run.dir)
-        for name, path in files.items():
-            copy = folder / name.replace("_", ".")
-            if path != copy:
-                shutil.copy(path, copy)
-            self._run.save(copy, base_path=folder, policy="now", glob=False)
+        for path in files:
+            if path.parent != folder:
+                shutil.copy(path, folder)
+            self._run.save(folder / path.name, base_path=folder, policy="now", glob=False)
 
     def _tell(self, word: Callable[[], None]) -> None:
         """Tell W&B something, or nothing more once it has failed, however: the ledger has all, and training goes on."""
@@ -262,5 +264,6 @@ def _run_id(cell: Cell) -> str:
 
 def _discard_interrupted(run_id: str, runs_dir: Path) -> None:
     """Remove what a killed process recorded of this run offline: uploaded, it would be a second run of that id."""
-    for interrupted in (runs_dir / "wandb").glob(f"offline-run-*-{run_id}"):
-        shutil.rmtree(interrupted)
+    for name in (run_id, f"{run_id}{OFFLINE}"):
+        for interrupted in (runs_dir / "wandb").glob(f"offline-run-*-{name}"):
+            shutil.rmtree(interrupted)

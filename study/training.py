@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agents.audit import precision_leaks
 from agents.cohort import Cohort
-from agents.environments import can_be_put_aside
+from agents.environments import can_be_put_aside, sizes
 from agents.records import Failure, Outcome, Run
 from agents.threads import use_one_thread
 from study import elsewhere, provenance
@@ -44,6 +44,7 @@ def train(
         **provenance.describe(),
         "leaks_precision": precision_leaks(cells[0].hyperparameters),
         "can_be_put_aside": can_be_put_aside(cells[0].env_id),
+        **dict(zip(("observation_size", "action_size"), sizes(cells[0].env_id), strict=True)),
     }
     with ExitStack() as stack:
         entries: list[Entry] = [

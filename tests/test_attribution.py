@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.attribution import Attribution, attribute, factor_contrast
+from reports.attribution import Attribution, attribute
+from reports.layout import Layout, Place
 from tests.synthetic import study
 
 
@@ -73,8 +74,10 @@ def test_the_margin_is_half_the_reference_deviation_between_seeds() -> None:
     runs = study(between_seeds=3.0)
     reference = runs[runs["condition"] == "normal_std"]
     variances = reference.groupby(["precision", "replicate"])["final_return"].var(ddof=1)
-    assert answer(runs).margin == pytest.approx(math.sqrt(variances.mean()) / 2)
-    assert answer(runs, margin=7.0).margin == 7.0
+    found, given = answer(runs).margin, answer(runs, margin=7.0).margin
+    assert found is not None and given is not None
+    assert found.value == pytest.approx(math.sqrt(variances.mean()) / 2)
+    assert (given.value, given.deviation) == (7.0, None)
 
 
 def test_without_a_reference_there_is_no_margin_and_no_equivalence() -> None:
@@ -91,7 +94,7 @@ def test_without_replicates_round_off_is_untested() -> None:
     assert {pair.spread for pair in found.pairs} == {None}
     assert found.verdict == "undecided"
     assert any("untested" in warning for warning in found.warnings)
-    assert set(found.variance_share.values()) == {None}
+    assert found.shares is None
 
 
 def test_a_block_with_a_hole_leaves_and_is_named() -> None:
@@ -130,34 +133,35 @@ def test_confounded_factors_have_no_effect() -> None:
 
 
 def test_levels_are_compared_only_where_the_rest_is_the_same() -> None:
-    columns = pd.MultiIndex.from_tuples(
-        [
-            ("a", "variance", "mvn", "float32", 0),
-            ("b", "std", "mvn", "float32", 0),
-            ("c", "std", "normal", "float64", 0),
-        ],
-        names=["condition", "parameterization", "implementation", "precision", "replicate"],
+    places = (
+        Place("a", "variance", "mvn", "float32", 0),
+        Place("b", "std", "mvn", "float32", 0),
+        Place("c", "std", "normal", "float64", 0),
     )
-    blocks = pd.DataFrame([[1.0, 3.0, 100.0]], columns=columns)
-    contrast = factor_contrast(blocks, "parameterization")
-    assert contrast is not None
-    assert contrast[2].tolist() == [2.0]
-    assert factor_contrast(blocks, "implementation") is None
+    contrasts = Layout(places).contrasts
+    assert set(contrasts) == {"parameterization"}
+    low, high = contrasts["parameterization"].of(np.array([[1.0, 3.0, 100.0]]))
+    assert (low.tolist(), high.tolist()) == ([1.0], [3.0])
 
 
 def test_variance_shares_find_the_truth() -> None:
     runs = study(seeds=400, parameterization=4.0, implementation=2.0, round_off=2.0, between_seeds=3.0)
     # Variances: seed 9, parameterization (4/2)^2 = 4, implementation 1, round-off 4.
-    shares = answer(runs).variance_share
+    found = answer(runs)
+    assert found.shares is not None
     expected = {"seed": 9 / 18, "parameterization": 4 / 18, "implementation": 1 / 18, "round_off": 4 / 18}
-    assert shares == pytest.approx(expected, abs=0.04)
+    nothing = dict.fromkeys(("precision", "together", "seed_by_factor"), 0.0)
+    assert found.shares.shares == pytest.approx({**expected, **nothing}, abs=0.04)
+    for name, (low, high) in found.shares.intervals.items():
+        assert low <= found.shares.shares[name] <= high
 
 
 def test_a_factor_that_was_not_varied_has_no_share() -> None:
     runs = study(parameterization=2.0)
     found = answer(runs[runs["implementation"] == "normal"])
-    assert found.variance_share["implementation"] is None
-    assert sum(share for share in found.variance_share.values() if share is not None) == pytest.approx(1.0)
+    assert found.shares is not None
+    assert "implementation" not in found.shares.shares
+    assert sum(found.shares.shares.values()) == pytest.approx(1.0)
     assert any("implementation effect can't be estimated: all runs are of one, normal" in w for w in found.warnings)
 
 
@@ -212,7 +216,7 @@ def test_where_nothing_finished_that_alone_is_said() -> None:
     runs = study(seeds=2).assign(status="failed", error="the machine burned", final_return=None)
     found = answer(runs)
     assert (found.verdict, found.effects, found.seeds) == ("undecided", {}, [])
-    assert set(found.variance_share.values()) == {None}
+    assert found.shares is None
     assert len(found.warnings) == 2
     assert found.warnings[1].startswith("no run has finished")
 

@@ -18,7 +18,7 @@ from agents.cohort import Cohort
 from agents.hyperparameters import Condition
 from agents.records import Run
 from reports.sources import FACTORS
-from study.cells import Cell, MistakeError, make_cell
+from study.cells import Cell, MistakeError, make_cell, read_seeds
 
 MakeCell = Callable[..., Cell]
 
@@ -132,3 +132,9 @@ def test_a_number_may_be_in_the_form_that_yaml_1_1_reads_as_text(small: MakeCell
 def test_a_missing_factor_is_named() -> None:
     with pytest.raises(MistakeError, match="'seed' is missing"):
         make_cell({"condition": "mvn_std", "precision": "float32"})
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**53), st.integers(0, 50)), min_size=1, max_size=5))
+def test_seeds_are_read_as_they_are_written(blocks: list[tuple[int, int]]) -> None:
+    text = ",".join(f"{first}-{first + more}" if more else str(first) for first, more in blocks)
+    assert read_seeds(text) == [seed for first, more in blocks for seed in range(first, first + more + 1)]

@@ -203,6 +203,7 @@ def test_a_follower_fails_with_its_leader() -> None:
     cohort = Cohort(RUNS[:4], dataclasses.replace(SMALL, rollouts="shared"), "float32")
     experience = cohort.experience
     assert isinstance(experience, SharedExperience)
+    assert isinstance(experience._leaders, Cohort)
     experience._leaders.agent.phi[0] = np.nan
     updates = list(cohort.train())
     assert sorted(updates[0]) == [1, 3]

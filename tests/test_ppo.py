@@ -180,3 +180,11 @@ def test_derivatives_are_finite_differences(log_ratio: float, estimate: float, v
         squares = [abs(value - 0.5), abs(old_value + np.clip(value - old_value, -0.2, 0.2) - 0.5)]
         assume(abs(squares[0] - squares[1]) > 1e-4 or abs(value - old_value) < 0.19)
         assert slopes[1, 0] == pytest.approx((losses[2] - losses[0]) / (2 * step), abs=1e-5)
+
+
+def test_round_off_never_decides_whether_a_value_has_a_derivative() -> None:
+    rng = np.random.default_rng(0)
+    values, returns = rng.normal(size=(2, 1, 10_000))
+    old_values = values + rng.uniform(-0.19, 0.19, size=values.shape)
+    _, slopes = ppo.value_error(values, old_values, returns, 0.2)
+    np.testing.assert_array_equal(slopes, (values - returns) / 10_000)

@@ -50,7 +50,7 @@ def test_one_look_at_everything_is_the_ordinary_test() -> None:
 
 
 def looks(**differences: Array) -> list[Look]:
-    return look(differences, 0.5, SCHEDULE, lambda values: sign_flip(values, np.random.default_rng(0)))
+    return look(differences, 0.5, SCHEDULE, sign_flip)
 
 
 def test_a_large_effect_and_one_close_to_zero_are_decided_and_then_nothing_is_looked_at() -> None:
@@ -91,7 +91,7 @@ def test_a_hole_takes_no_part() -> None:
 
 def test_before_the_first_look_nothing_is_seen() -> None:
     assert looks(effect=np.ones(7)) == []
-    assert look({}, 0.5, SCHEDULE, lambda values: sign_flip(values, np.random.default_rng(0))) == []
+    assert look({}, 0.5, SCHEDULE, sign_flip) == []
 
 
 def test_how_long_it_is_likely_to_take() -> None:

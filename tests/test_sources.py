@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reports import report, sources
-from reports.attribution import attribute
 from reports.report import Options
 from reports.runs import FACTORS, UnreadableSourceError
+from reports.section import make_section
 from reports.verdict import design_verdict
 from tests.synthetic import rewrite, study, write_ledger
 
@@ -271,9 +271,10 @@ def test_a_table_in_which_nothing_finished_says_so(tmp_path: Path, columns: list
     assert "32 runs are failed, such as row 2" in printed
     (design,) = verdict(tmp_path / "runs-report")["designs"]
     assert (design["verdict"], design["n_seeds"], design["pairs"]) == ("undecided", 0, [])
-    nothing = dict.fromkeys(("estimate", "p", "p_adjusted", "p_equivalent", "margin", "seeds_needed"))
-    entry = {**nothing, "ci": [None, None], "conclusion": "undecided"}
-    assert design["effects"] == {"parameterization": entry, "implementation": entry}
+    for entry in design["effects"].values():
+        told = {name: value for name, value in entry.items() if value is not None}
+        assert told == {"ci": [None, None], "ci_adjusted": [None, None], "conclusion": "undecided"}
+    assert "parameterization effect" in design["untested"]
 
 
 def test_a_failed_ledger_of_null_outcomes_says_so(ledger: Path) -> None:
@@ -310,6 +311,25 @@ def test_a_table_of_broken_lines_is_one_line(tmp_path: Path) -> None:
     assert "can't be read as a table" in refused(str(path))
     path.write_text("condition,seed,final_return\nmvn_std,1,2,3\nmvn_std,2,2,3\n")
     assert "more fields than its header" in refused(str(path))
+
+
+def test_a_spreadsheets_own_csv_is_read_as_any_other(tmp_path: Path) -> None:
+    runs = study(seeds=3)[COLUMNS]
+    plain = sources.read(table(tmp_path, runs)).with_numbers("final_return").table
+    text = runs.rename(columns={"seed": " seed "}).to_csv(index=False, sep=";", decimal=",", lineterminator="\r\n")
+    (tmp_path / "runs.csv").write_text("\ufeff" + text + ";;;;\r\n\r\n", encoding="utf-8")
+    spreadsheet = sources.read(str(tmp_path / "runs.csv")).with_numbers("final_return").table
+    pd.testing.assert_frame_equal(plain, spreadsheet)
+
+
+def test_what_would_keep_more_seeds_is_said(tmp_path: Path) -> None:
+    runs = study(seeds=8)[COLUMNS]
+    runs = runs[(runs["precision"] == "float32") | (runs["seed"] < 3)]
+    printed = report.write(table(tmp_path, runs), None, Options())
+    assert "holes: seeds 3, 4, 5, 6, 7" in printed
+    assert "`--where precision=float32` would keep 8 seeds" in printed
+    report.write(table(tmp_path, runs), tmp_path / "out", Options(where=("precision=float32",)))
+    assert verdict(tmp_path / "out")["designs"][0]["n_seeds"] == 8
 
 
 def test_another_column_can_choose_where_a_table_has_several_designs(tmp_path: Path) -> None:
@@ -368,8 +388,9 @@ def test_any_table_is_answered_or_refused_in_one_line(
         assert strange
         assert "\n" not in str(complaint)  # noqa: PT017  (a refusal is one of two right ends)
         return
-    answer = attribute(read.table, "final_return", None)
-    json.dumps(design_verdict({}, answer, []), allow_nan=False)
+    section = make_section(read, read.table, "final_return", [], None)
+    json.dumps(design_verdict(section), allow_nan=False)
+    answer = section.answer
     for estimate in answer.effects.values():
         assert 0 < estimate.p <= estimate.p_adjusted <= 1
         assert estimate.ci[0] <= estimate.estimate <= estimate.ci[1] or math.isclose(*estimate.ci)

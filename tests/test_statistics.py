@@ -13,7 +13,8 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from reports import statistics
-from reports.statistics import Array, sign_flip
+from reports.calibration import SHAPES
+from reports.statistics import Array, Deviation, Margin, sign_flip
 
 FINITE = st.floats(-100, 100, allow_subnormal=False).map(lambda value: round(value, 3))
 DIFFERENCES = st.lists(FINITE, min_size=2, max_size=9).map(np.array)
@@ -34,19 +35,19 @@ def scipy_p(differences: Array, centre: float, alternative: Literal["greater", "
 @settings(max_examples=50, deadline=None)
 @given(DIFFERENCES, FINITE)
 def test_p_values_are_scipy_own(differences: Array, centre: float) -> None:
-    flip = sign_flip(differences, rng())
+    flip = sign_flip(differences)
     assert flip.patterns == 2 ** len(differences)
     assert flip.p_greater(centre) == pytest.approx(scipy_p(differences, centre, "greater"))
     assert flip.p_less(centre) == pytest.approx(scipy_p(differences, centre, "less"))
     assert flip.p_two_sided(centre) == pytest.approx(scipy_p(differences, centre, "two-sided"))
     both = max(scipy_p(differences, -1.5, "greater"), scipy_p(differences, 1.5, "less"))
-    assert flip.p_equivalent(1.5) == pytest.approx(both)
+    assert statistics.p_equivalent(flip, float(differences.mean()), Margin(1.5)) == pytest.approx(both)
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(FINITE, min_size=6, max_size=9, unique=True).map(np.array))
 def test_the_interval_is_all_centres_that_the_test_keeps(differences: Array) -> None:
-    low, high = sign_flip(differences, rng()).interval()
+    low, high = sign_flip(differences).interval()
     for centre in (low + 1e-6, high - 1e-6, (low + high) / 2):
         if low < centre < high:
             assert scipy_p(differences, centre, "two-sided") > 0.05
@@ -57,28 +58,28 @@ def test_the_interval_is_all_centres_that_the_test_keeps(differences: Array) -> 
 @settings(deadline=None)
 @given(st.lists(FINITE, min_size=1, max_size=25).map(np.array))
 def test_the_interval_leaves_zero_out_exactly_when_the_test_rejects(differences: Array) -> None:
-    flip = sign_flip(differences, rng())
+    flip = sign_flip(differences)
     low, high = flip.interval()
     if min(abs(low), abs(high)) > 1e-9:
         assert (not low < 0 < high) == (flip.p_two_sided() <= 0.05)
 
 
 def test_too_few_seeds_reject_nothing() -> None:
-    flip = sign_flip(np.array([5.0, 5.1, 5.2, 5.3, 5.4]), rng())
+    flip = sign_flip(np.array([5.0, 5.1, 5.2, 5.3, 5.4]))
     assert flip.p_two_sided() == 2 / 2**5
     assert flip.interval() == (-math.inf, math.inf)
 
 
 def test_equal_outcomes_are_no_difference() -> None:
-    flip = sign_flip(np.zeros(8), rng())
+    flip = sign_flip(np.zeros(8))
     assert flip.p_two_sided() == 1.0
     assert flip.interval() == (0.0, 0.0)
 
 
 def test_many_seeds_are_resampled_and_repeat() -> None:
     differences = np.random.default_rng(1).normal(0.4, 1, size=30)
-    flip, again = sign_flip(differences, rng()), sign_flip(differences, rng())
-    assert np.array_equal(flip.subset_means, again.subset_means)
+    flip, again = sign_flip(differences), sign_flip(differences)
+    assert flip.interval() == again.interval()
     assert flip.p_two_sided() == pytest.approx(stats.ttest_1samp(differences, 0).pvalue, abs=0.01)
     assert flip.interval() == pytest.approx(tuple(stats.ttest_1samp(differences, 0).confidence_interval()), abs=0.05)
 
@@ -86,7 +87,7 @@ def test_many_seeds_are_resampled_and_repeat() -> None:
 @pytest.mark.parametrize("values", [[], [1.0, math.nan]])
 def test_nothing_and_nan_are_refused(values: list[float]) -> None:
     with pytest.raises(ValueError, match="at least one difference, all finite"):
-        sign_flip(np.array(values), rng())
+        sign_flip(np.array(values))
 
 
 @settings(max_examples=30, deadline=None)
@@ -100,16 +101,20 @@ def test_holm_is_its_definition() -> None:
     assert statistics.holm([]) == []
 
 
-def test_pooled_deviation_is_anova_own() -> None:
-    groups = [np.array([1.0, 2.0, 4.0]), np.array([10.0, 12.0]), np.array([7.0])]
-    assert statistics.pooled_deviation(groups) == pytest.approx(math.sqrt((14 / 3 + 2) / 3))
-    assert statistics.pooled_deviation([np.array([1.0])]) is None
+def test_a_deviation_is_anova_own() -> None:
+    runs = np.array([[1.0, 10.0], [2.0, 12.0], [4.0, 11.0]])
+    found = statistics.deviation(runs)
+    assert found is not None
+    assert found.value == pytest.approx(math.sqrt((14 / 3 + 2) / 4))
+    assert statistics.deviation(runs[:1]) is None
+    assert statistics.deviation(runs[:, :0]) is None
+    assert statistics.deviation(np.full((3, 2), 0.1)) is None
 
 
 @pytest.mark.parametrize(("mean", "margin"), [(0.8, None), (0.0, 0.6), (0.5, 2.0)])
 def test_the_seeds_needed_decide_with_the_power_promised(mean: float, margin: float | None) -> None:
     pilot = np.array([-1.0, 1.0] * 50) * math.sqrt(99 / 100) + mean
-    needed = statistics.seeds_needed(pilot, margin)
+    needed = statistics.seeds_needed(pilot, None if margin is None else Margin(margin))
     assert needed is not None
     draws = rng().normal(mean, 1, size=(4000, needed))
     t, half = stats.ttest_1samp(draws, 0, axis=1), stats.t.ppf(0.95, needed - 1) / math.sqrt(needed)
@@ -119,20 +124,20 @@ def test_the_seeds_needed_decide_with_the_power_promised(mean: float, margin: fl
     if margin is not None:
         equivalent = (means - half * deviation > -margin) & (means + half * deviation < margin)
     assert 0.74 < np.mean(different | equivalent) <= 1.0
-    fewer = statistics.seeds_needed(pilot * 10, None if margin is None else margin * 10)
+    fewer = statistics.seeds_needed(pilot * 10, None if margin is None else Margin(margin * 10))
     assert fewer == needed
 
 
 def test_no_number_of_seeds_is_promised_where_none_can_be_told() -> None:
-    assert statistics.seeds_needed(np.array([1.0]), 1.0) is None
-    assert statistics.seeds_needed(np.zeros(5), 1.0) is None
+    assert statistics.seeds_needed(np.array([1.0]), Margin(1.0)) is None
+    assert statistics.seeds_needed(np.zeros(5), Margin(1.0)) is None
     assert statistics.seeds_needed(np.array([-1.0, 1.0]), None) is None
 
 
 def test_spread_is_compared_by_swapping_within_seeds() -> None:
     generator = np.random.default_rng(3)
     pair, control = generator.normal(0, 2, size=(7, 2)), generator.normal(0, 1, size=(7, 2))
-    test = statistics.compare_spread(pair, control, rng())
+    test = statistics.compare_spread(pair, control)
     excess = (pair**2).mean(1) - (control**2).mean(1)
     count = sum(np.dot(signs, excess) >= excess.sum() - 1e-12 for signs in itertools.product([1, -1], repeat=7))
     assert test.p == pytest.approx(count / 2**7)
@@ -155,7 +160,7 @@ def test_exchangeable_runs_rarely_spread_more_than_their_control(tails: str) -> 
     for _ in range(1000):
         a, b = draw(), draw()
         pair, control = b - a, np.stack([a[:, 1] - a[:, 0], b[:, 1] - b[:, 0]], axis=1)
-        rejected += statistics.compare_spread(pair, control, rng()).p <= 0.05
+        rejected += statistics.compare_spread(pair, control).p <= 0.05
     assert rejected <= 50 + 3 * math.sqrt(1000 * 0.05 * 0.95)
 
 
@@ -174,3 +179,170 @@ def test_the_seeds_needed_never_grow_with_the_effect(size: float) -> None:
     needed = statistics.seeds_needed(pilot, None)
     solved = TTestPower().solve_power(effect_size=size, alpha=0.05, power=0.8)
     assert needed == max(7, math.ceil(solved))
+
+
+FAMILIES = st.lists(st.lists(FINITE, min_size=5, max_size=8).map(np.array), min_size=1, max_size=5)
+
+
+@settings(max_examples=100, deadline=None)
+@given(FAMILIES)
+def test_adjusted_intervals_leave_zero_out_exactly_where_holm_rejects(family: list[Array]) -> None:
+    flips = [sign_flip(differences) for differences in family]
+    p_values = [flip.p_two_sided() for flip in flips]
+    rejected = multipletests(p_values, method="holm")[0]
+    for flip, level, reject in zip(flips, statistics.holm_levels(p_values), rejected, strict=True):
+        low, high = flip.interval(1 - level)
+        if min(abs(low), abs(high)) > 1e-9:
+            assert (not low < 0 < high) == reject
+
+
+def test_holm_judges_each_at_its_own_level() -> None:
+    assert statistics.holm_levels([0.04, 0.001, 0.02]) == pytest.approx([0.05, 0.05 / 3, 0.025])
+    assert statistics.holm_levels([0.04, 0.001, 0.03]) == pytest.approx([0.025, 0.05 / 3, 0.025])
+    assert statistics.holm_levels([]) == []
+
+
+def deviation_of(runs: Array) -> Deviation:
+    found = statistics.deviation(runs)
+    assert found is not None
+    return found
+
+
+def brute_force_p(differences: Array, margin: Margin) -> float:
+    """The smallest level at which the joined limit of effect and margin is inside, by all subset means."""
+    subsets = itertools.chain.from_iterable(
+        itertools.combinations(differences, size) for size in range(1, len(differences) + 1)
+    )
+    means = np.sort([float(np.mean(subset)) for subset in subsets])
+    estimate, patterns = float(differences.mean()), len(means) + 1
+    ps = []
+    for centre, ordered in ((estimate, means), (-estimate, np.sort(-means))):
+        inside = [
+            rank / patterns
+            for rank in range(1, patterns // 2)
+            if ordered[-rank] >= centre
+            and centre
+            - margin.value
+            + math.hypot(ordered[-rank] - centre, margin.value - margin.lower(rank / patterns))
+            < 0
+        ]
+        ps.append(min(inside, default=1.0))
+    return max(ps)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10_000), st.integers(5, 8), st.floats(0.05, 3))
+def test_equivalence_within_an_estimated_margin_is_its_definition(seed: int, seeds: int, scale: float) -> None:
+    generator = np.random.default_rng(seed)
+    differences, reference = generator.normal(0.1, scale, size=seeds), generator.normal(0, 3, size=(seeds, 2))
+    deviation = deviation_of(reference)
+    margin = Margin(deviation.value / 2, deviation)
+    found = statistics.p_equivalent(sign_flip(differences), float(differences.mean()), margin)
+    assert found == pytest.approx(brute_force_p(differences, margin))
+    sooner = statistics.p_equivalent(sign_flip(differences), float(differences.mean()), margin, enough=0.05)
+    assert (sooner <= 0.05) == (found <= 0.05)
+
+
+def test_a_deviation_known_from_infinitely_many_seeds_is_an_exact_margin() -> None:
+    differences = np.random.default_rng(2).normal(0.1, 1, size=9)
+    exact = statistics.p_equivalent(sign_flip(differences), float(differences.mean()), Margin(1.0))
+    known = Deviation(value=2.0, seeds=10**9, degrees=1e12, log_error=1e-9)
+    assert statistics.p_equivalent(sign_flip(differences), float(differences.mean()), Margin(1.0, known)) == exact
+
+
+def test_the_lower_limit_of_a_normal_deviation_is_chi_squareds_or_less() -> None:
+    runs = np.random.default_rng(0).normal(size=(10, 1))
+    found = deviation_of(runs)
+    assert found.degrees == pytest.approx(9)
+    limit = runs.std(ddof=1) * math.sqrt(9 / stats.chi2.ppf(0.95, 9))
+    assert found.lower(0.05) <= limit
+    shares = (runs - runs.mean()) ** 2 / runs.var(ddof=1) * 10 / 9
+    layard = runs.std(ddof=1) * math.exp(-stats.t.ppf(0.95, 9) * float(shares.std(ddof=0)) / math.sqrt(9) / 2)
+    assert found.lower(0.05) == pytest.approx(min(limit, layard), rel=0.02)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("seeds", [5, 20])
+def test_a_deviation_is_rarely_below_its_lower_limit(shape: str, seeds: int) -> None:
+    generator = rng()
+    draws = [SHAPES[shape](generator, (seeds, 1)) + SHAPES[shape](generator, (seeds, 4)) for _ in range(2000)]
+    above = np.mean([deviation_of(runs).lower(0.05) > math.sqrt(2) for runs in draws])
+    assert above <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 2000)
+
+
+def test_two_runs_of_a_seed_that_say_the_same_add_no_degrees_of_freedom() -> None:
+    one = rng().normal(size=(8, 1))
+    assert deviation_of(np.repeat(one, 3, axis=1)).degrees == pytest.approx(7)
+    many = rng().normal(size=(4000, 3))
+    assert deviation_of(many).degrees == pytest.approx(3 * 3999, rel=0.02)
+
+
+def test_the_seeds_needed_within_an_estimated_margin_have_the_power_promised() -> None:
+    generator = rng()
+    fewest = statistics.fewest_seeds(
+        lambda seeds: statistics.power_equivalent(0.0, 0.4, Margin(0.5, deviation_of(REFERENCE)), seeds) >= 0.8
+    )
+    assert fewest is not None
+    equivalent = 0
+    for _ in range(300):
+        differences, reference = generator.normal(0, 0.4, size=fewest), generator.normal(0, 1, size=(fewest, 1))
+        own = deviation_of(reference)
+        margin = Margin(own.value / 2, own)
+        equivalent += (
+            statistics.p_equivalent(sign_flip(differences), float(differences.mean()), margin, enough=0.05) <= 0.05
+        )
+    assert equivalent / 300 > 0.65
+
+
+REFERENCE = np.random.default_rng(11).normal(0, 1, size=(200, 1))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10_000), st.integers(3, 9), st.floats(0, 3))
+def test_a_ratio_is_all_that_a_t_test_keeps(seed: int, seeds: int, mean: float) -> None:
+    generator = np.random.default_rng(seed)
+    whole = generator.normal(mean, 1, size=seeds)
+    part = 0.4 * whole + generator.normal(0, 0.3, size=seeds)
+    found = statistics.ratio(part, whole)
+
+    def p(candidate: float) -> float:
+        return float(stats.ttest_1samp(part - candidate * whole, 0).pvalue)
+
+    assert found.estimate == pytest.approx(part.mean() / whole.mean())
+    if math.isinf(found.low):
+        assert stats.ttest_1samp(whole, 0).pvalue > 0.05
+    else:
+        assert (p(found.low), p(found.high)) == pytest.approx((0.05, 0.05), rel=1e-3)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(FINITE, min_size=6, max_size=30, unique=True).map(np.array))
+def test_a_median_has_the_interval_of_scipys_quantile_test(values: Array) -> None:
+    found = statistics.median_interval(values)
+    expected: Any = stats.quantile_test(values, q=0, p=0.5).confidence_interval(0.95)
+    assert (found.low, found.high) == (expected.low, expected.high)
+
+
+def test_a_median_over_seeds_that_never_come_apart_is_infinite() -> None:
+    found = statistics.median_interval(np.array([3.0, math.inf, math.inf]))
+    assert (found.estimate, found.low, found.high) == (math.inf, -math.inf, math.inf)
+
+
+def test_the_variance_shares_are_the_mixed_models() -> None:
+    generator = rng()
+    levels = np.array(list(itertools.product((-1.0, 1.0), (-1.0, 1.0), (0, 1))))
+    factors = {"parameterization": levels[:, 0], "implementation": levels[:, 1]}
+    cells = [int(2 * (a > 0) + (b > 0)) for a, b, _ in levels]
+    outcomes = (
+        generator.normal(0, 2, size=(60, 1))
+        + (2 + generator.normal(0, 1, size=(60, 1))) * levels[:, 0]
+        + (1 + generator.normal(0, 1, size=(60, 1))) * levels[:, 1]
+        + generator.normal(0, 1.5, size=(60, 8))
+    )
+    found, model = (
+        statistics.variance_shares(outcomes, factors, cells, rng()),
+        statistics.mixed_model_shares(outcomes, factors),
+    )
+    assert found is not None and model is not None
+    assert found.shares == pytest.approx(model, abs=0.01)
+    assert found.shares["seed_by_factor"] == pytest.approx(2 / (4 + 4 + 1 + 2 + 2.25), abs=0.06)

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,15 @@ import wandb
 import yaml
 
 from tests.conftest import SMALL
-from tests.wandb_desk import PROJECT, Desk, end, ledger, saved, wait_until
-from tests.wandb_server import WandbServer
+from tests.wandb_desk import PROJECT, RUN_WITH, Desk, end, ledger, saved, wait_until
+from tests.wandb_server import Mood, WandbServer
 
 pytestmark = pytest.mark.slow
 
 README = Path(__file__).parent.parent / "README.md"
 SWEEPS = sorted((README.parent / "sweeps").glob("*.yaml"))
 
-LONG = [256 * 2 * 400]
+LONG = [256 * 2 * 2000]
 """Time steps of a run that goes on for long enough to be disturbed."""
 
 STUDY_TRAIN = (
@@ -35,8 +36,10 @@ def server() -> Iterator[WandbServer]:
 
 
 @pytest.fixture
-def desk(server: WandbServer, tmp_path: Path) -> Desk:
-    return Desk(server, tmp_path)
+def desk(server: WandbServer, tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(server, tmp_path)
+    yield desk
+    desk.close()
 
 
 def shorten(sweep: Path, to: Path, **axes: Any) -> None:
@@ -151,9 +154,14 @@ def test_a_cell_that_another_run_is_training_is_left_to_it(desk: Desk) -> None:
     assert desk.state(left) == "finished"
     assert (left.summary["status"], left.summary["same_as"]) == ("elsewhere", training.name)
     assert not list(elsewhere.glob("runs/*/outcome.json"))
+    # An agent waits for its run at the first Ctrl-C, and terminates it at the second.
     first.send_signal(signal.SIGINT)
+    time.sleep(1.0)
     first.send_signal(signal.SIGINT)
-    end(first)
+    code, said = end(first)
+    assert "Terminating and syncing runs" in said
+    assert training.exit_code == 255
+    assert training.summary["status"] == "interrupted"
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
@@ -170,28 +178,27 @@ def test_an_interrupted_run_is_finished_cleanly(desk: Desk, how: signal.Signals)
     (run,) = desk.runs()
     assert run.exit_code == 255
     assert run.summary["status"] == "interrupted"
-    written = (desk.folder / "runs" / run.name / "updates.jsonl").read_text().splitlines()
-    assert [row["update"] for row in run.rows()] == [json.loads(line)["update"] for line in written]
+    written = len((desk.folder / "runs" / run.name / "updates.jsonl").read_text().splitlines())
+    # It may have been interrupted between telling the ledger and telling W&B.
+    assert len(run.history) in (written, written - 1)
+    assert [row["update"] for row in run.rows()] == list(range(1, len(run.history) + 1))
 
 
 @pytest.mark.parametrize("mood", ["drop", "error", "slow"])
-def test_training_outlives_a_server_that_goes_away_and_no_row_is_lost(desk: Desk, mood: str) -> None:
-    process = desk.start(
-        *STUDY_TRAIN, "--total-timesteps=25600", WANDB_PROJECT=PROJECT
-    )  # fmt: skip
+def test_training_outlives_a_server_that_goes_away_and_no_row_is_lost(desk: Desk, mood: Mood) -> None:
+    process = desk.start(*STUDY_TRAIN, "--total-timesteps=96000", WANDB_PROJECT=PROJECT)
     wait_until(lambda: any(run.history for run in desk.runs()))
     (run,) = desk.runs()
     updates = desk.folder / "runs" / run.name / "updates.jsonl"
-    with desk.server.being(mood):  # type: ignore[arg-type]
-        seen, before = len(run.history), len(updates.read_text().splitlines())
-        wait_until(lambda: len(updates.read_text().splitlines()) > before + 100)
-        assert mood == "slow" or len(run.history) == seen
+    with desk.server.being(mood):
+        wait_until(lambda: updates.read_text().count("\n") == 1500, seconds=240)
+        assert mood == "slow" or len(run.history) < 1500
         assert process.poll() is None
     code, said = end(process)
     assert code == 0, said
     assert "W&B has failed" not in said
     assert desk.state(run) == "finished"
-    assert [row["update"] for row in run.rows()] == list(range(1, 401))
+    assert [row["update"] for row in run.rows()] == list(range(1, 1501))
     assert saved(run)["updates.jsonl"] == updates.read_text()
 
 
@@ -258,7 +265,7 @@ def test_the_readme_s_section_works_as_it_stands(desk: Desk) -> None:
     sweep = "YOU/rl-roundoff/SWEEP"
     for command in commands:
         said = desk.type("bash", "-c", command.partition("  #")[0].replace("YOU/rl-roundoff/SWEEP", sweep))
-        sweep = said.split("wandb agent ")[1].split()[0] if "wandb agent " in said else sweep
+        sweep = said.split(RUN_WITH)[1].split()[0] if RUN_WITH in said else sweep
     project = desk.server.store.project("someone", "rl-roundoff")
     assert {desk.state(run) for run in project.runs.values()} == {"finished"}
     assert [run.about["jobType"] for run in project.runs.values()][-1] == "report"

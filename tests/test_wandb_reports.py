@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.synthetic import study
-from tests.wandb_desk import PROJECT, Desk, study_of_four
+from tests.wandb_desk import PROJECT, Desk
 from tests.wandb_server import WandbServer
 from tests.wandb_server.store import Run
 
@@ -17,11 +17,13 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """With a study in W&B, whose ledger is still here."""
+    """With a study of all conditions and three seeds in W&B, whose ledger is still here."""
     with WandbServer() as server:
         desk = Desk(server, tmp_path_factory.mktemp("desk"))
-        study_of_four(desk)
+        sweep = desk.write(condition=["mvn_std", "mvn_var", "normal_sqrt", "normal_std"], seeds=["0-2"])
+        desk.type("study", "sweep", str(sweep), "--workers", "1", WANDB_PROJECT=PROJECT)
         yield desk
+        desk.close()
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -29,15 +31,13 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_report_from_wandb_is_the_ledger_s_but_for_the_source(desk: Desk) -> None:
-    sweep = desk.runs()[0].sweep
+    source = f"wandb:someone/{PROJECT}"
     desk.type("study", "report", "runs", "-o", "from-ledger")
-    here = files(desk.folder / "from-ledger")
-    for source in (f"wandb:someone/{PROJECT}", f"wandb:someone/{PROJECT}/{sweep}"):
-        desk.type("study", "report", source, "-o", "from-wandb")
-        there = files(desk.folder / "from-wandb")
-        assert there.keys() == here.keys()
-        there["report.md"] = there["report.md"].replace(source.encode(), b"runs")
-        assert there == here
+    desk.type("study", "report", source, "-o", "from-wandb")
+    here, there = files(desk.folder / "from-ledger"), files(desk.folder / "from-wandb")
+    assert {"report.md", "verdict.json", "divergence-1.png"} <= here.keys()
+    there["report.md"] = there["report.md"].replace(source.encode(), b"runs")
+    assert there == here
 
 
 def test_a_second_report_downloads_nothing_and_a_new_run_alone(desk: Desk) -> None:

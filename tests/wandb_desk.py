@@ -16,6 +16,9 @@ from tests.wandb_server import Run, WandbServer
 COMMAND = ["${env}", "${interpreter}", "-m", "study", "train", "${args}"]
 PROJECT = "tried"
 
+RUN_WITH = "Run sweep agent with: wandb agent "
+"""What `wandb sweep` says before the sweep's path."""
+
 
 class Desk:
     """A folder, a shell's environment, and a server."""
@@ -23,6 +26,7 @@ class Desk:
     def __init__(self, server: WandbServer, folder: Path) -> None:
         self.server = server
         self.folder = folder
+        self._started: list[subprocess.Popen[str]] = []
         programs = str(Path(sys.executable).parent)
         self.environment = {
             **{name: value for name, value in os.environ.items() if name != "WANDB_MODE"},
@@ -35,7 +39,7 @@ class Desk:
 
     def start(self, *command: str, **environment: str) -> "subprocess.Popen[str]":
         """Begin a command."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             cwd=self.folder,
             env={**self.environment, **environment},
@@ -45,6 +49,15 @@ class Desk:
             # A test run in the background of a shell would hand down that Ctrl-C is to be ignored.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
+        self._started.append(process)
+        return process
+
+    def close(self) -> None:
+        """End what a test that failed has left behind."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
 
     def type(self, *command: str, code: int = 0, **environment: str) -> str:
         """Run a command, which is to end with `code`. **Returns**: all that it says."""
@@ -53,10 +66,11 @@ class Desk:
         return said[1]
 
     def sweep(self, **axes: list[Any] | dict[str, Any]) -> str:
-        """Queue a sweep of small cells. **Returns**: its path.
+        """Queue a sweep of small cells, as `write` takes it. **Returns**: its path."""
+        return self.queue(self.write(**axes))
 
-        **Arguments**: `axes`, a list of values each, or a group of such.
-        """
+    def write(self, **axes: list[Any] | dict[str, Any]) -> Path:
+        """A sweep file of small cells. **Arguments**: `axes`, a list of values each, or a group of such."""
         constants = {name: {"value": value} for name, value in SMALL.items() if not {name, f"{name}s"} & axes.keys()}
         content = {
             "project": PROJECT,
@@ -66,12 +80,12 @@ class Desk:
             "parameters": constants | _parameters(axes),
         }
         (self.folder / "sweep.yaml").write_text(json.dumps(content))  # JSON is YAML
-        return self.queue(Path("sweep.yaml"))
+        return Path("sweep.yaml")
 
     def queue(self, path: Path) -> str:
         """`wandb sweep`. **Returns**: the sweep's path."""
         said = self.type("wandb", "sweep", str(path))
-        return said.split("wandb agent ")[1].split()[0]
+        return said.split(RUN_WITH)[1].split()[0]
 
     def agent(self, sweep: str, *options: str, **environment: str) -> "subprocess.Popen[str]":
         """`wandb agent`."""
@@ -119,11 +133,3 @@ def ledger(runs: Path) -> dict[str, dict[str, str]]:
 def saved(run: Run) -> Mapping[str, str]:
     """The ledger's files, as they are saved with a run."""
     return {name: run.files[name].decode() for name in ("cell.json", "updates.jsonl", "outcome.json")}
-
-
-def study_of_four(desk: Desk) -> str:
-    """A sweep of all four conditions and three seeds, trained. **Returns**: its path."""
-    sweep = desk.sweep(condition=["mvn_std", "mvn_var", "normal_sqrt", "normal_std"], seeds=["0-2"])
-    code, said = end(desk.agent(sweep, WANDB_AGENT_DISABLE_FLAPPING="true"))
-    assert code == 0, said
-    return sweep

@@ -4,6 +4,7 @@ To add one, write its file and name it in `Command`. Torch and W&B are imported 
 """
 
 from study.commands.bench import Bench
+from study.commands.calibrate import Calibrate
 from study.commands.check import Check
 from study.commands.probe import Probe
 from study.commands.report import Report
@@ -14,4 +15,4 @@ from study.commands.train import Train
 from study.commands.tune import Tune
 from study.commands.work import Work
 
-Command = Probe | Check | Train | Sweep | Seeds | Tune | Work | Serve | Report | Bench
+Command = Probe | Check | Train | Sweep | Seeds | Tune | Work | Serve | Report | Calibrate | Bench

@@ -6,7 +6,7 @@
 - `server`: HTTP, and the faults that can be asked for.
 """
 
-from tests.wandb_server.server import WandbServer
+from tests.wandb_server.server import Mood, WandbServer
 from tests.wandb_server.store import Artifact, Run, Store, Sweep
 
-__all__ = ["Artifact", "Run", "Store", "Sweep", "WandbServer"]
+__all__ = ["Artifact", "Mood", "Run", "Store", "Sweep", "WandbServer"]

@@ -72,8 +72,12 @@ class Api:
     @staticmethod
     def _project_itself(project: Project) -> Json:
         return {
+            "__typename": "Project",
             "id": project.name,
             "internalId": "1",
+            "entityName": project.entity,
+            "createdAt": "2026-01-01T00:00:00Z",
+            "isBenchmark": False,
             "name": project.name,
             "readOnly": False,
             "entity": {"id": project.entity, "name": project.entity},
@@ -212,8 +216,7 @@ class Api:
     def _upsert_view(self, input: Json) -> Json:
         project = self._store.project(input["entityName"], input["projectName"])
         project.pages.append(input)
-        about = {**self._project_itself(project), "entityName": project.entity}
-        return {"view": {**input, "id": "1", "project": about}, "inserted": True}
+        return {"view": {**input, "id": "1", "project": self._project_itself(project)}, "inserted": True}
 
     def _create_run_files(self, input: Json) -> Json:
         project = self._store.project(input["entityName"], input["projectName"])
@@ -266,7 +269,8 @@ class Api:
 def _connection(nodes: Sequence[Json | None], start: int = 0, more: bool = False) -> Json:
     """A page of a list, as GraphQL's clients expect it. A cursor is how many came before, and with, its node."""
     edges = [{"node": node, "cursor": str(start + count)} for count, node in enumerate(nodes, start=1)]
-    return {"edges": edges, "pageInfo": {"endCursor": str(start + len(nodes)), "hasNextPage": more}}
+    page = {"__typename": "PageInfo", "endCursor": str(start + len(nodes)), "hasNextPage": more}
+    return {"edges": edges, "pageInfo": page}
 
 
 def _history(run: Run, first: int | None, end: int | None, samples: int) -> list[str]:

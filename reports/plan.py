@@ -1,0 +1,135 @@
+"""Design ahead: how many seeds each conclusion needs, from the data so far or from a guess of spread."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from reports import figures, words
+from reports.attribution import Attribution
+from reports.runs import UnreadableSourceError
+from reports.section import Section
+from reports.statistics import ALPHA, POWER, Array, Margin, fewest_seeds, power_different, power_equivalent
+
+SEEDS = (5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 300)
+"""Where the curve is drawn."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Conclusion:
+    """What might be concluded, and the chance of that by the number of seeds."""
+
+    text: str
+    power: Callable[[int], float]
+
+    @functools.cached_property
+    def seeds(self) -> int | None:
+        """The fewest with power 0.8; None if there are none."""
+        return fewest_seeds(lambda seeds: self.power(seeds) >= POWER)
+
+    def curve(self, seeds: Sequence[int]) -> Array:
+        """The chance with so many seeds each."""
+        return np.array([self.power(count) for count in seeds])
+
+
+def conclusions(deviation: float, margin: Margin | None, seen: float | None = None, what: str = "") -> list[Conclusion]:
+    """What might be concluded of one effect.
+
+    **Arguments**: `deviation`, of the differences between seeds; `margin`, the effect that matters; `seen`, the effect
+    as it seems; `what`, the effect's name.
+    """
+    if not deviation > 0:
+        return []
+
+    def different(effect: float) -> Callable[[int], float]:
+        # At half the level: of two effects, Holm asks that of the first.
+        return lambda seeds: power_different(effect, deviation, seeds, ALPHA / 2)
+
+    found = []
+    if seen:
+        found.append(Conclusion(text=f"{what}different, if it is {words.number(seen)} as seen", power=different(seen)))
+    if margin is not None:
+        size = words.number(margin.value)
+        found += [
+            Conclusion(text=f"{what}different, if it is the margin, {size}", power=different(margin.value)),
+            Conclusion(
+                text=f"{what}equivalent within ±{size}, if there is none",
+                power=lambda seeds: power_equivalent(0.0, deviation, margin, seeds),
+            ),
+        ]
+        if seen and abs(seen) < margin.value:
+            found.append(
+                Conclusion(
+                    text=f"{what}equivalent within ±{size}, if it is {words.number(seen)} as seen",
+                    power=lambda seeds: power_equivalent(seen, deviation, margin, seeds),
+                )
+            )
+    return found
+
+
+def from_data(answer: Attribution) -> list[Conclusion]:
+    """What more seeds of a design might conclude, by what its seeds so far are like."""
+    return [
+        conclusion
+        for factor, effect in answer.effects.items()
+        if len(effect.differences) > 1
+        for conclusion in conclusions(
+            float(effect.differences.std(ddof=1)), effect.margin, effect.estimate, f"{factor}: "
+        )
+    ]
+
+
+def write(plans: Sequence[tuple[str, list[Conclusion]]], output: Path) -> str:
+    """Write `plan.md` and its figures. **Arguments**: `plans`, by design. **Returns**: the table, to print.
+
+    **Raises**: `UnreadableSourceError`, when there is nothing to plan from, or nowhere to write to.
+    """
+    if not any(plan for _, plan in plans):
+        raise UnreadableSourceError(
+            "--plan: these runs have no spread between seeds to plan from: give --guess and --margin"
+        )
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        text = "\n".join(_lines(plans, output)) + "\n"
+        (output / "plan.md").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UnreadableSourceError(
+            f"-o {output}: no plan can be written there ({error.strerror or error}): give another directory"
+        ) from error
+    table = [
+        f"{name}{conclusion.text}: {_needed(conclusion)}"
+        for name, plan in ((f"{name}: " if name else "", plan) for name, plan in plans)
+        for conclusion in plan
+    ]
+    return "\n".join([*table, str(output / "plan.md")])
+
+
+def from_sections(sections: Sequence[Section]) -> list[tuple[str, list[Conclusion]]]:
+    """A plan a design."""
+    return [(section.name if len(sections) > 1 else "", from_data(section.answer)) for section in sections]
+
+
+def _lines(plans: Sequence[tuple[str, list[Conclusion]]], output: Path) -> Iterator[str]:
+    yield "# How many seeds?\n"
+    for index, (name, plan) in enumerate(plans):
+        if name:
+            yield f"## {name}\n"
+        yield "| conclusion | seeds, for a chance of 80% |\n|---|---|"
+        for conclusion in plan:
+            yield f"| {conclusion.text} | {_needed(conclusion)} |"
+        if plan:
+            curves = {conclusion.text: conclusion.curve(SEEDS) for conclusion in plan}
+            figures.power_curves(curves, SEEDS, POWER, output / f"plan-{index + 1}")
+            yield f"\n![The chance of each conclusion by seeds](plan-{index + 1}.png)\n"
+            yield "*The chance of each conclusion. Look where a line crosses the grey one, at 80%.*\n"
+    yield (
+        "By the power of t tests at the level that Holm's correction asks of the first of two effects, and of two "
+        "one-sided tests, with the error of a margin that is estimated. A plan is as good as what it is made from: the "
+        "spread of few seeds is known badly."
+    )
+
+
+def _needed(conclusion: Conclusion) -> str:
+    return f"{conclusion.seeds} seeds" if conclusion.seeds else "no number of seeds would do"

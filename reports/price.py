@@ -1,0 +1,45 @@
+"""Training return or policy: how much of a difference in training is merely the price of exploration noise."""
+
+import dataclasses
+
+import pandas as pd
+
+from reports.attribution import Estimate, attribute
+from reports.runs import as_numbers
+from reports.statistics import Interval, ratio
+
+DETERMINISTIC = "eval_return"
+TRAINING = ("final_return", "auc_return")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Price:
+    """What the parameterization does to a training return, in two parts."""
+
+    total: Estimate
+    policy: Estimate
+    """what it does to the deterministic policy's return"""
+    noise: Estimate
+    """the rest: to the training return less the deterministic policy's"""
+    share: Interval | None
+    """noise over total; None where the total isn't `different`, and has no shares"""
+
+
+def price_of_exploration(runs: pd.DataFrame, outcome: str) -> Price | None:
+    """Split the parameterization's effect; None where the outcome is no training return, or there is no effect.
+
+    **Arguments**: `runs`, of one design, finished or not.
+    """
+    if outcome not in TRAINING or DETERMINISTIC not in runs:
+        return None
+    table = runs.assign(**{DETERMINISTIC: as_numbers(runs[DETERMINISTIC]).astype(float)})
+    both = table[DETERMINISTIC].notna() & table[outcome].notna()
+    table[outcome] = table[outcome].where(both)
+    table[DETERMINISTIC] = table[DETERMINISTIC].where(both)
+    table["noise"] = table[outcome] - table[DETERMINISTIC]
+    parts = [attribute(table, name, None).effects.get("parameterization") for name in (outcome, DETERMINISTIC, "noise")]
+    total, policy, noise = parts
+    if total is None or policy is None or noise is None:
+        return None
+    share = ratio(noise.differences, total.differences) if total.is_different else None
+    return Price(total=total, policy=policy, noise=noise, share=share)

@@ -1,0 +1,187 @@
+"""What two designs say together that neither says alone.
+
+Where amplification comes from, and whether the learning speed of the scale explains the parameterization's effect.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reports.attribution import Attribution, Estimate, attribute
+from reports.divergence import Comparison, rates
+from reports.section import Section
+from reports.statistics import Array, Interval, ratio
+
+LAW = {"adam": 0.5, "sgd": 0.25}
+"""By optimizer, the learning rate of phi, as a multiple, with which theta as a std is theta as a variance.
+
+With log std = phi / 2, phi's gradient is half as large, and a step in it counts half: a quarter in all. Adam divides by
+the gradient's size, so that only the step's half is left.
+"""
+NEGLIGIBLE_EPSILON = 0.01
+"""Adam's epsilon, over the typical size of phi's gradient, up to which it may be forgotten."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Amplification:
+    """How fast runs come apart, each on its own rollouts and both on the same ones."""
+
+    own: str
+    shared: str
+    """the designs' names"""
+    comparison: str
+    precision: str
+    own_rate: Interval
+    shared_rate: Interval
+    """orders of magnitude an update; with shared rollouts, the optimizer's alone"""
+    environment: Interval
+    """the environment's share of the growth on own rollouts"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Compensation:
+    """The prediction from the scale's learning speed, and what came of it."""
+
+    plain: str
+    compensated: str
+    """the designs' names"""
+    optimizer: str
+    law: float
+    plain_effect: Estimate | None
+    answer: Attribution
+    """of the compensated design"""
+    explained: Interval | None
+    """share of the plain design's parameterization effect that is gone; None where that isn't `different`"""
+    channels: list[str]
+    """what the compensation can't cancel, and is open here"""
+
+    @property
+    def effect(self) -> Estimate | None:
+        """The parameterization's effect with compensation: as good as none, if the prediction holds."""
+        return self.answer.effects.get("parameterization")
+
+
+def amplifications(sections: Sequence[Section]) -> list[Amplification]:
+    """Of all designs that differ in `rollouts` alone, the pairs and controls in which both grow."""
+    found = []
+    for own, shared in _counterparts(sections, "rollouts", "own", "shared"):
+        by_name = {(other.name, other.precision): other for other in shared.comparisons}
+        for comparison in own.comparisons:
+            other = by_name.get((comparison.name, comparison.precision))
+            if other is None or comparison.kind not in ("implementation", "one ulp"):
+                continue
+            rates_own, rates_shared = _common(comparison, other)
+            if len(rates_own) and comparison.rate and other.rate:
+                share = ratio(rates_own - rates_shared, rates_own)
+                found.append(
+                    Amplification(
+                        own=own.name,
+                        shared=shared.name,
+                        comparison=comparison.name,
+                        precision=comparison.precision,
+                        own_rate=comparison.rate,
+                        shared_rate=other.rate,
+                        environment=share,
+                    )
+                )
+    return found
+
+
+def compensations(sections: Sequence[Section]) -> list[Compensation]:
+    """Of all designs that differ in `compensated` alone, or whose `scale_lr_factor` differ by the law."""
+    found = [
+        _compensation(plain, compensated, compensated.answer)
+        for plain, compensated in _counterparts(sections, "compensated", False, True)
+    ]
+    for plain, other in _counterparts(sections, "scale_lr_factor"):
+        law = LAW.get(str(plain.hyperparameters.get("optimizer", "adam")))
+        factor, changed = plain.hyperparameters["scale_lr_factor"], other.hyperparameters["scale_lr_factor"]
+        if law is not None and factor and math.isclose(changed, law * factor):
+            variance = plain.table[plain.table["parameterization"] == "variance"]
+            std = other.table[other.table["parameterization"] == "std"]
+            if len(variance) and len(std):
+                arms = pd.concat([variance, std])
+                found.append(_compensation(plain, other, attribute(arms, plain.outcome, None)))
+    return found
+
+
+def _compensation(plain: Section, compensated: Section, answer: Attribution) -> Compensation:
+    optimizer = str(plain.hyperparameters.get("optimizer", "adam"))
+    before, after = plain.answer.effects.get("parameterization"), answer.effects.get("parameterization")
+    explained = None
+    if before and after and before.is_different:
+        first = dict(zip(plain.answer.seeds, before.differences, strict=True))
+        second = dict(zip(answer.seeds, after.differences, strict=True))
+        seeds = sorted(first.keys() & second.keys())
+        if seeds:
+            whole = np.array([first[seed] for seed in seeds])
+            explained = ratio(whole - np.array([second[seed] for seed in seeds]), whole)
+    return Compensation(
+        plain=plain.name,
+        compensated=compensated.name,
+        optimizer=optimizer,
+        law=LAW.get(optimizer, math.nan),
+        plain_effect=before,
+        answer=answer,
+        explained=explained,
+        channels=list(_open_channels(plain.hyperparameters, compensated)),
+    )
+
+
+def _open_channels(hyperparameters: Mapping[str, Any], compensated: Section) -> Iterator[str]:
+    """What lets theta's meaning through beside the scale's learning speed."""
+    limit = hyperparameters.get("max_grad_norm")
+    if limit is not None:
+        clip = f"the gradient-norm clip at {limit} is shared by phi and the networks"
+        norms = _told(compensated, "grad_norm")
+        if not len(norms):
+            yield f"{clip}: how often it acts isn't known"
+        elif (share := float((norms > limit).mean())) > 0:
+            yield f"{clip}: in {100 * share:.0f}% of updates the mean norm is above it"
+    if hyperparameters.get("ent_coef"):
+        yield f"the entropy bonus (ent_coef {hyperparameters['ent_coef']}) pulls on phi by itself"
+    epsilon = hyperparameters.get("adam_eps")
+    if epsilon and hyperparameters.get("optimizer", "adam") == "adam":
+        gradients = _told(compensated, "scale_grad_norm")
+        if not len(gradients):
+            yield f"Adam's epsilon ({epsilon}): whether it is small beside phi's gradient isn't known"
+        elif epsilon >= NEGLIGIBLE_EPSILON * (typical := float(np.median(gradients))):
+            yield f"Adam's epsilon ({epsilon}) isn't small beside phi's gradient, typically {typical:.2g}"
+    if hyperparameters.get("initial_scale", 1.0) != 1.0:
+        yield f"the initial std differs: theta begins at {hyperparameters['initial_scale']}, as a variance or as a std"
+    if hyperparameters.get("scale_transform", "exp") != "exp":
+        yield f"the law is the exponential's, and here theta is the {hyperparameters['scale_transform']} of phi"
+    if hyperparameters.get("state_dependent_scale"):
+        yield "theta depends on the state: a learning rate of phi's own doesn't reach the outputs it comes from"
+
+
+def _told(section: Section, name: str) -> Array:
+    """A column of all updates of all runs, where it is known."""
+    columns = [history[name] for history in section.histories.values()]
+    values = np.concatenate(columns) if columns else np.array([])
+    return np.asarray(values[np.isfinite(values)])
+
+
+def _counterparts(
+    sections: Sequence[Section], name: str, first: Any = None, second: Any = None
+) -> Iterator[tuple[Section, Section]]:
+    """Designs that agree in all hyperparameters but one, in which they have these values, or any two."""
+    for a, b in itertools.permutations(sections, 2):
+        if name not in a.hyperparameters or a.hyperparameters[name] == b.hyperparameters[name]:
+            continue
+        if first is not None and (a.hyperparameters[name], b.hyperparameters[name]) != (first, second):
+            continue
+        if {**a.hyperparameters, name: None} == {**b.hyperparameters, name: None}:
+            yield a, b
+
+
+def _common(a: Comparison, b: Comparison) -> tuple[Array, Array]:
+    """Growth rates of the seeds that both tell."""
+    first, second = dict(zip(a.seeds, rates(a.gaps), strict=True)), dict(zip(b.seeds, rates(b.gaps), strict=True))
+    seeds = [seed for seed in first if math.isfinite(first[seed]) and math.isfinite(second.get(seed, math.nan))]
+    return np.array([first[seed] for seed in seeds]), np.array([second[seed] for seed in seeds])

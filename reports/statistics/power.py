@@ -1,0 +1,75 @@
+"""How many seeds would decide, if the truth is what the data seem to say. By t tests, whose power is known in a formula
+and is close to the sign flips' own (`study calibrate` compares them).
+"""
+
+import bisect
+import math
+from collections.abc import Callable
+
+from scipy import stats
+from statsmodels.stats.power import TTestPower
+
+from reports.statistics.basics import ALPHA, Array
+from reports.statistics.equivalence import Margin
+
+POWER = 0.8
+MOST_SEEDS = 10_000
+FEWEST_DIFFERENT = 7
+"""Two-sided sign flips of fewer seeds don't reach a p of 0.05 in a family of two."""
+FEWEST_EQUIVALENT = 5
+"""One-sided sign flips of fewer seeds don't reach a p of 0.05."""
+
+
+def seeds_needed(differences: Array, margin: Margin | None) -> int | None:
+    """Seeds that would decide, with power 0.8, if the mean and the deviation of the differences are what they seem.
+
+    More than there are. None if `MOST_SEEDS` don't suffice, or these data can't tell.
+    """
+    if len(differences) < 2 or differences.std() == 0.0:
+        return None
+    mean, deviation = abs(float(differences.mean())), float(differences.std(ddof=1))
+    return fewest_seeds(
+        lambda seeds: (
+            power_different(mean, deviation, seeds) >= POWER
+            or (margin is not None and power_equivalent(mean, deviation, margin, seeds) >= POWER)
+        ),
+        more_than=len(differences),
+    )
+
+
+def fewest_seeds(decides: Callable[[int], bool], more_than: int = 1) -> int | None:
+    """The fewest with which `decides`, which more never undo; None if `MOST_SEEDS` don't suffice."""
+    candidates = range(more_than + 1, MOST_SEEDS + 1)
+    place = bisect.bisect_left(candidates, True, key=decides)
+    return candidates[place] if place < len(candidates) else None
+
+
+def power_different(mean: float, deviation: float, seeds: int, alpha: float = ALPHA) -> float:
+    """Chance that a paired t test shows a difference; 0 with fewer than `FEWEST_DIFFERENT` seeds."""
+    return _t_test_power(abs(mean) / deviation, seeds, alpha, "two-sided") if seeds >= FEWEST_DIFFERENT else 0.0
+
+
+def power_equivalent(mean: float, deviation: float, margin: Margin, seeds: int) -> float:
+    """Chance that two one-sided t tests place it inside a margin, at least: the sum of both powers less 1.
+
+    Where the margin is estimated, its error joins the effect's as `p_equivalent` joins them.
+    """
+    mean = abs(mean)
+    if margin.value <= mean or seeds < FEWEST_EQUIVALENT:
+        return 0.0
+    if margin.deviation is None:
+        inside = [_t_test_power((margin.value + end) / deviation, seeds, ALPHA, "larger") for end in (mean, -mean)]
+        return max(0.0, sum(inside) - 1)
+    error, known = deviation / math.sqrt(seeds), margin.deviation.with_seeds(seeds)
+    missing = margin.value * (1 - known.lower(ALPHA) / known.value)
+    needed = math.hypot(float(stats.t.isf(ALPHA, seeds - 1)) * error, missing)
+    scatter = math.hypot(error, margin.value * known.log_error / 2)
+    inside = [float(stats.norm.cdf((margin.value + end - needed) / scatter)) for end in (mean, -mean)]
+    return max(0.0, sum(inside) - 1)
+
+
+def _t_test_power(effect: float, seeds: int, alpha: float, alternative: str) -> float:
+    # From here on the power is 1 but for a hundredth at most, and the library's formula may say NaN.
+    if effect * math.sqrt(seeds) > 4 + float(stats.t.isf(alpha / 2, seeds - 1)):
+        return 1.0
+    return float(TTestPower().power(effect, seeds, alpha, alternative=alternative))

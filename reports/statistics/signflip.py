@@ -1,0 +1,143 @@
+"""Is there a difference? Sign flips of paired differences: exact p-values, and the intervals that they invert to.
+
+Under the hypothesis that the differences are symmetric about m, every pattern of signs of (difference - m) is equally
+likely. A flipped sum is at least the observed one exactly when the mean of the flipped differences is at most m
+(Hartigan 1969, typical values). So all tests and all intervals come from the means of the subsets of differences that
+the patterns flip, and a test at any m agrees with the interval.
+"""
+
+import dataclasses
+import functools
+import math
+from typing import Protocol
+
+import numpy as np
+
+from reports.statistics.basics import ALPHA, Array
+
+EXACT_UP_TO = 20
+"""Seeds up to which all sign flips are tried; beyond, `RESAMPLES` of them, drawn."""
+RESAMPLES = 100_000
+SEED = 0
+"""Of the generator that draws them."""
+
+
+class SubsetMeans(Protocol):
+    """The means of subsets of differences, the empty one left out, in order."""
+
+    size: int
+
+    def at_most(self, centre: float) -> int:
+        """How many are at most this."""
+
+    def nth(self, rank: int) -> float:
+        """The one at this place, counted from 1."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SignFlip:
+    """What flipping signs says of the centre of paired differences."""
+
+    subset_means: SubsetMeans
+    """one for each pattern but the identity, which flips none"""
+    tolerance: float
+    """means this close are ties, that rounding has split"""
+
+    @property
+    def patterns(self) -> int:
+        """Sign patterns, the identity among them."""
+        return self.subset_means.size + 1
+
+    def p_greater(self, centre: float) -> float:
+        """One-sided p against "the centre is at most this"."""
+        return (1 + self.subset_means.at_most(centre + self.tolerance)) / self.patterns
+
+    def p_less(self, centre: float) -> float:
+        """One-sided p against "the centre is at least this"."""
+        below = self.subset_means.at_most(math.nextafter(centre - self.tolerance, -math.inf))
+        return (self.patterns - below) / self.patterns
+
+    def p_two_sided(self, centre: float = 0.0) -> float:
+        """Two-sided p against "the centre is this"."""
+        return min(1.0, 2 * min(self.p_greater(centre), self.p_less(centre)))
+
+    def interval(self, confidence: float = 1 - ALPHA) -> tuple[float, float]:
+        """All centres that the two-sided test doesn't reject; infinite where there are too few seeds to reject any."""
+        rank = math.floor((1 - confidence) / 2 * self.patterns + 1e-9)
+        if rank == 0:
+            return -math.inf, math.inf
+        return self.subset_means.nth(rank), self.subset_means.nth(self.subset_means.size + 1 - rank)
+
+
+def sign_flip(differences: Array, resamples: int = RESAMPLES) -> SignFlip:
+    """Try the sign flips of paired differences: all of them up to `EXACT_UP_TO` seeds, else `resamples`, drawn.
+
+    **Arguments**: `differences`, `[seeds]`, finite. **Raises**: `ValueError` when there are none.
+    """
+    if len(differences) == 0 or not np.isfinite(differences).all():
+        raise ValueError("sign flips need at least one difference, all finite")
+    exact = len(differences) <= EXACT_UP_TO
+    subset_means: SubsetMeans = _All(differences) if exact else _Drawn(differences, resamples)
+    return SignFlip(subset_means, tolerance=1e-12 * float(np.abs(differences).max()))
+
+
+class _All:
+    """Of all subsets. Those with a mean of at most m are those whose sum of (difference - m) isn't positive, and a sum
+    is one of the first half's subsets and one of the second's: so 2^n are counted in 2^(n/2) (Horowitz & Sahni 1974).
+    """
+
+    def __init__(self, differences: Array) -> None:
+        self.size = 2 ** len(differences) - 1
+        half = len(differences) // 2
+        self._first, self._second = _subsets(differences[:half]), _subsets(differences[half:])
+        self._ends = float(differences.min()), float(differences.max())
+
+    def at_most(self, centre: float) -> int:
+        (sums, sizes), (other_sums, other_sizes) = self._first, self._second
+        others = other_sums - centre * other_sizes
+        room = centre * sizes - sums
+        others.sort()
+        room.sort()  # for speed
+        return int(others.searchsorted(room, side="right").sum()) - 1
+
+    def nth(self, rank: int) -> float:
+        low, high = self._ends
+        if self.at_most(low) >= rank:
+            return low
+        # Until no number lies between: then `high` is the mean itself, but for rounding.
+        while low < (middle := low + (high - low) / 2) < high:
+            low, high = (low, middle) if self.at_most(middle) >= rank else (middle, high)
+        return high
+
+
+class _Drawn:
+    """Of subsets drawn at random, sorted."""
+
+    def __init__(self, differences: Array, resamples: int) -> None:
+        weights = _drawn_subsets(len(differences), resamples)
+        self.size = len(weights)
+        self._sorted = weights @ differences
+        self._sorted.sort()
+
+    def at_most(self, centre: float) -> int:
+        return int(np.searchsorted(self._sorted, centre, side="right"))
+
+    def nth(self, rank: int) -> float:
+        return float(self._sorted[rank - 1])
+
+
+@functools.lru_cache(maxsize=4)
+def _drawn_subsets(seeds: int, resamples: int) -> Array:
+    """Weights of the means of subsets: the same subsets each time, so that the same data have the same p-value."""
+    members = np.random.default_rng(SEED).random((resamples, seeds)) < 0.5
+    members = members[members.any(axis=1)]
+    return np.asarray(members / members.sum(axis=1, keepdims=True))
+
+
+def _subsets(values: Array) -> tuple[Array, Array]:
+    """Sum and size of each subset, the empty one first."""
+    sums, sizes = np.zeros(1), np.zeros(1)
+    for value in values:
+        sums = np.concatenate([sums, sums + value])
+        sizes = np.concatenate([sizes, sizes + 1])
+    return sums, sizes
