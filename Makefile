@@ -14,7 +14,7 @@ study: .venv/installed
 	.venv/bin/study report $(RUNS) --sweep sweeps/thread.yaml
 
 tune-demo: .venv/installed
-	.venv/bin/study tune sweeps/demo/design.yaml --space sweeps/demo/space.yaml --trials 16 --seeds 6 --held-out 12 \
+	.venv/bin/study tune sweeps/demo/design.yaml --space sweeps/demo/space.yaml --trials 12 --seeds 6 --held-out 10 \
 		--runs-dir $(RUNS)
 
 test: check

@@ -134,6 +134,7 @@ def _open(url: str) -> tuple[BaseStorage, Callable[[], None]]:
         storage = RDBStorage(
             f"postgresql+psycopg:{rest}",
             engine_kwargs={
+                "pool_size": 1,  # an idle worker holds one of the server's connections
                 "pool_pre_ping": True,
                 "connect_args": {"connect_timeout": SECONDS_TO_ANSWER, "tcp_user_timeout": 1000 * SECONDS_TO_ANSWER},
             },

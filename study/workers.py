@@ -148,6 +148,8 @@ class _Job:
         except StopIteration as end:
             value, state = end.value
             outcomes = {cell.id: outcome for cell in self.claim.cells if (outcome := ledger.outcome(cell))}
+            if links := self._crew.addresses([cell for cell in self.claim.cells if cell.id in outcomes]):
+                queue.tell(self.claim, wandb=links)
             queue.complete(self.claim, value, outcomes, state)
             return
         if ledger.waiting(self._cells):
@@ -174,6 +176,12 @@ class _Crew:
         process = self._idle.pop() if self._idle else _Process(*self._arguments)
         process.train(cells)
         return process
+
+    def addresses(self, cells: Sequence[Cell]) -> dict[str, str]:
+        """Where these are to be seen in W&B, by cell id."""
+        from study import tracking
+
+        return tracking.addresses(cells) if self._arguments[-1] == "online" else {}
 
     def take_back(self, process: "_Process") -> None:
         """A process that has done its work, or has died over it."""

@@ -18,6 +18,8 @@ from study.sweepfile import read_cells
 from tests import postgres
 from tests.test_cli import run
 from tests.test_workers import histories, write_sweep
+from tests.wandb_desk import Desk
+from tests.wandb_server import WandbServer
 
 
 class Machine:
@@ -97,3 +99,18 @@ def test_two_of_four_killed_and_the_database_restarted_every_cell_is_trained_onc
         assert run("report", "runs", capsys=capsys)[0] == 0
         reports.append({path.name: path.read_bytes() for path in Path("runs/report").iterdir()})
     assert reports[0] == reports[1]
+
+
+@pytest.mark.slow
+def test_trials_say_where_their_runs_are_in_wandb(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path, total_timesteps=512)
+    with WandbServer() as server:
+        Desk(server, tmp_path).type("study", "sweep", str(sweep), "--workers", "1")
+        runs = tmp_path / "runs"
+        storage = Storage(f"journal:{runs}/queue.journal")
+        (study,) = storage.backend.get_all_studies()
+        trials = Queue(storage, study.study_name, Worker(tmp_path / "other")).trials()
+        links = {name: link for trial in trials for name, link in trial.user_attrs["wandb"].items()}
+        assert links.keys() == {cell.id for cell in read_cells(sweep)}
+        assert all(link.endswith(f"/rl-roundoff/runs/{name}") for name, link in links.items())
+        assert all(link.startswith(server.url) for link in links.values())
