@@ -7,7 +7,7 @@
 - `price`: how much of a training return's difference is the price of exploration noise.
 - `section`: all of this for one design, with the `circumstances` in which its runs were made.
 - `relations`: what two designs say together: where amplification comes from, and the compensated design.
-- `report`: the whole, written down: in `words`, `pictures` (drawn by `figures`), `html`, and, for programs, `verdict`.
+- `report`: the whole, written down: in `words`, `pictures` (drawn by `figures`) and `html`; for programs, `verdict`.
 - `publish`: the same in W&B.
 - `plan`: how many seeds each conclusion needs.
 - `sequential`: the verdict, looked at again and again while seeds come in; `peeking` is the test of that.

@@ -22,6 +22,10 @@ NORMS = ("grad_norm", "scale_grad_norm")
 """And these, where they are there."""
 
 
+TRAINING_RETURNS = ("final_return", "auc_return")
+"""Outcomes of whoever acts."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Section:
     """One design: the runs that agree in everything but condition, seed, precision and replicate."""
@@ -95,7 +99,12 @@ def make_section(runs: Runs, rows: pd.DataFrame, outcome: str, others: Sequence[
         histories=histories,
         comparisons=comparisons,
         mechanism=first_gaps,
-        warnings=[*answer.warnings, *doubts(runs, finished), *_suspicions(first_gaps)],
+        warnings=[
+            *answer.warnings,
+            *doubts(runs, finished),
+            *_borrowed(hyperparameters, outcome),
+            *_suspicions(first_gaps),
+        ],
     )
 
 
@@ -126,6 +135,14 @@ def _tensors(runs: Runs, finished: pd.DataFrame, histories: Mapping[str, History
             size = histories[row["run"]]["fingerprint"].shape[1]
             return tensor_names(size, observation, action, hidden, state_dependent)
     return []
+
+
+def _borrowed(hyperparameters: Mapping[str, Any], outcome: str) -> Iterator[str]:
+    if hyperparameters.get("rollouts") == "shared" and outcome in TRAINING_RETURNS:
+        yield (
+            f"{outcome} isn't these runs' own, but of those from whose rollouts they learn: "
+            "--outcome eval_return is of their policies"
+        )
 
 
 def _suspicions(first_gaps: Sequence[Mechanism]) -> Iterator[str]:

@@ -61,6 +61,13 @@ def test_outcomes_are_what_outcome_files_say_and_hyperparameters_what_cells_say(
     assert design["n_seeds"] == 2
 
 
+@pytest.mark.parametrize("rollouts", ["own", "shared"])
+def test_a_training_return_is_said_to_be_of_whoever_acted(tmp_path: Path, rollouts: str) -> None:
+    write_ledger(tmp_path, study(seeds=2), rollouts=rollouts)
+    said = report.write(str(tmp_path), None, Options())
+    assert ("final_return isn't these runs' own" in said) == (rollouts == "shared")
+
+
 @pytest.mark.parametrize(
     ("file", "damage", "words"),
     [
