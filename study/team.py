@@ -49,8 +49,8 @@ class Team:
         studies = self.storage.backend.get_all_studies()
         plans: list[Plan] = []
         for study in studies:
-            if study.study_name.startswith(name) and "plan" in study.user_attrs:
-                kind = PLANS[study.user_attrs["plan"]["kind"]]
+            kind = PLANS.get(study.user_attrs.get("plan", {}).get("kind"))
+            if kind is not None and study.study_name.startswith(name):
                 plans.append(kind(Queue(self.storage, study.study_name, self.worker)))
         if not plans:
             named = f" whose name begins with {name!r}" if name else ""

@@ -67,6 +67,7 @@ class Tune:
         self._space = parse_space(self.search.space, self.search.base)
         self._is_over = False
         self._known: tuple[int, int] | None = None
+        self._before_us = len(queue.trials())
 
     def extend(self) -> bool:
         """Draw the next batch, once the one before has ended."""
@@ -81,10 +82,16 @@ class Tune:
         """Enqueue what is missing of the current batch. **Returns**: whether there is a batch to wait for."""
         by_place = {trial.user_attrs[PLACE]: trial for trial in sorted(trials, key=lambda trial: -trial.number)}
         finished = {place for place, trial in by_place.items() if trial.state.is_finished()}
+        # What fails again and again isn't tried again and again: only by the next command.
+        failed = {
+            trial.user_attrs[PLACE]
+            for trial in self.queue.trials(TrialState.FAIL)
+            if trial.number >= self._before_us and "error" in trial.user_attrs
+        }
         start = next(place for place in range(0, self.search.trials + BATCH, BATCH) if not _batch(place) <= finished)
         earlier = [without_attributes(by_place[place]) for place in range(min(start, self.search.trials))]
         for place in range(start, min(start + BATCH, self.search.trials)):
-            if place in by_place:
+            if place in by_place or place in failed:
                 continue
             taken = [by_place[other].params for other in range(place) if other in by_place]
             point = suggest(self._space, earlier, taken, seed=self.search.sampler_seed + 1000 * place)
@@ -92,7 +99,7 @@ class Tune:
                 break
             self.queue.add(self.cells(point), point, self._space, {PLACE: place})
             by_place[place] = create_trial(state=TrialState.WAITING, params=point, distributions=self._space)
-        return any(place in by_place and place not in finished for place in _batch(start))
+        return any((place in by_place or place in failed) and place not in finished for place in _batch(start))
 
     def cells(self, point: Mapping[str, Any]) -> list[Cell]:
         """The runs of a trial."""

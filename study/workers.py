@@ -42,14 +42,20 @@ def work(plans: Sequence[Plan], runs_dir: Path, workers: int, memory: float, wan
     jobs: list[_Job] = []
     failed: list[_Job] = []
     with _Bar(plans, console) as bar, _Crew(runs_dir, memory / workers, wandb_mode) as crew:
+        stalled = False
         try:
             while True:
                 planned = [plan.extend() for plan in plans]
                 while len(jobs) < workers and (job := _claim(plans, crew)):
                     jobs.append(job)
                 bar.measure()
-                if all(planned) and not jobs and not any(plan.queue.unfinished() for plan in plans):
-                    break
+                if not jobs and not any(plan.queue.unfinished() for plan in plans):
+                    # A plan that has more to do, but still nothing after another look, waits for what has failed.
+                    if all(planned) or stalled:
+                        break
+                    stalled = True
+                    continue
+                stalled = False
                 if not jobs:
                     bar.say_idle()
                 rest = min(plan.queue.heartbeat for plan in plans) / (1 if len(jobs) == workers else ASKS_PER_HEARTBEAT)

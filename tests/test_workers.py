@@ -19,12 +19,15 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from agents.hyperparameters import Condition, Precision
+from reports.sequential import Schedule
 from study import workers
 from study.cells import Cell, MistakeError, make_cell
 from study.cohorts import COHORT_SIZE, WORKER_BYTES, cohorts, run_bytes
 from study.errors import WorkerError
 from study.plans import Sweep as SweepPlan
+from study.seeds import Blocks, Seeds
 from study.team import Team
+from study.tuning import Search, Tune
 from tests.conftest import SMALL
 
 CELLS = [
@@ -84,6 +87,42 @@ def test_a_worker_that_dies_while_it_reports_blocks_nobody(tmp_path: Path, monke
             team.work([plan], console)
     assert (tmp_path / "finished").exists()
     assert "3/4 updates" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def die(*_: Any) -> None:
+    """A worker that always does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("kind", ["seeds", "tune"])
+def test_a_study_whose_every_trial_fails_ends_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(workers, "_train", die)
+    small = [make_cell({**SMALL, "condition": condition}) for condition in ("normal_sqrt", "normal_std")]
+    plans: dict[str, tuple[Any, dict[str, Any]]] = {
+        "seeds": (
+            Seeds,
+            Blocks(cells=small, schedule=Schedule(looks=(2,)), outcome="final_return", margin=1.0).describe(),
+        ),
+        "tune": (
+            Tune,
+            Search(
+                base=small[0],
+                space={"gamma": {"type": "float", "low": 0.8, "high": 0.9}},
+                trials=2,
+                seeds=2,
+                sampler_seed=0,
+                outcome="final_return",
+            ).describe(),
+        ),
+    }
+    make, plan = plans[kind]
+    with Team(tmp_path, "", processes=2, memory=1e12, heartbeat=15) as team:
+        study = make(team.open_queue(kind, plan))
+        with pytest.raises(WorkerError, match="2 of the worker processes failed"):
+            team.work([study], Console(file=io.StringIO()))
+        assert study.queue.unfinished() == 0
 
 
 def write_sweep(tmp_path: Path, **changes: Any) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 from tyro.conf import OmitArgPrefixes, Positional
 
 from study.cells import MistakeError, require_trainable
-from study.commands.shared import Workforce, say_what_starts_over
+from study.commands.shared import Workforce, check_comparison, say_what_starts_over
 from study.sweepfile import read_cells
 
 
@@ -38,7 +38,6 @@ class Seeds:
         """Check everything, then train and look in turns."""
         from rich.console import Console
 
-        from agents.records import Outcome
         from reports.sequential import Schedule
         from study import seeds
 
@@ -50,11 +49,7 @@ class Seeds:
             )
         if self.every < 1:
             raise MistakeError(f"--every must be at least 1, not {self.every}")
-        if self.margin is not None and not 0 < self.margin < float("inf"):
-            raise MistakeError(f"--margin must be positive, not {self.margin}")
-        outcomes = [field.name for field in dataclasses.fields(Outcome)]
-        if self.outcome not in outcomes:
-            raise MistakeError(f"--outcome {self.outcome}: there is no such outcome; choose from {', '.join(outcomes)}")
+        check_comparison(self.outcome, self.margin)
         block = seeds.block(read_cells(self.file))
         require_trainable(block)
         looks = sorted({*range(self.first, self.budget, self.every), self.budget})

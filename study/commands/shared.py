@@ -67,6 +67,17 @@ class Workforce:
             yield team
 
 
+def check_comparison(outcome: str, margin: float | None) -> None:
+    """Look at what is to be compared, while no run is there to tell. **Raises**: `MistakeError`."""
+    from agents.records import Outcome
+
+    if margin is not None and not 0 < margin < float("inf"):
+        raise MistakeError(f"--margin must be positive, not {margin}")
+    outcomes = [field.name for field in dataclasses.fields(Outcome)]
+    if outcome not in outcomes:
+        raise MistakeError(f"--outcome {outcome}: there is no such outcome; choose from {', '.join(outcomes)}")
+
+
 def say_what_starts_over(cells: Iterable[Cell]) -> None:
     """A word on environments whose interrupted cells can't go on."""
     for env_id in sorted({cell.env_id for cell in cells}):

@@ -7,7 +7,7 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from study.cells import MistakeError, require_trainable
-from study.commands.shared import Workforce, say_what_starts_over
+from study.commands.shared import Workforce, check_comparison, say_what_starts_over
 from study.sweepfile import read_cells
 
 
@@ -44,7 +44,6 @@ class Tune:
         import optuna
         from rich.console import Console
 
-        from agents.records import Outcome
         from reports import tuning as report
         from study import seeds, spaces, tuning
 
@@ -53,11 +52,7 @@ class Tune:
             if getattr(self, name) < fewest:
                 option = name.replace("_", "-")
                 raise MistakeError(f"--{option} must be at least {fewest}, not {getattr(self, name)}")
-        if self.margin is not None and not 0 < self.margin < float("inf"):
-            raise MistakeError(f"--margin must be positive, not {self.margin}")
-        outcomes = [field.name for field in dataclasses.fields(Outcome)]
-        if self.outcome not in outcomes:
-            raise MistakeError(f"--outcome {self.outcome}: there is no such outcome; choose from {', '.join(outcomes)}")
+        check_comparison(self.outcome, self.margin)
         block = seeds.block(read_cells(self.file))
         require_trainable(block)
         bases = {cell.condition: cell for cell in reversed(block) if cell.replicate == 0}
