@@ -1,16 +1,21 @@
 # make study   the whole study: install, train, report
 # make test    formatting, lint, types and all tests
 # make quick   the same without the slow tests
+# make tune-demo   two conditions, tuned fairly and compared on held-out seeds: minutes
 # make lock    pin anew what pyproject.toml asks for
 
 PYTHON ?= python3
 RUNS ?= runs
 
-.PHONY: study test quick check lock clean
+.PHONY: study tune-demo test quick check lock clean
 
 study: .venv/installed
 	.venv/bin/study sweep sweeps/thread.yaml --runs-dir $(RUNS)
 	.venv/bin/study report $(RUNS) --sweep sweeps/thread.yaml
+
+tune-demo: .venv/installed
+	.venv/bin/study tune sweeps/demo/design.yaml --space sweeps/demo/space.yaml --trials 12 --seeds 6 --held-out 10 \
+		--runs-dir $(RUNS)
 
 test: check
 	.venv/bin/pytest --numprocesses auto

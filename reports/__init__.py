@@ -10,5 +10,7 @@
 - `report`: the whole, written down: in `words`, `pictures` (drawn by `figures`) and `html`; for programs, `verdict`.
 - `publish`: the same in W&B.
 - `plan`: how many seeds each conclusion needs.
+- `sequential`: the verdict, looked at again and again while seeds come in; `peeking` is the test of that.
+- `tuning`: whether a difference survives fair tuning.
 - `calibration`: the test of the tests, on studies of known truth.
 """

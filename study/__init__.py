@@ -6,7 +6,10 @@
 - `tracking`: what a run tells Weights & Biases.
 - `assignment`, `agent`, `elsewhere`: what `wandb agent` asks for, how it is carried out, and what others have trained.
 - `training`: a cohort of cells, trained into ledger and tracking.
-- `workers`: many cohorts, in processes, with progress.
+- `storages`, `queue`: what there is to do, in an Optuna storage that any number of machines share.
+- `plans`, `seeds`, `spaces` and `tuning`: what a study's trials are for: a sweep, seeds, or a search.
+- `cohorts`, `workers`, `team`: cells cut to size, trained in this machine's processes, with progress.
+- `queuecost`: what the queue costs.
 - `estimate`: how long cells take here.
 - `probe`: the thread's numbers, without any training.
 - `bench`: how fast it all is.

@@ -19,8 +19,8 @@ from study.cells import MistakeError
 from study.commands import Command
 from study.commands.shared import CellFailedError
 from study.commands.train import with_first_seed
+from study.errors import WorkerError
 from study.files import UnwritableError
-from study.workers import WorkerError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

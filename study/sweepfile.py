@@ -77,9 +77,10 @@ def read_calls(path: Path) -> list[list[Cell]]:
     return calls
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> Any:
+    """What a YAML file says. **Raises**: `MistakeError`."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError as error:
         raise MistakeError("there is no such file") from error
     except (OSError, ValueError) as error:
@@ -88,6 +89,12 @@ def _read(path: Path) -> dict[str, Any]:
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
         raise MistakeError(f"isn't YAML{line}: {getattr(error, 'problem', None) or 'see its syntax'}") from error
+    except RecursionError as error:
+        raise MistakeError("is nested too deeply, or in itself") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = read_yaml(path)
     if content is None:
         raise MistakeError("is empty: a sweep file has at least `method: grid` and `parameters:`")
     if not isinstance(content, dict):

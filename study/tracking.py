@@ -6,11 +6,12 @@ which machines that share nothing but W&B tell what the others have done, and ar
 """
 
 import dataclasses
+import functools
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -90,6 +91,24 @@ def _say_offline(reason: str | None, runs_dir: Path) -> None:
 def in_one_line(error: BaseException) -> str:
     """What an exception says, or, if nothing, what it is."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def addresses(cells: Iterable[Cell]) -> dict[str, str]:
+    """Where the cells' runs are to be seen, by cell id; nothing, if W&B doesn't say whose they are."""
+    entity = _entity()
+    if entity is None:
+        return {}
+    app = wandb.setup().settings.app_url
+    return {cell.id: f"{app}/{entity}/{project()}/runs/{cell.id}" for cell in cells}
+
+
+@functools.cache
+def _entity() -> str | None:
+    """Whose runs they are: asked once."""
+    try:
+        return os.environ.get("WANDB_ENTITY") or wandb.Api().default_entity
+    except (OSError, ValueError, wandb.Error):
+        return None
 
 
 class Tracker:

@@ -37,7 +37,7 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "Expected one of {probe, check, train, sweep, report, bench}"),
+        ([], "Expected one of {probe, check, train, sweep, "),
         (["brew"], "Unrecognized options: brew"),
         (["train", "--seed", "0"], "--condition"),
         (["train", *SMALL_OPTIONS, "--condition", "mvn"], "invalid choice 'mvn'"),
@@ -99,7 +99,9 @@ def test_a_sweep_beyond_the_last_replicate_is_refused_before_anything_is_trained
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("command", ["probe", "check", "train", "sweep", "report", "bench"])
+@pytest.mark.parametrize(
+    "command", ["probe", "check", "train", "sweep", "seeds", "tune", "work", "serve", "report", "bench"]
+)
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(command, "--help", capsys=capsys)
     assert code == 0

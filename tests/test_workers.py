@@ -14,14 +14,20 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
 from agents.hyperparameters import Condition, Precision
+from reports.sequential import Schedule
 from study import workers
 from study.cells import Cell, MistakeError, make_cell
-from study.workers import COHORT_SIZE, WORKER_BYTES, WorkerError, cohorts, run_bytes, train_all
+from study.cohorts import COHORT_SIZE, WORKER_BYTES, cohorts, run_bytes
+from study.errors import WorkerError
+from study.plans import Sweep as SweepPlan
+from study.seeds import Blocks, Seeds
+from study.team import Team
+from study.tuning import Search, Tune
 from tests.conftest import SMALL
 
 CELLS = [
@@ -33,6 +39,7 @@ CELLS = [
 ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(CELLS), unique=True, min_size=1), st.integers(1, 8), st.floats(0.01, 1.0))
 def test_cohorts_are_all_cells_once_alike_and_within_memory(cells: list[Cell], number: int, spare: float) -> None:
     memory = number * (WORKER_BYTES + run_bytes(CELLS[0]) * 2 + spare * 1e9)
@@ -56,7 +63,9 @@ def test_too_little_memory_is_said() -> None:
         cohorts(CELLS, workers=2, memory=0.5e9)
 
 
-def work_or_die_in_the_middle_of_a_word(cohort: Sequence[Cell], runs: Path, _: str, reports: Connection) -> None:
+def work_or_die_in_the_middle_of_a_word(
+    cohort: Sequence[Cell], runs: Path, _: float, __: str, reports: Connection
+) -> None:
     """A worker whose cohort, of seed 0, makes one update of two, or all of them."""
     reports.send(1)
     if cohort[0].seed == 0:
@@ -68,13 +77,52 @@ def work_or_die_in_the_middle_of_a_word(cohort: Sequence[Cell], runs: Path, _: s
 
 
 def test_a_worker_that_dies_while_it_reports_blocks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "_work", work_or_die_in_the_middle_of_a_word)
-    alone = [[make_cell({**SMALL, "seed": seed})] for seed in (0, 1)]
+    monkeypatch.setattr(workers, "_train", work_or_die_in_the_middle_of_a_word)
+    alone = [make_cell({**SMALL, "seed": seed}) for seed in (0, 1)]
     console = Console(file=io.StringIO(), width=120)
-    with pytest.raises(WorkerError, match=r"1 of the worker processes failed \(exit code -9\)"):
-        train_all(alone, tmp_path, 2, "disabled", console)
+    with Team(tmp_path, "", processes=2, memory=1e12, heartbeat=15) as team:
+        plan = SweepPlan(team.open_queue("two", {"kind": "sweep"}))
+        plan.fill(alone, lambda cells: [[cell] for cell in cells])
+        with pytest.raises(WorkerError, match=r"1 of the worker processes failed \(exit code -9\)"):
+            team.work([plan], console)
     assert (tmp_path / "finished").exists()
     assert "3/4 updates" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def die(*_: Any) -> None:
+    """A worker that always does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("kind", ["seeds", "tune"])
+def test_a_study_whose_every_trial_fails_ends_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(workers, "_train", die)
+    small = [make_cell({**SMALL, "condition": condition}) for condition in ("normal_sqrt", "normal_std")]
+    plans: dict[str, tuple[Any, dict[str, Any]]] = {
+        "seeds": (
+            Seeds,
+            Blocks(cells=small, schedule=Schedule(looks=(2,)), outcome="final_return", margin=1.0).describe(),
+        ),
+        "tune": (
+            Tune,
+            Search(
+                base=small[0],
+                space={"gamma": {"type": "float", "low": 0.8, "high": 0.9}},
+                trials=2,
+                seeds=2,
+                sampler_seed=0,
+                outcome="final_return",
+            ).describe(),
+        ),
+    }
+    make, plan = plans[kind]
+    with Team(tmp_path, "", processes=2, memory=1e12, heartbeat=15) as team:
+        study = make(team.open_queue(kind, plan))
+        with pytest.raises(WorkerError, match="2 of the worker processes failed"):
+            team.work([study], Console(file=io.StringIO()))
+        assert study.queue.unfinished() == 0
 
 
 def write_sweep(tmp_path: Path, **changes: Any) -> Path:

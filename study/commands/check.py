@@ -10,8 +10,8 @@ from tyro.conf import Positional
 
 from agents.environments import UnsuitableEnvironmentError
 from study.cells import Cell, MistakeError, require_trainable
+from study.cohorts import available_cores
 from study.sweepfile import read_calls
-from study.workers import available_cores
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

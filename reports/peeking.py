@@ -1,0 +1,126 @@
+"""How often the sequential procedure errs: `python -m reports.peeking` prints the table in docs/queue.md.
+
+Studies of known truth are drawn, and looked at until they are decided. A false decision is counted once a study,
+whenever it is made: "different" of an effect that is zero, "equivalent" of one at the margin.
+"""
+
+import dataclasses
+import itertools
+import sys
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from reports.sequential import Decision, Look, Schedule, look
+from reports.statistics import Array
+
+STUDIES = 2000
+"""Simulated for each line: the standard error of 5% is 0.5%."""
+FLIPS = 10_000
+"""Patterns of signs of a study, the observed one among them."""
+MARGINS = (0.5, 1.0)
+"""In units of the differences' deviation."""
+BUDGET = 30
+
+NOISES: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
+    "normal": lambda rng, size: rng.normal(size=size),
+    "heavy tails (t, 3 df)": lambda rng, size: rng.standard_t(3, size=size) / np.sqrt(3),
+    "two modes": lambda rng, size: rng.choice([-0.95, 0.95], size=size) + 0.31 * rng.normal(size=size),
+    "skewed (gamma, skewness 1)": lambda rng, size: (rng.gamma(4, size=size) - 4) / 2,
+}
+"""Of the differences within seeds; mean 0, deviation 1."""
+
+SCHEDULES = {
+    "8, 10, ... 30": Schedule(looks=tuple(range(8, BUDGET + 1, 2))),
+    "8, 9, ... 30": Schedule(looks=tuple(range(8, BUDGET + 1))),
+}
+
+TRUTHS: dict[str, tuple[tuple[float, float], Decision]] = {
+    "both zero": ((0.0, 0.0), "different"),
+    "one zero, one large": ((0.0, 2.0), "different"),
+    "one at the margin": ((1.0, 0.0), "equivalent"),
+}
+"""Two effects, in margins or, if large, in deviations; and the decision on the first, or on any that is equal to it,
+that would be false."""
+
+
+class _Test:
+    """Sign flips of an effect, with the same patterns at every look, as if all had been tried.
+
+    **Arguments**: `differences`, `[budget]`; `flips`, `[patterns, budget]`, True where a sign is changed.
+    """
+
+    def __init__(self, differences: Array, margin: float, flips: Array) -> None:
+        self._p = {}
+        for centre in (-margin, 0.0, margin):
+            # Flipping signs makes a sum no smaller exactly if what is flipped sums to no more than zero.
+            sums = np.cumsum(flips * (differences - centre), axis=1)
+            self._p[centre] = (1 + (sums <= 0).sum(axis=0)) / FLIPS, (1 + (sums >= 0).sum(axis=0)) / FLIPS
+
+    def after(self, seeds: int) -> "_Seen":
+        """What it says after so many seeds."""
+        return _Seen({centre: (greater[seeds - 1], less[seeds - 1]) for centre, (greater, less) in self._p.items()})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Seen:
+    p: Mapping[float, tuple[float, float]]
+
+    def p_greater(self, centre: float) -> float:
+        return self.p[centre][0]
+
+    def p_less(self, centre: float) -> float:
+        return self.p[centre][1]
+
+    def interval(self, confidence: float) -> tuple[float, float]:  # noqa: ARG002
+        return float("-inf"), float("inf")
+
+
+def last_looks(noise: str, truth: str, margin: float, rng: np.random.Generator) -> dict[str, Look]:
+    """One study, by each schedule, up to its last look."""
+    flips = (rng.random((FLIPS - 1, BUDGET)) < 0.5).astype(float)
+    data = NOISES[noise](rng, (2, BUDGET)) + np.array(_effects(truth, margin))[:, None]
+    tests = {values[0]: _Test(values, margin, flips) for values in data}
+    differences = {"a": data[0], "b": data[1]}
+    return {
+        name: look(differences, margin, schedule, lambda values: tests[values[0]].after(len(values)))[-1]
+        for name, schedule in SCHEDULES.items()
+    }
+
+
+def _effects(truth: str, margin: float) -> list[float]:
+    return [margin if effect == 1.0 else effect for effect in TRUTHS[truth][0]]
+
+
+def is_false(seen: Look, truth: str) -> bool:
+    """Whether a decision was made that is false in this truth."""
+    effects, false = TRUTHS[truth]
+    return any(
+        effect == effects[0] and finding.decision == false
+        for effect, finding in zip(effects, seen.findings.values(), strict=True)
+    )
+
+
+def main() -> None:
+    """Print the table."""
+    studies = int(sys.argv[1]) if len(sys.argv) > 1 else STUDIES
+    columns = [f'{truth}: false "{false}", seeds' for truth, (_, false) in TRUTHS.items()]
+    print(f"| differences | margin | looks | {' | '.join(columns)} |")
+    print(f"|---|---|---|{'---|' * len(TRUTHS)}")
+    for noise, margin in itertools.product(NOISES, MARGINS):
+        cells: dict[str, list[str]] = {name: [] for name in SCHEDULES}
+        for truth in TRUTHS:
+            rng = np.random.default_rng(0)
+            progress = track(range(studies), f"{noise}, {margin}, {truth}", console=Console(stderr=True))
+            ends = [last_looks(noise, truth, margin, rng) for _ in progress]
+            for name, row in cells.items():
+                false = np.mean([is_false(end[name], truth) for end in ends])
+                row.append(f"{false:.1%}, {np.mean([end[name].seeds for end in ends]):.0f}")
+        for name, row in cells.items():
+            print(f"| {noise} | {margin} | {name} | {' | '.join(row)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

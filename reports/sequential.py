@@ -1,0 +1,223 @@
+"""How many seeds: looking at results again and again, and paying for every look.
+
+A group-sequential test (Lan and DeMets 1983): before look k, of all the error that the whole study may make, so much
+has been spent as a function of the share of seeds says, here alpha * share**2 (Kim and DeMets 1987). What a look may
+spend gives the p-value that it must reach, its nominal level, from the joint distribution of the looks' statistics:
+Brownian motion, seen at the shares. The p-values compared with it are the report's own, of sign flips: the
+significance-level approach (Jennison and Turnbull 2000, chapter 3.8). Inverted, they give repeated confidence
+intervals (Jennison and Turnbull 1989), which cover the truth at all looks together.
+
+The family of effects is Holm's: what an effect that is found different no longer needs goes to the others (Maurer and
+Bretz 2013). Equivalence is two one-sided tests, each spending alpha over the study.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Literal, Protocol
+
+import numpy as np
+from scipy import optimize, stats
+
+from reports.statistics import ALPHA, Array
+
+Decision = Literal["different", "equivalent", "undecided"]
+Spending = Callable[[float, float], float]
+"""How much of alpha is spent when so large a share of all seeds has been seen."""
+
+
+class Flips(Protocol):
+    """What a test of paired differences says, as `reports.statistics.sign_flip` does."""
+
+    def p_greater(self, centre: float) -> float:
+        """One-sided p against "the centre is at most this"."""
+        ...
+
+    def p_less(self, centre: float) -> float:
+        """One-sided p against "the centre is at least this"."""
+        ...
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """All centres that the two-sided test keeps."""
+        ...
+
+
+GRID = 801
+"""Points on which a density is integrated."""
+FUTURES = 400
+"""Continuations of a study that are drawn to tell how long it will last."""
+
+
+def power_spending(share: float, alpha: float) -> float:
+    """Kim and DeMets' power family with exponent 2: little early, but something."""
+    return alpha * share**2
+
+
+@functools.lru_cache(maxsize=256)
+def nominal_levels(shares: tuple[float, ...], alpha: float, spending: Spending = power_spending) -> tuple[float, ...]:
+    """The one-sided p-value that each look must reach, for all of them together to err with probability `alpha`.
+
+    By the recursion of Armitage, McPherson and Rowe (1969): the density of the sum, among studies that went on.
+
+    **Arguments**: `shares`, of all seeds, at each look; rising to at most 1.
+    """
+    levels: list[float] = []
+    points, density, before, spent = np.zeros(1), np.ones(1), 0.0, 0.0
+    for share in shares:
+        step = math.sqrt(share - before)
+        may_spend = max(spending(share, alpha) - spent, 0.0)
+        spent += may_spend
+
+        may_end = functools.partial(_crossing, points=points, density=density, step=step)
+        reach = 9 * math.sqrt(share)
+        bound = reach
+        if may_end(reach) < may_spend:
+            bound = optimize.brentq(functools.partial(_excess, may_end, may_spend), -reach, reach)
+        levels.append(float(stats.norm.sf(bound / math.sqrt(share))))
+        grid, weight = np.linspace(-reach, bound, GRID, retstep=True)
+        trapezoid = np.full(GRID, float(weight))
+        trapezoid[[0, -1]] /= 2
+        density = (density @ stats.norm.pdf((grid[None, :] - points[:, None]) / step) / step) * trapezoid
+        points, before = grid, share
+    return tuple(levels)
+
+
+def _crossing(bound: float, points: Array, density: Array, step: float) -> float:
+    """The probability that a sum with this density is beyond the bound after another step."""
+    return float(density @ stats.norm.sf((bound - points) / step))
+
+
+def _excess(probability: Callable[[float], float], wanted: float, bound: float) -> float:
+    return probability(bound) - wanted
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """When to look, fixed before the data."""
+
+    looks: tuple[int, ...]
+    """numbers of seeds; the last is the budget"""
+    alpha: float = ALPHA
+
+    @property
+    def budget(self) -> int:
+        """Seeds at most."""
+        return self.looks[-1]
+
+    def level(self, look: int, alpha: float) -> float:
+        """The one-sided p-value that the look, counted from 0, must reach for a one-sided error of `alpha` in all."""
+        return nominal_levels(tuple(seeds / self.budget for seeds in self.looks), alpha)[look]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What is known of one effect after a look."""
+
+    estimate: float
+    interval: tuple[float, float]
+    """repeated: 95% over all looks together; before Holm's correction, as the report's"""
+    decision: Decision
+    decided_at: int | None
+    """seeds at the look that decided; what a look has decided, no later one changes"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Look:
+    """What is known after so many seeds."""
+
+    seeds: int
+    findings: dict[str, Finding]
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether every effect is."""
+        return all(finding.decision != "undecided" for finding in self.findings.values())
+
+
+def look(
+    differences: Mapping[str, Array], margin: float | None, schedule: Schedule, test: Callable[[Array], Flips]
+) -> list[Look]:
+    """All looks at a study, up to the one that decides it, or to as many seeds as there are.
+
+    **Arguments**: `differences`, by effect, `[seeds]`, in the order in which seeds were to be run, NaN
+    for one whose block has a hole; `margin`, fixed
+    before the data; `test`, of paired differences.
+    """
+    looks: list[Look] = []
+    decided: dict[str, tuple[Decision, int]] = {}
+    available = min((len(values) for values in differences.values()), default=0)
+    for index, seeds in enumerate(schedule.looks):
+        if seeds > available or len(decided) == len(differences):
+            break
+        known = {name: values[:seeds][np.isfinite(values[:seeds])] for name, values in differences.items()}
+        if not all(map(len, known.values())):
+            continue
+        flips = {name: test(values) for name, values in known.items()}
+        p_values = {name: 2 * min(flip.p_greater(0.0), flip.p_less(0.0)) for name, flip in flips.items()}
+        for name in _different(p_values, decided, schedule, index):
+            decided[name] = ("different", seeds)
+        for name, flip in flips.items():
+            level = schedule.level(index, schedule.alpha)
+            inside = margin is not None and max(flip.p_greater(-margin), flip.p_less(margin)) <= level
+            if name not in decided and inside:
+                decided[name] = ("equivalent", seeds)
+        confidence = 1 - 2 * schedule.level(index, schedule.alpha / 2)
+        findings = {
+            name: Finding(
+                estimate=float(known[name].mean()),
+                interval=flip.interval(confidence),
+                decision=decided[name][0] if name in decided else "undecided",
+                decided_at=decided[name][1] if name in decided else None,
+            )
+            for name, flip in flips.items()
+        }
+        looks.append(Look(seeds=seeds, findings=findings))
+    return looks
+
+
+def _different(
+    p_values: Mapping[str, float], decided: Mapping[str, tuple[Decision, int]], schedule: Schedule, look: int
+) -> list[str]:
+    """Effects that are found different at this look, by Holm's steps: each that is leaves its alpha to the others."""
+    found: list[str] = []
+    while True:
+        rejected = len(found) + sum(decision == "different" for decision, _ in decided.values())
+        level = 2 * schedule.level(look, schedule.alpha / 2 / max(1, len(p_values) - rejected))
+        more = [name for name, p in p_values.items() if p <= level and name not in decided and name not in found]
+        if not more:
+            return found
+        found += more
+
+
+def seeds_to_go(
+    differences: Array, margin: float | None, schedule: Schedule, seen: int, others: int, rng: np.random.Generator
+) -> tuple[int | None, float]:
+    """How many more seeds an undecided effect is likely to need, if its mean and deviation are what they seem.
+
+    Futures are drawn from the normal distribution with those, and tested by t, at Bonferroni's share of alpha.
+
+    **Arguments**: `differences`, without holes; `seen`, seeds at the last look; `others`, undecided effects that share
+    alpha with this one.
+
+    **Returns**: the median over those futures that are decided within the budget, and their share of all.
+    """
+    ahead = [(index, seeds) for index, seeds in enumerate(schedule.looks) if seeds > seen]
+    deviation = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    if not ahead or deviation == 0.0:
+        return None, 0.0
+    drawn = rng.normal(differences.mean(), deviation, size=(FUTURES, schedule.budget - seen))
+    futures = np.concatenate([np.broadcast_to(differences, (FUTURES, len(differences))), drawn], axis=1)
+    needed = np.full(FUTURES, np.inf)
+    for index, seeds in ahead:
+        known = futures[:, : len(differences) + seeds - seen]
+        mean, freedom = known.mean(axis=1), known.shape[1] - 1
+        error = known.std(axis=1, ddof=1) / math.sqrt(known.shape[1])
+        alpha = schedule.alpha / 2 / (1 + others)
+        decides = stats.t.sf(np.abs(mean) / error, freedom) <= schedule.level(index, alpha)
+        if margin is not None:
+            inside = stats.t.sf((margin - np.abs(mean)) / error, freedom)
+            decides |= inside <= schedule.level(index, schedule.alpha)
+        needed[decides & np.isinf(needed)] = seeds - seen
+    finite = needed[np.isfinite(needed)]
+    return (int(np.median(finite)) if len(finite) else None), len(finite) / FUTURES

@@ -1,0 +1,230 @@
+"""Does the difference survive fair tuning? Effects before and after it on held-out seeds, and what searches say."""
+
+import dataclasses
+import importlib.resources
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import matplotlib as mpl
+import numpy as np
+import optuna
+import pandas as pd
+from matplotlib.figure import Figure
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.importance import PedAnovaImportanceEvaluator
+from optuna.trial import FrozenTrial, TrialState
+from scipy import stats
+
+from reports import words
+from reports.attribution import Attribution, Estimate, attribute
+from reports.figures import STYLE
+from reports.runs import FACTORS
+from reports.statistics import ALPHA, Array, holm
+
+Searches = Mapping[str, optuna.Study]
+"""By condition."""
+
+BEST_SHARE = 0.25
+"""Of a search's complete trials, those that count as good."""
+FEWEST_TRIALS = 8
+"""Complete trials from which importances are told."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Shift:
+    """Where good values of a hyperparameter are, for conditions in which theta is a variance or a std."""
+
+    name: str
+    variance: float
+    """the median of good trials' values"""
+    std: float
+    p: float
+    """of a permutation of good trials between the two, by their place in the space; Holm's over hyperparameters. An
+    adaptive search's trials aren't independent, so this is a hint and no test"""
+
+
+def write(
+    output: Path, searches: Searches, untuned: pd.DataFrame, tuned: pd.DataFrame, outcome: str, margin: float | None
+) -> str:
+    """Write tuning.md and its figures, and return the answer in a few lines.
+
+    **Arguments**: `untuned` and `tuned`, runs of the same held-out seeds, as `attribute` takes them.
+    """
+    before = attribute(untuned, outcome, margin)
+    after = attribute(tuned, outcome, margin)
+    shifts = good_places(searches)
+    output.mkdir(parents=True, exist_ok=True)
+    pictures = [_draw_slice(study, condition, output) for condition, study in searches.items()]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(str(importlib.resources.files("reports") / "templates")),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+    )
+    environment.filters.update(number=words.number, interval=words.interval, p=words.p_value)
+    text = environment.get_template("tuning.md.j2").render(
+        answer=answer(before, after, outcome),
+        absorbed=absorbed(shifts),
+        before=before,
+        after=after,
+        outcome=outcome,
+        searches={condition: summary(study) for condition, study in searches.items()},
+        importances={condition: importances(study) for condition, study in searches.items()},
+        names=sorted({name for study in searches.values() for trial in study.trials for name in trial.params}),
+        shifts=shifts,
+        pictures=pictures,
+        trials={condition: [_row(trial) for trial in study.trials] for condition, study in searches.items()},
+    )
+    (output / "tuning.md").write_text(text, encoding="utf-8")
+    return "\n".join([answer(before, after, outcome), absorbed(shifts), f"{output / 'tuning.md'}"])
+
+
+def answer(before: Attribution, after: Attribution, outcome: str) -> str:
+    """Whether the parameterization's difference survives, in a sentence."""
+    if "parameterization" not in before.effects or "parameterization" not in after.effects:
+        return f"What theta means can't be told to change `{outcome}` or not: {(after.warnings or ['unknown'])[0]}."
+    then, now = before.effects["parameterization"], after.effects["parameterization"]
+    told = (
+        f"untuned, theta as a {then.b} instead of a {then.a} changes `{outcome}` by {_in_words(then)}; "
+        f"each condition tuned by itself, by {_in_words(now)} ({words.plural_seeds(len(after.seeds))}, held out)"
+    )
+    match then.conclusion, now.conclusion:
+        case "different", "different":
+            verdict = "The difference survives fair tuning"
+        case "different", "equivalent":
+            verdict = "The difference doesn't survive fair tuning"
+        case _, "different":
+            verdict = "Tuned, there is a difference that wasn't seen before"
+        case _, "equivalent":
+            verdict = "Tuned, the conditions are as good as equal"
+        case _:
+            verdict = "Whether a difference survives fair tuning is undecided"
+    return f"{verdict}: {told}."
+
+
+def _in_words(effect: Estimate) -> str:
+    return f"{words.number(effect.estimate)} {words.interval(effect.ci)}, {effect.conclusion}"
+
+
+def absorbed(shifts: Sequence[Shift]) -> str:
+    """Which hyperparameter absorbs the parameterization, in a sentence."""
+    if not shifts:
+        return (
+            "Which hyperparameter absorbs the parameterization can't be told: too few trials, or one parameterization."
+        )
+    first = min(shifts, key=lambda shift: shift.p)
+    told = (
+        f"its good values are about {first.variance:.3g} where theta is a variance and {first.std:.3g} where it is a "
+        f"std (p {words.p_value(first.p)})"
+    )
+    if first.p <= ALPHA:
+        return f"`{first.name}` absorbs the parameterization: {told}."
+    return f"No hyperparameter clearly absorbs the parameterization; `{first.name}` comes closest: {told}."
+
+
+def good_places(searches: Searches) -> list[Shift]:
+    """Where each hyperparameter's good values are, by parameterization; nothing where only one was searched."""
+    groups: dict[str, list[FrozenTrial]] = {"variance": [], "std": []}
+    for condition, study in searches.items():
+        complete = sorted(_complete(study), key=lambda trial: -_value(trial))
+        if len(complete) >= FEWEST_TRIALS:
+            groups[FACTORS[condition][0]] += complete[: int(np.ceil(BEST_SHARE * len(complete)))]
+    if not all(groups.values()):
+        return []
+    names = [
+        name
+        for name, distribution in groups["std"][0].distributions.items()
+        if not isinstance(distribution, CategoricalDistribution)
+    ]
+    p_values = [_p_moved(groups["variance"], groups["std"], name) for name in names]
+    medians = {
+        kind: {name: float(np.median([trial.params[name] for trial in trials])) for name in names}
+        for kind, trials in groups.items()
+    }
+    return [
+        Shift(name, medians["variance"][name], medians["std"][name], p)
+        for name, p in zip(names, holm(p_values), strict=True)
+    ]
+
+
+def _p_moved(variance: Sequence[FrozenTrial], std: Sequence[FrozenTrial], name: str) -> float:
+    samples = [np.array([_place(trial, name) for trial in trials]) for trials in (variance, std)]
+    test = stats.permutation_test(samples, _difference_of_means, n_resamples=9999, rng=np.random.default_rng(0))
+    return float(test.pvalue)
+
+
+def _difference_of_means(a: Array, b: Array) -> float:
+    return float(a.mean() - b.mean())
+
+
+def _place(trial: FrozenTrial, name: str) -> float:
+    """A value's place in the space, from 0 to 1."""
+    distribution = trial.distributions[name]
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    scale: Any = np.log if distribution.log else float
+    low, high, value = (float(scale(x)) for x in (distribution.low, distribution.high, trial.params[name]))
+    return (value - low) / (high - low) if high > low else 0.5
+
+
+def importances(study: optuna.Study) -> dict[str, float]:
+    """Optuna's PED-ANOVA: how much each hyperparameter has to do with being among the best quarter; sums to 1."""
+    complete = _complete(study)
+    if len(complete) < FEWEST_TRIALS or len({trial.value for trial in complete}) < 2:
+        return {}
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=BEST_SHARE)
+    finite = optuna.create_study(direction="maximize")
+    finite.add_trials(complete)
+    return dict(optuna.importance.get_param_importances(finite, evaluator=evaluator))
+
+
+def summary(study: optuna.Study) -> dict[str, Any]:
+    """A search in numbers."""
+    states = [trial.state for trial in study.trials]
+    best = max(_complete(study), key=_value)
+    return {
+        "complete": states.count(TrialState.COMPLETE),
+        "pruned": states.count(TrialState.PRUNED),
+        "best": {
+            name: f"{value:.3g}" if isinstance(value, float) else str(value) for name, value in best.params.items()
+        },
+        "value": _value(best),
+    }
+
+
+def _complete(study: optuna.Study) -> list[FrozenTrial]:
+    return [trial for trial in study.trials if trial.state == TrialState.COMPLETE and np.isfinite(_value(trial))]
+
+
+def _value(trial: FrozenTrial) -> float:
+    assert trial.value is not None
+    return trial.value
+
+
+def _row(trial: FrozenTrial) -> dict[str, Any]:
+    return {
+        "state": trial.state.name.lower(),
+        "value": trial.value,
+        "params": ", ".join(f"{name} {value:.4g}" for name, value in trial.params.items()),
+        "cells": " ".join(f"`{name}`" for name in trial.user_attrs.get("cells", [])),
+    }
+
+
+def _draw_slice(study: optuna.Study, condition: str, output: Path) -> str:
+    """Optuna's own slice plot."""
+    path = output / f"slice-{condition}.png"
+    complete = optuna.create_study(direction="maximize")
+    complete.add_trials(_complete(study))
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        axes = optuna.visualization.matplotlib.plot_slice(complete)
+        figure = np.atleast_1d(np.asarray(axes, dtype=object))[0].figure
+        assert isinstance(figure, Figure)
+        figure.suptitle(condition)
+        figure.savefig(path, metadata={"Software": None})
+        mpl.pyplot.close(figure)
+    return path.name

@@ -1,0 +1,92 @@
+"""`study tune`."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from study.cells import MistakeError, require_trainable
+from study.commands.shared import Workforce, check_comparison, say_what_starts_over
+from study.sweepfile import read_cells
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tune:
+    """Does the difference survive fair tuning? Each condition of a sweep file is tuned by itself, with the same budget,
+    space and sampler seed; then its best, and what it was before, are run on held-out seeds, and a report is written.
+    """
+
+    file: Positional[Path]
+    """a sweep file of one design: its conditions, and what isn't searched"""
+    space: Path = Path("sweeps/spaces/ppo.yaml")
+    """the search space, in Optuna's terms"""
+    trials: int = 40
+    """points that each condition tries"""
+    seeds: int = 8
+    """seeds of each point"""
+    held_out: int = 20
+    """seeds on which the best are compared"""
+    sampler_seed: int = 0
+    """seed of the sampler, the same for every condition"""
+    outcome: str = "final_return"
+    """what is to be large, and which outcome is compared"""
+    margin: float | None = None
+    """the effect up to which two policies are as good as equal; by default half the deviation between seeds"""
+    name: str = "tune"
+    """the studies' name in the storage"""
+    output: Annotated[Path | None, arg(aliases=["-o"])] = None
+    """where the report goes; NAME in the runs directory's `report` by default"""
+    workforce: OmitArgPrefixes[Workforce] = dataclasses.field(default_factory=Workforce)
+
+    def run(self) -> None:
+        """Check everything, then search, hold out, and report."""
+        import optuna
+        from rich.console import Console
+
+        from reports import tuning as report
+        from study import seeds, spaces, tuning
+
+        self.workforce.check()
+        for name, fewest in (("trials", 1), ("seeds", 2), ("held_out", 2)):
+            if getattr(self, name) < fewest:
+                option = name.replace("_", "-")
+                raise MistakeError(f"--{option} must be at least {fewest}, not {getattr(self, name)}")
+        check_comparison(self.outcome, self.margin)
+        block = seeds.block(read_cells(self.file))
+        require_trainable(block)
+        bases = {cell.condition: cell for cell in reversed(block) if cell.replicate == 0}
+        _, space = spaces.read_space(self.space, block[0])
+        say_what_starts_over(block)
+        with self.workforce.gather() as team:
+            plans = []
+            for condition, base in sorted(bases.items()):
+                search = tuning.Search(
+                    base=base,
+                    space=space,
+                    trials=self.trials,
+                    seeds=self.seeds,
+                    sampler_seed=self.sampler_seed,
+                    outcome=self.outcome,
+                )
+                plans.append(tuning.Tune(team.open_queue(f"{self.name}/{condition}", search.describe())))
+            held_out = tuning.HeldOut(
+                team.open_queue(
+                    f"{self.name}/held-out",
+                    {
+                        "kind": "held-out",
+                        "searches": [plan.queue.name for plan in plans],
+                        "block": [dataclasses.asdict(cell) for cell in block],
+                        "first_seed": block[0].seed + self.seeds,
+                        "seeds": self.held_out,
+                    },
+                )
+            )
+            team.work([*plans, held_out], Console(stderr=True, soft_wrap=True))
+            output = self.output or self.workforce.runs_dir / "report" / self.name
+            searches: dict[str, optuna.Study] = {plan.search.base.condition: plan.study() for plan in plans}
+            print(
+                report.write(
+                    output, searches, held_out.runs(tuned=False), held_out.runs(tuned=True), self.outcome, self.margin
+                )
+            )

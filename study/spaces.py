@@ -1,0 +1,95 @@
+"""Search spaces: YAML files that say, in Optuna's terms, which hyperparameters are searched, and where."""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import TPESampler
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+
+from agents.hyperparameters import Hyperparameters
+from study.cells import Cell, MistakeError, brief, make_cell
+from study.sweepfile import read_yaml
+
+Space = dict[str, BaseDistribution]
+
+TYPES = {"float": FloatDistribution, "int": IntDistribution, "categorical": CategoricalDistribution}
+STARTUP_TRIALS = 8
+"""Trials that are drawn at random before the sampler believes what it has seen."""
+ATTEMPTS = 20
+"""Draws in which a point that hasn't been tried is to be found."""
+
+
+def read_space(path: Path, base: Cell) -> tuple[Space, dict[str, Any]]:
+    """A search space, and what its file says. **Raises**: `MistakeError`, naming the file.
+
+    **Arguments**: `base`, the cell whose hyperparameters are varied.
+    """
+    try:
+        content = read_yaml(path)
+        if not isinstance(content, dict) or not content:
+            raise MistakeError(
+                "isn't a search space: it needs lines such as `clip_coef: {type: float, low: 0.1, high: 0.4}`"
+            )
+        return parse_space(content, base), content
+    except MistakeError as error:
+        raise MistakeError(f"{path}: {error}") from error
+
+
+def parse_space(content: Mapping[str, Any], base: Cell) -> Space:
+    """Distributions by hyperparameter. **Raises**: `MistakeError`, when there are points that make no run."""
+    space = {str(name): _distribution(str(name), given) for name, given in content.items()}
+    for name, distribution in space.items():
+        for value in _ends(distribution):
+            cell_at(base, {name: value})
+    return space
+
+
+def _distribution(name: str, given: Any) -> BaseDistribution:
+    searchable = [field.name for field in dataclasses.fields(Hyperparameters)]
+    if name not in searchable:
+        near = difflib.get_close_matches(name, searchable, n=1)
+        raise MistakeError(f"there is no hyperparameter {name!r}" + (f": did you mean {near[0]!r}?" if near else ""))
+    if not isinstance(given, dict) or given.get("type") not in TYPES:
+        raise MistakeError(f"{name} must have a type, of {', '.join(TYPES)}, not {brief(given)}")
+    options = {key: value for key, value in given.items() if key != "type"}
+    try:
+        distribution: BaseDistribution = TYPES[given["type"]](**options)
+    except (TypeError, ValueError) as error:
+        said = str(error).replace("`", "").replace(f"{TYPES[given['type']].__name__}.__init__() ", "")
+        raise MistakeError(f"{name}: {said.splitlines()[0]}") from error
+    return distribution
+
+
+def _ends(distribution: BaseDistribution) -> list[Any]:
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    return [distribution.low, distribution.high]
+
+
+def cell_at(base: Cell, params: Mapping[str, Any]) -> Cell:
+    """The cell at a point of the space. **Raises**: `MistakeError`, if it makes no run."""
+    return make_cell({**dataclasses.asdict(base), **params})
+
+
+def suggest(space: Space, trials: list[FrozenTrial], taken: list[dict[str, Any]], seed: int) -> dict[str, Any] | None:
+    """The next point, by a tree-structured Parzen estimator; None if the space seems to have no other.
+
+    It depends on nothing but the arguments, whoever asks, and however often.
+
+    **Arguments**: `trials`, what is known; `taken`, points that are tried or to be tried.
+    """
+    for attempt in range(ATTEMPTS):
+        sampler = TPESampler(n_startup_trials=STARTUP_TRIALS, seed=seed + attempt)
+        study = optuna.create_study(direction=StudyDirection.MAXIMIZE, sampler=sampler)
+        study.add_trials(trials)
+        point = study.ask(space).params
+        if point not in taken:
+            return point
+    return None

@@ -1,0 +1,154 @@
+"""`study seeds`: seeds are trained until the verdict is decided, and no longer."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from optuna.trial import TrialState
+
+from reports.sequential import Schedule
+from study.cells import Cell, MistakeError, make_cell
+from study.queue import Worker, open_queue
+from study.seeds import Blocks, Seeds, block
+from study.storages import Storage
+from tests.conftest import SMALL
+from tests.test_cli import run
+from tests.test_workers import histories, write_sweep
+
+CONDITIONS = ("mvn_std", "mvn_var", "normal_sqrt", "normal_std")
+BLOCK = [make_cell({**SMALL, "condition": name, "seed": 3}) for name in CONDITIONS]
+
+
+def begin(folder: Path, looks: tuple[int, ...], margin: float | None = None) -> Seeds:
+    blocks = Blocks(cells=BLOCK, schedule=Schedule(looks=looks), outcome="final_return", margin=margin)
+    queue = open_queue(Storage(f"journal:{folder}/queue"), "seeds", Worker(folder), blocks.describe(), 15)
+    return Seeds(queue)
+
+
+def pretend(study: Seeds, outcome: Callable[[Cell], float | None]) -> Iterator[int]:
+    """Do what a worker does, but for the training; yields each seed that was wanted."""
+    while not study.extend():
+        claim = study.queue.claim()
+        assert claim is not None
+        endings = {
+            cell.id: {"status": "failed", "error": "pretended"}
+            if (value := outcome(cell)) is None
+            else {"status": "finished", "error": None, "final_return": value}
+            for cell in claim.cells
+        }
+        for cell in claim.cells:
+            with study.queue.worker.ledger.begin(cell, {}) as entry:  # type: ignore[union-attr]
+                entry.finish(endings[cell.id])
+        study.queue.complete(claim, 0.0, endings)
+        yield claim.cells[0].seed
+
+
+def noisy(parameterization: float) -> Callable[[Cell], float]:
+    def outcome(cell: Cell) -> float:
+        rng = np.random.default_rng(cell.seed)
+        return float(
+            10 * rng.normal()
+            + parameterization * (cell.parameterization == "std")
+            + 0.1 * np.random.default_rng(int(cell.id, 16)).normal()
+        )
+
+    return outcome
+
+
+def test_a_clear_verdict_ends_the_study_early(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seeds = list(pretend(begin(tmp_path, (8, 10, 12, 30)), noisy(5.0)))
+    assert seeds == list(range(3, 3 + len(seeds)))
+    assert len(seeds) in (8, 10, 12)
+    said = capsys.readouterr().out
+    assert "after 8 seeds of at most 30, margin ±" in said
+    assert "parameterization (std - variance): 5" in said
+    assert "implementation (normal - mvn): " in said
+    assert f"decided after {len(seeds)} seeds, with at most 5% false decisions" in said
+
+
+def test_without_a_decision_the_budget_ends_it_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seeds = list(pretend(begin(tmp_path, (8, 10), margin=1e-6), noisy(0.0)))
+    assert len(seeds) == 10
+    said = capsys.readouterr().out
+    assert "undecided" in said
+    assert "the budget of 10 seeds is used up, and what is undecided stays so" in said
+
+
+def test_failed_blocks_take_no_part_but_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = begin(tmp_path, (8, 10), margin=1e-6)
+    fine = noisy(0.0)
+    seeds = list(pretend(study, lambda cell: None if cell.seed == 5 else fine(cell)))
+    assert len(seeds) == 10
+    assert "nan" not in capsys.readouterr().out
+
+
+def test_whoever_joins_sees_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    list(pretend(begin(tmp_path, (8, 10, 12, 30)), noisy(5.0)))
+    first = capsys.readouterr().out
+    again = begin(tmp_path, (8, 10, 12, 30))
+    assert again.extend()
+    assert capsys.readouterr().out == first
+    assert again.queue.unfinished() == 0
+
+
+def test_a_block_is_of_one_design_and_compares_something(small: Callable[..., Cell]) -> None:
+    cells = [small(condition=condition, seed=seed) for condition in CONDITIONS for seed in (4, 2)]
+    assert block(cells) == [cell for cell in cells if cell.seed == 2]
+    with pytest.raises(MistakeError, match="a study of seeds is of one design, and the sweep has 2"):
+        block([*cells, small(gamma=0.5)])
+    with pytest.raises(MistakeError, match="there is nothing to compare: the sweep has normal_std alone"):
+        block([small()])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--budget", "0"], "--first must be at least 5, and --budget at least that"),
+        (["--first", "2"], "--first must be at least 5"),
+        (["--every", "0"], "--every must be at least 1"),
+        (["--margin", "nan"], "--margin must be positive"),
+        (["--outcome", "fame"], "--outcome fame: there is no such outcome; choose from final_return"),
+        (["--heartbeat", "0"], "--heartbeat must be between"),
+    ],
+)
+def test_mistakes_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    runs = tmp_path / "runs"
+    code, _, err = run("seeds", str(write_sweep(tmp_path)), "--runs-dir", str(runs), *arguments, capsys=capsys)
+    assert (code, err.count("\n")) == (2, 1)
+    assert words in err
+    assert not runs.exists()
+
+
+@pytest.mark.slow
+def test_a_study_of_seeds_trains_whole_blocks_and_refuses_another_of_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    sweep, runs = write_sweep(tmp_path), tmp_path / "runs"
+    arguments: list[Any] = ["seeds", str(sweep), "--runs-dir", str(runs), "--first", "5"]
+    code, out, _ = run(*arguments, "--budget", "6", capsys=capsys)
+    assert code == 0
+    assert "after 5 seeds of at most 6" in out
+    cells = [json.loads(path.with_name("cell.json").read_text()) for path in runs.glob("*/outcome.json")]
+    assert {(cell["condition"], cell["seed"]) for cell in cells} == {(c, s) for c in CONDITIONS for s in range(6)}
+    before = histories(runs)
+    assert run(*arguments, "--budget", "6", capsys=capsys)[1] == out
+    assert histories(runs) == before
+    code, _, err = run(*arguments, "--budget", "7", capsys=capsys)
+    assert code == 2
+    assert "has another looks: give this one another --name" in err
+
+
+def test_complete_blocks_are_trials_that_a_dashboard_can_show(tmp_path: Path) -> None:
+    study = begin(tmp_path, (8, 10), margin=1e-6)
+    list(pretend(study, noisy(0.0)))
+    trials = study.queue.trials(TrialState.COMPLETE)
+    assert [trial.params for trial in trials] == [{"seed": seed} for seed in range(3, 13)]
+    assert set(trials[0].user_attrs["cells"]) == {cell.id for cell in BLOCK}
+    assert dataclasses.asdict(BLOCK[0])["seed"] == 3
