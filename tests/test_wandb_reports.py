@@ -21,7 +21,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     with WandbServer() as server:
         desk = Desk(server, tmp_path_factory.mktemp("desk"))
         sweep = desk.write(condition=["mvn_std", "mvn_var", "normal_sqrt", "normal_std"], seeds=["0-2"])
-        desk.type("study", "sweep", str(sweep), "--workers", "1", WANDB_PROJECT=PROJECT)
+        desk.type("study", "sweep", str(sweep), "--workers", "1", WANDB_PROJECT=PROJECT, WANDB_MODE="online")
         yield desk
         desk.close()
 
