@@ -9,7 +9,7 @@ sqrt(2), and the true default margin is 0.71. The answers are `attribution.judge
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, get_args
 
 import numpy as np
@@ -185,8 +185,8 @@ def _power(p_values: Array) -> float:
     return float(np.mean([holm(study)[0] <= ALPHA for study in p_values.T]))
 
 
-def table(rows: Iterable[Row]) -> str:
-    """The rows in Markdown, shares in percent."""
+def table(rows: Sequence[Row]) -> str:
+    """The rows in Markdown, shares in percent, and how exact they are."""
     verdicts = get_args(Verdict)
     columns = [
         "truth", "shape", "seeds", *(f"*{verdict}*" for verdict in verdicts), "false different", "false equivalent",
@@ -210,6 +210,9 @@ def table(rows: Iterable[Row]) -> str:
         cells = [row.truth.name, row.shape, str(row.seeds)]
         cells += ["" if share is None else f"{100 * share:.1f}" for share in shares]
         lines.append(f"| {' | '.join(cells)} |")
+    for share in (0.05, 0.5):
+        largest = max(error(share, row.studies) for row in rows)
+        lines.append(f"\nMonte-Carlo standard error of a figure of {100 * share:.0f}: {100 * largest:.1f}")
     return "\n".join(lines)
 
 

@@ -10,6 +10,7 @@ from reports.statistics import Interval, ratio
 
 DETERMINISTIC = "eval_return"
 TRAINING = ("final_return", "auc_return")
+"""Outcomes of whoever acts, noise and all."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import pandas as pd
 from reports.attribution import Attribution, attribute_all
 from reports.circumstances import circumstances, doubts
 from reports.divergence import Comparison, Mechanism, compare, mechanism, tensor_names
-from reports.price import Price, price_of_exploration
+from reports.price import TRAINING, Price, price_of_exploration
 from reports.runs import PLACE, Runs, UnreadableSourceError, plain
 from reports.statistics import Array
 
@@ -20,10 +20,6 @@ HISTORY = ("fingerprint", "episodic_return", "global_step")
 """What is read of each run's updates."""
 NORMS = ("grad_norm", "scale_grad_norm")
 """And these, where they are there."""
-
-
-TRAINING_RETURNS = ("final_return", "auc_return")
-"""Outcomes of whoever acts."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,7 +91,7 @@ def make_section(runs: Runs, rows: pd.DataFrame, outcome: str, others: Sequence[
         outcome=outcome,
         answer=answer,
         others=other_answers,
-        price=price_of_exploration(rows, outcome),
+        price=None if _is_borrowed(hyperparameters, outcome) else price_of_exploration(rows, outcome),
         histories=histories,
         comparisons=comparisons,
         mechanism=first_gaps,
@@ -138,11 +134,16 @@ def _tensors(runs: Runs, finished: pd.DataFrame, histories: Mapping[str, History
 
 
 def _borrowed(hyperparameters: Mapping[str, Any], outcome: str) -> Iterator[str]:
-    if hyperparameters.get("rollouts") == "shared" and outcome in TRAINING_RETURNS:
+    if _is_borrowed(hyperparameters, outcome):
         yield (
             f"{outcome} isn't these runs' own, but of those from whose rollouts they learn: "
             "--outcome eval_return is of their policies"
         )
+
+
+def _is_borrowed(hyperparameters: Mapping[str, Any], outcome: str) -> bool:
+    """Whether the outcome is that of whoever acts, and the runs don't."""
+    return hyperparameters.get("rollouts") == "shared" and outcome in TRAINING
 
 
 def _suspicions(first_gaps: Sequence[Mechanism]) -> Iterator[str]:

@@ -54,13 +54,19 @@ def sizes(a: Array, b: Array, reference: Array, rng: np.random.Generator) -> Siz
         probability=interval(
             float(probability_of_improvement(a[None], b[None])[0]), probability_of_improvement(a[rows], b[rows])
         ),
-        iqm=interval(float(iqm(b) - iqm(a)), iqm(b[rows]) - iqm(a[rows])),
+        iqm=stratified_bootstrap(np.stack([a, b], axis=1)[:, None], _difference_of_iqm, rng),
     )
 
 
 def iqm(values: Array) -> Array:
     """Interquartile mean over the last axis: what is left of it without the lowest and the highest quarter."""
     return np.asarray(stats.trim_mean(values, 0.25, axis=-1))
+
+
+def _difference_of_iqm(strata: Array) -> Array:
+    """`[resamples, seeds, strata, a and b]` to `[resamples]`: over all runs of all strata, as rliable has it."""
+    runs = strata.reshape(len(strata), -1, 2)
+    return np.asarray(iqm(runs[:, :, 1]) - iqm(runs[:, :, 0]))
 
 
 def probability_of_improvement(a: Array, b: Array) -> Array:
