@@ -56,14 +56,14 @@ def wait_for(what: str, holds: object) -> None:
 def test_two_of_four_killed_and_the_database_restarted_every_cell_is_trained_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweep = write_sweep(tmp_path, total_timesteps=10_240)
+    sweep = write_sweep(tmp_path, total_timesteps=20_480)
     cells = {cell.id for cell in read_cells(sweep)}
     with postgres.running() as server:
         begin = Machine(["sweep", str(sweep), "--cohort", "2"], server.url, tmp_path / "machine0")
         storage = Storage(server.url)
         wait_for("the study", lambda: len(storage.backend.get_all_studies()) == 1)
         machines = [begin, *(Machine(["work"], server.url, tmp_path / f"machine{n}") for n in range(1, 4))]
-        wait_for("all to work", lambda: sum(machine.is_in_the_middle for machine in machines) >= 3)
+        wait_for("two to work", lambda: sum(machine.is_in_the_middle for machine in machines) >= 2)
         killed = [machine for machine in machines if machine.is_in_the_middle][:2]
         for machine in killed:
             machine.process.send_signal(signal.SIGKILL)
