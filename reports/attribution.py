@@ -14,7 +14,7 @@ import pandas as pd
 
 from reports import statistics
 from reports.layout import PRIMARY, REFERENCE, Factor, Kind, Layout, Place
-from reports.runs import LARGEST
+from reports.sources.runs import LARGEST
 from reports.statistics import ALPHA, Array, Margin, SignFlip
 
 Conclusion = Literal["different", "equivalent", "undecided"]

@@ -18,7 +18,7 @@ from scipy import stats
 
 from reports.attribution import MARGIN, Estimate, Verdict, judge
 from reports.layout import PRIMARY, Factor, Layout, Place
-from reports.runs import FACTORS
+from reports.sources.runs import FACTORS
 from reports.statistics import ALPHA, Array, Margin, holm, p_equivalent
 
 RESAMPLES = 10_000

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.runs import Runs
+from reports.sources.runs import Runs
 
 
 def circumstances(runs: Runs, finished: pd.DataFrame) -> list[tuple[int, dict[str, Any]]]:

@@ -13,8 +13,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from reports.sequential import Decision, Look, Schedule, look
 from reports.statistics import Array
+from reports.statistics.sequential import Decision, Look, Schedule, look
 
 STUDIES = 2000
 """Simulated for each line: the standard error of 5% is 0.5%."""

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from reports import figures, words
 from reports.attribution import Attribution
-from reports.runs import UnreadableSourceError
 from reports.section import Section
+from reports.sources.runs import UnreadableSourceError
 from reports.statistics import ALPHA, POWER, Array, Margin, fewest_seeds, power_different, power_equivalent
+from reports.writing import figures, words
 
 SEEDS = (5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 300)
 """Where the curve is drawn."""

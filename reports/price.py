@@ -5,7 +5,7 @@ import dataclasses
 import pandas as pd
 
 from reports.attribution import Estimate, attribute
-from reports.runs import as_numbers
+from reports.sources.runs import as_numbers
 from reports.statistics import Interval, ratio
 
 DETERMINISTIC = "eval_return"

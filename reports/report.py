@@ -11,12 +11,13 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from reports import html, pictures, sources, words
+from reports import sources
 from reports.layout import PRIMARY
 from reports.relations import amplifications, compensations
-from reports.runs import PLACE, Runs, UnreadableSourceError
 from reports.section import Section, make_section
-from reports.verdict import SHARES, design_verdict, relation_verdicts
+from reports.sources.runs import PLACE, Runs, UnreadableSourceError
+from reports.writing import html, pictures, words
+from reports.writing.verdict import SHARES, design_verdict, relation_verdicts
 
 OUTCOMES = ("final_return", "auc_return", "eval_return")
 """Those that are reported beside the primary one, if nobody says which."""
@@ -135,7 +136,7 @@ def _designs(runs: Runs) -> list[pd.DataFrame]:
 def _render(**values: Any) -> str:
     """`report.md`."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("reports"),
+        loader=jinja2.PackageLoader("reports.writing"),
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,

@@ -11,7 +11,7 @@ from reports.attribution import Attribution, attribute_all
 from reports.circumstances import circumstances, doubts
 from reports.divergence import Comparison, Mechanism, compare, mechanism, tensor_names
 from reports.price import TRAINING, Price, price_of_exploration
-from reports.runs import PLACE, Runs, UnreadableSourceError, plain
+from reports.sources.runs import PLACE, Runs, UnreadableSourceError, plain
 from reports.statistics import Array
 
 History = dict[str, Array]

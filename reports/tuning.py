@@ -19,11 +19,11 @@ from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 from scipy import stats
 
-from reports import words
 from reports.attribution import Attribution, Estimate, attribute
-from reports.figures import STYLE
-from reports.runs import FACTORS
+from reports.sources.runs import FACTORS
 from reports.statistics import ALPHA, Array, holm
+from reports.writing import words
+from reports.writing.figures import STYLE
 
 Searches = Mapping[str, optuna.Study]
 """By condition."""

@@ -14,13 +14,13 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes
 
 from agents import environments
 from reports.sources import UnreadableSourceError
-from study.assignment import assignment
 from study.cells import MistakeError
 from study.commands import Command
 from study.commands.shared import CellFailedError
 from study.commands.train import with_first_seed
 from study.errors import WorkerError
 from study.files import UnwritableError
+from study.tracking.assignment import assignment
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -79,7 +79,7 @@ def _read_group(argument: str, value: str) -> dict[str, Any]:
 
 def _exit(message: str, code: int) -> NoReturn:
     if code in (1, 2) and assignment():
-        from study.tracking import settle_assigned_run
+        from study.tracking.runs import settle_assigned_run
 
         settle_assigned_run({"status": "failed", "error": message})
     print(f"study: {message}", file=sys.stderr)

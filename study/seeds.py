@@ -12,12 +12,12 @@ from rich.console import Console
 from reports import statistics
 from reports.attribution import attribute
 from reports.layout import PRIMARY, REFERENCE
-from reports.sequential import Look, Schedule, look, seeds_to_go
-from reports.words import interval, number
+from reports.statistics.sequential import Look, Schedule, look, seeds_to_go
+from reports.writing.words import interval, number
 from study.cells import LARGEST_SEED, Cell, MistakeError, make_cell
 from study.ledger import Json
-from study.plans import Steps, mean_outcome, table_of_runs
-from study.queue import Claim, Queue
+from study.queueing.plans import Steps, mean_outcome, table_of_runs
+from study.queueing.queue import Claim, Queue
 
 FEWEST_SEEDS = 5
 """Before the first look: with fewer, no test decides, and a margin would be a guess."""

@@ -14,11 +14,12 @@ from agents.cohort import Cohort
 from agents.environments import can_be_put_aside, sizes
 from agents.records import Failure, Outcome, Run
 from agents.threads import use_one_thread
-from study import elsewhere, provenance
-from study.assignment import assignment
+from study import provenance
 from study.cells import Cell
 from study.ledger import Entry, Json, Ledger
-from study.tracking import TrackedRun, Tracker
+from study.tracking import elsewhere
+from study.tracking.assignment import assignment
+from study.tracking.runs import TrackedRun, Tracker
 
 CHECKPOINT_SECONDS = 60.0
 """Time between two checkpoints of a run, at least: the most that an interruption costs."""

@@ -22,10 +22,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from scipy import stats
 
 from study.cells import Cell, MistakeError, make_cell
-from study.cohorts import COHORT_SIZE
 from study.ledger import Json
-from study.plans import Steps, mean_outcome, table_of_runs
-from study.queue import LIVE, Claim, Queue
+from study.queueing.cohorts import COHORT_SIZE
+from study.queueing.plans import Steps, mean_outcome, table_of_runs
+from study.queueing.queue import LIVE, Claim, Queue
 from study.spaces import cell_at, parse_space, suggest
 
 BATCH = 4

@@ -18,7 +18,7 @@ from reports.divergence import (
     relative_gap,
     tensor_names,
 )
-from reports.runs import FACTORS
+from reports.sources.runs import FACTORS
 from reports.statistics import Array
 from tests.synthetic import study
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from study.queue import Queue, Worker, listed
-from study.storages import Storage
+from study.queueing.queue import Queue, Worker, listed
+from study.queueing.storages import Storage
 from study.sweepfile import read_cells
 from tests import postgres
 from tests.test_cli import run

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from study import queue as queues
 from study.cells import Cell, MistakeError, make_cell
-from study.queue import MOST_DEATHS, Queue, Worker, cells_of, open_queue
-from study.storages import Storage
+from study.queueing import queue as queues
+from study.queueing.queue import MOST_DEATHS, Queue, Worker, cells_of, open_queue
+from study.queueing.storages import Storage
 from tests import postgres
 from tests.conftest import SMALL
 from tests.test_cli import run

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports import report, words
+from reports import report
 from reports.relations import LAW, amplifications, compensations
 from reports.report import Options
 from reports.section import Section
+from reports.writing import words
 from study.cells import COMPENSATION
 from tests.synthetic import study, write_ledger
 

@@ -14,10 +14,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from reports import figures, report, sources
+from reports import report, sources
 from reports.report import Options
 from reports.sources import UnreadableSourceError
 from reports.statistics import holm
+from reports.writing import figures
 from study import training
 from study.cells import Cell
 from tests.synthetic import study

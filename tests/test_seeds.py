@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from optuna.trial import TrialState
 
-from reports.sequential import Schedule
+from reports.statistics.sequential import Schedule
 from study.cells import Cell, MistakeError, make_cell
-from study.queue import Worker, open_queue
+from study.queueing.queue import Worker, open_queue
+from study.queueing.storages import Storage
 from study.seeds import Blocks, Seeds, block
-from study.storages import Storage
 from tests.conftest import SMALL
 from tests.test_cli import run
 from tests.test_workers import histories, write_sweep

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports import peeking, sequential
-from reports.sequential import Look, Schedule, look, nominal_levels, seeds_to_go
-from reports.statistics import Array, sign_flip
+from reports import peeking
+from reports.statistics import Array, sequential, sign_flip
+from reports.statistics.sequential import Look, Schedule, look, nominal_levels, seeds_to_go
 
 SCHEDULE = Schedule(looks=(8, 10, 12, 14))
 

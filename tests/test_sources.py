@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from reports import report, sources
 from reports.report import Options
-from reports.runs import FACTORS, UnreadableSourceError
 from reports.section import make_section
-from reports.verdict import design_verdict
+from reports.sources.runs import FACTORS, UnreadableSourceError
+from reports.writing.verdict import design_verdict
 from tests.synthetic import rewrite, study, write_ledger
 
 COLUMNS = ["condition", "seed", "precision", "replicate", "final_return"]

@@ -14,7 +14,7 @@ from agents.records import Failure, Outcome
 from study import training
 from study.cells import Cell
 from study.ledger import Ledger
-from study.tracking import TrackedRun, namespaced
+from study.tracking.runs import TrackedRun, namespaced
 from study.training import summarise
 
 MakeCell = Callable[..., Cell]

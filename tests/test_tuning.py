@@ -17,9 +17,9 @@ from rliable import metrics
 from reports import tuning as report
 from study import tuning
 from study.cells import Cell, MistakeError, make_cell
-from study.queue import Worker, open_queue
+from study.queueing.queue import Worker, open_queue
+from study.queueing.storages import Storage
 from study.spaces import read_space, suggest
-from study.storages import Storage
 from study.tuning import Search, Tune, interquartile_mean, is_hopeless
 from tests import synthetic
 from tests.conftest import SMALL

@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from agents.hyperparameters import Condition, Precision
-from reports.sequential import Schedule
-from study import workers
+from reports.statistics.sequential import Schedule
 from study.cells import Cell, MistakeError, make_cell
-from study.cohorts import COHORT_SIZE, WORKER_BYTES, cohorts, run_bytes
 from study.errors import WorkerError
-from study.plans import Sweep as SweepPlan
+from study.queueing import workers
+from study.queueing.cohorts import COHORT_SIZE, WORKER_BYTES, cohorts, run_bytes
+from study.queueing.plans import Sweep as SweepPlan
+from study.queueing.team import Team
 from study.seeds import Blocks, Seeds
-from study.team import Team
 from study.tuning import Search, Tune
 from tests.conftest import SMALL
 
@@ -122,7 +122,7 @@ def test_a_study_whose_every_trial_fails_ends_and_says_so(
         study = make(team.open_queue(kind, plan))
         with pytest.raises(WorkerError, match="2 of the worker processes failed"):
             team.work([study], Console(file=io.StringIO()))
-        assert study.queue.unfinished() == 0
+        assert study.queueing.queue.unfinished() == 0
 
 
 def write_sweep(tmp_path: Path, **changes: Any) -> Path:

@@ -8,6 +8,7 @@
 - `spread`: does one kind of difference scatter more than another?
 - `variance`: what the variance consists of.
 - `power`: how many seeds would decide.
+- `sequential`: the verdict, looked at again and again while seeds come in.
 """
 
 from reports.statistics.basics import ALPHA, Array, Interval, mean_interval, median_interval

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from reports.runs import UnreadableSourceError
+from reports.sources.runs import UnreadableSourceError
 from study.sweepfile import read_cells
 
 
@@ -49,8 +49,8 @@ class Report:
         if not self.source:
             raise UnreadableSourceError("report what? Give a runs directory or a table of runs")
         from reports import plan, report
-        from reports.publish import publish
         from reports.sources import Mapped, beside
+        from reports.writing.publish import publish
 
         expected = {cell.id: dataclasses.asdict(cell) for cell in read_cells(self.sweep)} if self.sweep else None
         mapped = Mapped.parse(self.map) if self.map else None

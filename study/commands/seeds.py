@@ -38,7 +38,7 @@ class Seeds:
         """Check everything, then train and look in turns."""
         from rich.console import Console
 
-        from reports.sequential import Schedule
+        from reports.statistics.sequential import Schedule
         from study import seeds
 
         self.workforce.check()

@@ -21,7 +21,7 @@ class Serve:
     def run(self) -> None:
         """Serve until interrupted."""
         from study.cells import MistakeError
-        from study.storages import Storage, serve
+        from study.queueing.storages import Storage, serve
 
         if not 1 <= self.port <= 65535:
             raise MistakeError(f"--port must be between 1 and 65535, not {self.port}")

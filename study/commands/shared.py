@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from agents import environments
 from study.cells import Cell, MistakeError
-from study.cohorts import available_cores, cohorts, machine_memory
+from study.queueing.cohorts import available_cores, cohorts, machine_memory
 
 if TYPE_CHECKING:
-    from study.team import Team
+    from study.queueing.team import Team
 
 
 class CellFailedError(RuntimeError):
@@ -61,7 +61,7 @@ class Workforce:
     @contextlib.contextmanager
     def gather(self) -> "Iterator[Team]":
         """The team, as long as it works. Only now is anything written, or are W&B and the storage asked."""
-        from study.team import Team
+        from study.queueing.team import Team
 
         with Team(self.runs_dir, self.storage, self.processes, self.memory_bytes, self.heartbeat) as team:
             yield team

@@ -35,7 +35,7 @@ class Sweep:
         console = Console(stderr=True, soft_wrap=True)
         console.print(f"{self.file}: {len(cells)} cells, {len(cells) - len(waiting)} of them ended before")
         if waiting:
-            from study.plans import Sweep as Plan
+            from study.queueing.plans import Sweep as Plan
 
             self._cut(waiting)
             say_what_starts_over(waiting)

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from tyro.conf import FlagConversionOff, arg
 
-from study.assignment import assignment
 from study.cells import Cell, MistakeError, read_seeds, require_trainable
 from study.commands.shared import CellFailedError, say_what_starts_over
+from study.tracking.assignment import assignment
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,8 +28,10 @@ class Train:
         seeds = [self.cell.seed] if self.seeds is None else read_seeds(self.seeds)
         cells = [dataclasses.replace(self.cell, seed=seed) for seed in dict.fromkeys(seeds)]
         require_trainable(cells)
-        from study import agent, tracking, training
+        from study import training
         from study.ledger import Ledger
+        from study.tracking import agent
+        from study.tracking import runs as tracking
 
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # an agent's Ctrl-C
         ledger = Ledger(self.runs_dir)

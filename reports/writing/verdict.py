@@ -7,8 +7,8 @@ from reports.attribution import Attribution, Estimate, Pair
 from reports.divergence import Comparison, Mechanism
 from reports.layout import PRIMARY
 from reports.relations import Amplification, Compensation
-from reports.runs import plain
 from reports.section import Section
+from reports.sources.runs import plain
 from reports.statistics import Interval, Sizes
 
 Json = dict[str, Any]

@@ -6,10 +6,10 @@ from typing import Any
 
 import wandb
 
-from reports.wandb_runs import FILES, download
+from reports.sources.wandb import FILES, download
 from study.cells import Cell
 from study.ledger import Ledger
-from study.tracking import TrackedRun, in_one_line, project
+from study.tracking.runs import TrackedRun, in_one_line, project
 
 Run = Any
 """`wandb.apis.public.Run`, which has no types."""

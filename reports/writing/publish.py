@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from reports.runs import UnreadableSourceError
-from reports.wandb_runs import SCHEME, Place
+from reports.sources.runs import UnreadableSourceError
+from reports.sources.wandb import SCHEME, Place
 
 PROJECT = "rl-roundoff"
 """Where the report of a ledger or a table goes."""

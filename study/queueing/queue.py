@@ -31,7 +31,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from study.cells import Cell, MistakeError, make_cell
 from study.ledger import Json, Ledger
-from study.storages import Storage
+from study.queueing.storages import Storage
 
 GRACE = 4
 """Heartbeats without a sign of life after which a worker counts as dead."""

@@ -1,14 +1,14 @@
-"""Where runs come from: a ledger, W&B, or a table that anyone can make."""
+"""Where runs come from: a `ledger`, W&B (`wandb`), or a `table` that anyone can make. What they are is in `runs`."""
 
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reports.ledger import read_ledger
-from reports.runs import FACTORS, Runs, UnreadableSourceError, as_numbers
-from reports.table import read_table
-from reports.wandb_runs import SCHEME, Mapped, fetch_ledger, fetch_table
+from reports.sources.ledger import read_ledger
+from reports.sources.runs import FACTORS, Runs, UnreadableSourceError, as_numbers
+from reports.sources.table import read_table
+from reports.sources.wandb import SCHEME, Mapped, fetch_ledger, fetch_table
 
 __all__ = ["FACTORS", "Mapped", "UnreadableSourceError", "beside", "read", "where"]
 

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from study.cells import Cell
 from study.ledger import Json, Ledger
-from study.queue import Claim, Queue, cells_of
+from study.queueing.queue import Claim, Queue, cells_of
 
 Steps = Generator[list[Cell], None, tuple[float, TrialState]]
 """Yields cells to train, and goes on once they have ended; returns the trial's value and state."""

@@ -5,10 +5,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from study import elsewhere, training
+from study import training
 from study.cells import Cell
 from study.ledger import Ledger
-from study.tracking import Tracker, settle_assigned_run
+from study.tracking import elsewhere
+from study.tracking.runs import Tracker, settle_assigned_run
 
 
 def carry_out(cells: Sequence[Cell], runs_dir: Path, mode: str) -> dict[str, str]:

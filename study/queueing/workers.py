@@ -19,11 +19,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from study.cells import Cell, MistakeError
-from study.cohorts import cohorts
 from study.errors import WorkerError
 from study.files import UnwritableError
-from study.plans import Plan
-from study.queue import LIVE, Claim, listed
+from study.queueing.cohorts import cohorts
+from study.queueing.plans import Plan
+from study.queueing.queue import LIVE, Claim, listed
 
 POLL_SECONDS = 1.0
 """How often a process is looked at."""
@@ -185,7 +185,7 @@ class _Crew:
 
     def addresses(self, cells: Sequence[Cell]) -> dict[str, str]:
         """Where these are to be seen in W&B, by cell id."""
-        from study import tracking
+        from study.tracking import runs as tracking
 
         return tracking.addresses(cells) if self._arguments[-1] == "online" else {}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.runs import FACTORS, WORDS, Runs, UnreadableSourceError, as_numbers, plain
+from reports.sources.runs import FACTORS, WORDS, Runs, UnreadableSourceError, as_numbers, plain
 
 DEFAULTS: dict[str, Any] = {"precision": "unknown", "replicate": 0, "status": "finished", "error": ""}
 STATUSES = ("finished", "failed", "unfinished", "missing", "damaged")

@@ -2,7 +2,7 @@
 
 A run's id is its cell's. Under `wandb agent` the server names it: the first cell of the call becomes the run that the
 agent was assigned, and others of its cohort stand beside it in the sweep. Runs say their cell's id in their config, by
-which machines that share nothing but W&B tell what the others have done, and are doing (`study.elsewhere`).
+which machines that share nothing but W&B tell what the others have done, and are doing (`study.tracking.elsewhere`).
 """
 
 import dataclasses
@@ -17,9 +17,9 @@ from typing import Any, Self
 
 import wandb
 
-from study.assignment import assignment
 from study.cells import Cell, MistakeError
 from study.ledger import dump
+from study.tracking.assignment import assignment
 
 PROJECT = "rl-roundoff"
 """The W&B project, where neither a sweep nor WANDB_PROJECT names another."""

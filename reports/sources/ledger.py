@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.runs import FACTORS, LARGEST, WORDS, Runs, UnreadableSourceError
+from reports.sources.runs import FACTORS, LARGEST, WORDS, Runs, UnreadableSourceError
 
 Json = dict[str, Any]
 

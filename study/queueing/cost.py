@@ -1,4 +1,4 @@
-"""What the queue costs: `python -m study.queuecost URL ...` prints the table in docs/queue.md for these storages.
+"""What the queue costs: `python -m study.queueing.cost URL ...` prints the table in docs/queue.md for these storages.
 
 Workers claim, beat, and complete trials of forty cells as fast as they can, without training any. They are threads of
 one process, so that what a storage's client costs is counted too: on machines of their own, they would wait less.
@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from study.cells import Cell, make_cell
-from study.cohorts import COHORT_SIZE
-from study.queue import Queue, Worker, open_queue
-from study.storages import Storage
+from study.queueing.cohorts import COHORT_SIZE
+from study.queueing.queue import Queue, Worker, open_queue
+from study.queueing.storages import Storage
 
 WORKERS = (1, 4, 16, 64)
 SECONDS = 6.0

@@ -20,7 +20,7 @@ from platformdirs import user_cache_path
 from rich.console import Console
 from rich.progress import track
 
-from reports.runs import UnreadableSourceError
+from reports.sources.runs import UnreadableSourceError
 
 Json = dict[str, Any]
 Run = Any

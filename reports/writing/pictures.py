@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reports import figures
 from reports.attribution import MARGIN
 from reports.layout import PRIMARY, REFERENCE
-from reports.runs import LARGEST
 from reports.section import Section
+from reports.sources.runs import LARGEST
 from reports.statistics import Array
+from reports.writing import figures
 
 
 def draw(section: Section, output: Path, index: int) -> dict[str, str]:

@@ -6,15 +6,15 @@ from typing import Self
 
 from rich.console import Console
 
-from study import tracking
 from study.cells import MistakeError
 from study.ledger import Json
-from study.plans import Plan, Sweep
-from study.queue import Queue, Worker, open_queue
+from study.queueing.plans import Plan, Sweep
+from study.queueing.queue import Queue, Worker, open_queue
+from study.queueing.storages import Storage, default_url
+from study.queueing.workers import work
 from study.seeds import Seeds
-from study.storages import Storage, default_url
+from study.tracking import runs as tracking
 from study.tuning import HeldOut, Tune
-from study.workers import work
 
 PLANS: dict[str, Callable[[Queue], Plan]] = {"sweep": Sweep, "seeds": Seeds, "tune": Tune, "held-out": HeldOut}
 """By the kind that a study's plan names."""

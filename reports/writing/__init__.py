@@ -1,0 +1,8 @@
+"""The answer written down, for people and for programs.
+
+- `words`: what is found, in sentences, and numbers as people read them.
+- `figures`, `pictures`: the figures, and which of them a report has.
+- `html`: a report as one file.
+- `verdict`: `verdict.json`.
+- `publish`: the same in W&B.
+"""
