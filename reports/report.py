@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 
 from reports import sources
@@ -17,6 +16,7 @@ from reports.relations import amplifications, compensations
 from reports.section import Section, make_section
 from reports.sources.runs import PLACE, Runs, UnreadableSourceError
 from reports.writing import html, pictures, words
+from reports.writing.pages import page
 from reports.writing.verdict import SHARES, design_verdict, relation_verdicts
 
 OUTCOMES = ("final_return", "auc_return", "eval_return")
@@ -64,7 +64,10 @@ def write(
             **relation_verdicts(*related),
         }
         drawn = [pictures.draw(section, output, index) for index, section in enumerate(sections)]
-        text = _render(
+        text = page(
+            "report.md.j2",
+            factors=PRIMARY,
+            shares=SHARES,
             source=source,
             options=options,
             sections=list(zip(sections, drawn, strict=True)),
@@ -131,27 +134,6 @@ def _designs(runs: Runs) -> list[pd.DataFrame]:
                     "remove one, or choose by another column with --where"
                 )
     return designs
-
-
-def _render(**values: Any) -> str:
-    """`report.md`."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("reports.writing"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-        autoescape=False,  # it is Markdown
-    )
-    environment.filters |= {
-        "number": words.number,
-        "interval": words.interval,
-        "estimate": words.estimate,
-        "p": words.p_value,
-        "percent": words.percent,
-        "margin": words.margin,
-    }
-    return environment.get_template("report.md.j2").render(factors=PRIMARY, shares=SHARES, words=words, **values)
 
 
 def _commands(source: str, runs: Runs, options: Options) -> list[str]:

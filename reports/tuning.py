@@ -1,13 +1,11 @@
 """Does the difference survive fair tuning? Effects before and after it on held-out seeds, and what searches say."""
 
 import dataclasses
-import importlib.resources
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import matplotlib as mpl
 import numpy as np
 import optuna
@@ -24,6 +22,7 @@ from reports.sources.runs import FACTORS
 from reports.statistics import ALPHA, Array, holm
 from reports.writing import words
 from reports.writing.figures import STYLE
+from reports.writing.pages import page
 
 Searches = Mapping[str, optuna.Study]
 """By condition."""
@@ -59,15 +58,8 @@ def write(
     shifts = good_places(searches)
     output.mkdir(parents=True, exist_ok=True)
     pictures = [_draw_slice(study, condition, output) for condition, study in searches.items()]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(str(importlib.resources.files("reports") / "templates")),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,
-    )
-    environment.filters.update(number=words.number, interval=words.interval, p=words.p_value)
-    text = environment.get_template("tuning.md.j2").render(
+    text = page(
+        "tuning.md.j2",
         answer=answer(before, after, outcome),
         absorbed=absorbed(shifts),
         before=before,

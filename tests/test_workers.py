@@ -122,7 +122,7 @@ def test_a_study_whose_every_trial_fails_ends_and_says_so(
         study = make(team.open_queue(kind, plan))
         with pytest.raises(WorkerError, match="2 of the worker processes failed"):
             team.work([study], Console(file=io.StringIO()))
-        assert study.queueing.queue.unfinished() == 0
+        assert study.queue.unfinished() == 0
 
 
 def write_sweep(tmp_path: Path, **changes: Any) -> Path:

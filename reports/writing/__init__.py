@@ -2,7 +2,7 @@
 
 - `words`: what is found, in sentences, and numbers as people read them.
 - `figures`, `pictures`: the figures, and which of them a report has.
-- `html`: a report as one file.
+- `pages`: Markdown, from templates. `html`: the same as one file.
 - `verdict`: `verdict.json`.
 - `publish`: the same in W&B.
 """
