@@ -186,19 +186,21 @@ def test_an_interrupted_run_is_finished_cleanly(desk: Desk, how: signal.Signals)
 
 @pytest.mark.parametrize("mood", ["drop", "error", "slow"])
 def test_training_outlives_a_server_that_goes_away_and_no_row_is_lost(desk: Desk, mood: Mood) -> None:
-    process = desk.start(*STUDY_TRAIN, "--total-timesteps=96000", WANDB_PROJECT=PROJECT)
+    process = desk.start(
+        *STUDY_TRAIN, "--total-timesteps=192000", WANDB_PROJECT=PROJECT, WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL="1"
+    )
     wait_until(lambda: any(run.history for run in desk.runs()))
     (run,) = desk.runs()
     updates = desk.folder / "runs" / run.name / "updates.jsonl"
     with desk.server.being(mood):
-        wait_until(lambda: updates.read_text().count("\n") == 1500, seconds=240)
-        assert mood == "slow" or len(run.history) < 1500
+        wait_until(lambda: updates.read_text().count("\n") == 3000, seconds=240)
+        assert mood == "slow" or len(run.history) < 3000
         assert process.poll() is None
     code, said = end(process)
     assert code == 0, said
     assert "W&B has failed" not in said
     assert desk.state(run) == "finished"
-    assert [row["update"] for row in run.rows()] == list(range(1, 1501))
+    assert [row["update"] for row in run.rows()] == list(range(1, 3001))
     assert saved(run)["updates.jsonl"] == updates.read_text()
 
 

@@ -29,12 +29,14 @@ class Desk:
         self._started: list[subprocess.Popen[str]] = []
         programs = str(Path(sys.executable).parent)
         self.environment = {
-            **{name: value for name, value in os.environ.items() if name != "WANDB_MODE"},
+            # Nothing of W&B's: by WANDB_SERVICE, which its client sets, programs would join the tests' own.
+            **{name: value for name, value in os.environ.items() if not name.startswith("WANDB_")},
             "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(Path(__file__).parent.parent),
             "XDG_CACHE_HOME": str(folder / "cache"),
             "WANDB_BASE_URL": server.url,
             "WANDB_API_KEY": "k" * 40,
+            "WANDB_ERROR_REPORTING": "false",
         }
 
     def start(self, *command: str, **environment: str) -> "subprocess.Popen[str]":
