@@ -16,7 +16,7 @@ from agents import environments, ppo
 from agents.environments import Array, CohortEnvironments
 from agents.envstate import State
 from agents.experience import Experience, OwnExperience, SharedExperience
-from agents.hyperparameters import Hyperparameters, Precision
+from agents.hyperparameters import VARIANCE, Hyperparameters, Precision
 from agents.networks import ActorCritic, Floats
 from agents.policies import CohortPolicy
 from agents.records import Failure, Outcome, Record, Run, fingerprint
@@ -189,8 +189,7 @@ class Cohort:
 
 def leader(run: Run) -> Run:
     """From whose rollouts a run learns, where they are shared."""
-    variance = run.condition in ("mvn_std", "normal_sqrt")
-    return Run(condition="normal_sqrt" if variance else "normal_std", seed=run.seed)
+    return Run(condition="normal_sqrt" if run.condition in VARIANCE else "normal_std", seed=run.seed)
 
 
 def _mean(values: Array) -> float:

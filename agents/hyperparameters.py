@@ -6,6 +6,9 @@ from typing import Literal
 Condition = Literal["mvn_std", "mvn_var", "normal_sqrt", "normal_std"]
 """The four policies of the study; `agents.policies` has them."""
 
+VARIANCE: tuple[Condition, Condition] = ("mvn_std", "normal_sqrt")
+"""Those whose theta is a variance; the others' is a standard deviation."""
+
 Precision = Literal["float32", "float64"]
 """What an agent computes in."""
 

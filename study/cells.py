@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from agents import environments
-from agents.hyperparameters import Condition, Hyperparameters, Precision
+from agents.hyperparameters import VARIANCE, Condition, Hyperparameters, Precision
 
 LARGEST_SEED = 2**53
 """Larger whole numbers are rounded by most readers of JSON, so that two seeds might become one."""
@@ -70,7 +70,7 @@ class Cell(Hyperparameters):
     @property
     def parameterization(self) -> str:
         """What theta means: "variance" or "std"."""
-        return "variance" if self.condition in ("mvn_std", "normal_sqrt") else "std"
+        return "variance" if self.condition in VARIANCE else "std"
 
     @property
     def implementation(self) -> str:

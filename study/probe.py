@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
-from agents.hyperparameters import Condition, Precision
+from agents.hyperparameters import VARIANCE, Condition, Precision
 from agents.policies import CONDITIONS
 
 Floats = NDArray[np.floating[Any]]
 Numbers = dict[str, float | list[float]]
 Probe = dict[Precision, dict[Condition, Numbers]]
 
-VARIANCE: tuple[Condition, Condition] = ("mvn_std", "normal_sqrt")
 STD: tuple[Condition, Condition] = ("mvn_var", "normal_std")
 
 SHOWN = 10
