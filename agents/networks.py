@@ -2,7 +2,8 @@
 
 They are NumPy's, and gradients pass through them by hand, a dozen lines tested against torch's autograd: for networks
 as small as these, calls and fresh memory cost more than arithmetic. NumPy also multiplies stacked matrices one pair
-after the other, so that a run's products can't depend on its company, as those of `torch.bmm` do.
+after the other, so that a run's products can't depend on its company, as those of `torch.bmm` do. Torch adds biases,
+and goes back through tanh, in half of NumPy's time, in the same memory.
 """
 
 import itertools
@@ -128,9 +129,9 @@ class ActorCritic:
             np.matmul(ones, gradient, out=bias_gradient)
             if depth:
                 # BLAS takes longer over a transposed matrix on this side than NumPy over the copy.
-                through = np.matmul(gradient, weight.swapaxes(-1, -2).copy(), out=hidden[depth - 1])
-                # The derivative of tanh is 1 - tanh^2.
-                gradient = np.multiply(through, 1 - np.square(inputs), out=through)
+                gradient = np.matmul(gradient, weight.swapaxes(-1, -2).copy(), out=hidden[depth - 1])
+                through = torch.from_numpy(gradient)
+                torch.ops.aten.tanh_backward.grad_input(through, torch.from_numpy(inputs), grad_input=through)
         if self.state_dependent_scale:  # whose bias phi is
             self._gradients[2][1][:, 0, :, self._action :] = 0.0
 
@@ -200,7 +201,7 @@ def _forward(layers: Layers, inputs: Floats, outputs: list[Floats]) -> Floats:
     """What comes out of the last layer, `[..., batch, width]`. **Arguments**: `outputs`, where each layer's is put."""
     for (weight, bias), output in zip(layers, outputs, strict=True):
         np.matmul(inputs, weight, out=output)
-        np.add(output, bias, out=output)
+        torch.from_numpy(output).add_(torch.from_numpy(bias))
         if output is not outputs[-1]:
             np.tanh(output, out=output)
         inputs = output

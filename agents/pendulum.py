@@ -59,7 +59,7 @@ class VectorPendulum(VectorEnv[Any, Any, Any]):
     def step(self, actions: Array) -> tuple[Array, Array, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Step all by their torques, `[envs, 1]`. Where time is up, `infos["final_obs"]` has the last observation."""
         p = self._physics
-        torque = np.clip(actions, -p.max_torque, p.max_torque)[:, 0]
+        torque = np.minimum(np.maximum(actions[:, 0], -p.max_torque), p.max_torque)
         # float_power, since Gymnasium squares scalars: NumPy does so by `pow`, and squares arrays by a product, whose
         # last bit may differ.
         squared_angle, squared_velocity, squared_torque = (
@@ -67,7 +67,8 @@ class VectorPendulum(VectorEnv[Any, Any, Any]):
         )
         costs = squared_angle + 0.1 * squared_velocity + 0.001 * squared_torque
         acceleration = 3 * p.g / (2 * p.l) * np.sin(self._angle) + 3.0 / (p.m * p.l**2) * torque
-        self._velocity = np.clip(self._velocity + acceleration * p.dt, -p.max_speed, p.max_speed)
+        velocity = self._velocity + acceleration * p.dt
+        self._velocity = np.minimum(np.maximum(velocity, -p.max_speed), p.max_speed)
         self._angle = self._angle + self._velocity * p.dt
         self._elapsed += 1
 

@@ -82,7 +82,7 @@ class CohortPolicy:
         self._parts = [
             CONDITIONS[condition](_repeated(part_mean, copies), _repeated(part_theta, copies))
             for (condition, _), copies, part_mean, part_theta in zip(
-                stretches, self._copies, mean.split(self._sizes), theta.split(self._sizes), strict=True
+                stretches, self._copies, self._split(mean), self._split(theta), strict=True
             )
         ]
 
@@ -96,20 +96,27 @@ class CohortPolicy:
 
     def entropy(self) -> Tensor:
         """Differential entropy in nats, `[runs, batch]`."""
-        return torch.cat([part.entropy()[::copies] for part, copies in zip(self._parts, self._copies, strict=True)])
+        return _joined([part.entropy()[::copies] for part, copies in zip(self._parts, self._copies, strict=True)])
 
     def std(self) -> Tensor:
         """Standard deviation of each action dimension, whatever theta means: `[runs, batch, action]`."""
-        return torch.cat([part.stddev[::copies] for part, copies in zip(self._parts, self._copies, strict=True)])
+        return _joined([part.stddev[::copies] for part, copies in zip(self._parts, self._copies, strict=True)])
 
     def _map(self, function: Callable[[Distribution, Tensor], Tensor], argument: Tensor) -> Tensor:
-        arguments = argument.split(self._sizes)
-        return torch.cat(
+        arguments = self._split(argument)
+        return _joined(
             [
                 function(part, _repeated(own, copies))[::copies]
                 for part, copies, own in zip(self._parts, self._copies, arguments, strict=True)
             ]
         )
+
+    def _split(self, tensor: Tensor) -> Sequence[Tensor]:
+        return tensor.split(self._sizes) if len(self._sizes) > 1 else [tensor]
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return torch.cat(list(parts)) if len(parts) > 1 else parts[0]
 
 
 def _copies(condition: Condition, theta: Tensor) -> int:

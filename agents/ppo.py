@@ -136,14 +136,18 @@ def update(
     **Returns**: the diagnostics of each run, `[runs]`, averaged over all gradient steps.
     """
     rngs = list(rngs)
-    runs = np.arange(len(rngs))[:, None]
+    flat = [array.reshape(-1, *array.shape[2:]) for array in batch]
     diagnostics: list[Diagnostics] = []
     for _ in range(hyperparameters.update_epochs):
         order = np.stack([rng.permutation(hyperparameters.batch_size) for rng in rngs])
+        order += hyperparameters.batch_size * np.arange(len(rngs))[:, None]
         by_minibatch = order.reshape(len(rngs), hyperparameters.num_minibatches, -1).swapaxes(0, 1)
-        minibatches = zip(*(array[runs, by_minibatch] for array in batch), strict=True)
+        shuffled = Batch(*(array.take(by_minibatch, axis=0) for array in flat))
+        if hyperparameters.norm_adv:
+            shuffled = shuffled._replace(advantages=normalised(shuffled.advantages))
         diagnostics += [
-            step(agent, conditions, optimizer, Batch(*minibatch), hyperparameters) for minibatch in minibatches
+            step(agent, conditions, optimizer, Batch(*minibatch), hyperparameters)
+            for minibatch in zip(*shuffled, strict=True)
         ]
     return Diagnostics(*(mean(np.stack(values, axis=1)) for values in zip(*diagnostics, strict=True)))
 
@@ -162,10 +166,9 @@ def step(
     log_probs, entropy = policy.log_prob(torch.from_numpy(batch.actions)), policy.entropy()
 
     clip = hyperparameters.clip_coef
-    estimates = normalised(batch.advantages) if hyperparameters.norm_adv else batch.advantages
     log_ratio = log_probs.detach().numpy() - batch.log_probs
     ratio = np.exp(log_ratio)
-    policy_loss, by_log_prob = surrogate(ratio, estimates, clip)
+    policy_loss, by_log_prob = surrogate(ratio, batch.advantages, clip)
     value_loss, by_value = value_error(
         values, batch.values, batch.returns, clip if hyperparameters.clip_vloss else None
     )
@@ -239,20 +242,20 @@ def clip_gradients(agent: ActorCritic, max_norm: float) -> tuple[Floats, Floats]
 
 
 def normalised(estimates: Floats) -> Floats:
-    """Advantages of mean 0 and deviation 1 in each run's minibatch, `[runs, batch]`."""
-    return (estimates - mean(estimates)[:, None]) / (np.sqrt(variance(estimates))[:, None] + 1e-8)
+    """Advantages of mean 0 and deviation 1 in each run's minibatch, `[..., batch]`."""
+    return (estimates - mean(estimates)[..., None]) / (np.sqrt(variance(estimates))[..., None] + 1e-8)
 
 
 def variance(values: Floats) -> Floats:
-    """Unbiased variance of each run's values, `[runs, batch]` to `[runs]`."""
-    count = values.shape[1]
-    deviations: Floats = values - mean(values)[:, None]
+    """Unbiased variance of each run's values, `[..., batch]` to `[...]`."""
+    count = values.shape[-1]
+    deviations: Floats = values - mean(values)[..., None]
     unbiased: Floats = mean(np.square(deviations)) * (count / (count - 1))
     return unbiased
 
 
 def mean(values: Floats) -> Floats:
-    """Of each run's values, `[runs, batch]` to `[runs]`: the same sum of a row however many rows there are."""
-    total: Floats = np.add.reduce(values, axis=1)
-    means: Floats = total / values.shape[1]
+    """Of each run's values, `[..., batch]` to `[...]`: the same sum of a row however many rows there are."""
+    total: Floats = np.add.reduce(values, axis=-1)
+    means: Floats = total / values.shape[-1]
     return means

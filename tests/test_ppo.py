@@ -87,7 +87,8 @@ def make_batch(runs: int, size: int, rng: np.random.Generator) -> Batch:
     ],
 )
 def test_steps_are_cleanrl_steps_for_every_run(changes: dict[str, object]) -> None:
-    hp = dataclasses.replace(Hyperparameters(learning_rate=3e-3, hidden_size=16), **changes)  # type: ignore[arg-type]
+    one_step = Hyperparameters(num_steps=12, num_minibatches=1, update_epochs=1, learning_rate=3e-3, hidden_size=16)
+    hp = dataclasses.replace(one_step, **changes)  # type: ignore[arg-type]
     rng = np.random.default_rng(0)
     agent = ActorCritic([np.random.default_rng(run) for run in range(4)], 3, 2, hp, torch.float64)
     optimizer = ppo.make_optimizer(agent, hp)
@@ -102,7 +103,7 @@ def test_steps_are_cleanrl_steps_for_every_run(changes: dict[str, object]) -> No
         optimizers.append(torch.optim.SGD(groups) if hp.optimizer == "sgd" else torch.optim.Adam(groups, eps=1e-5))
     for _ in range(5):
         batch = make_batch(4, 12, rng)
-        ppo.step(agent, CONDITION_NAMES, optimizer, batch, hp)
+        ppo.update(agent, CONDITION_NAMES, optimizer, batch, [rng] * 4, hp)
         for run, condition in enumerate(CONDITION_NAMES):
             cleanrl_step(plain[run], condition, optimizers[run], Batch(*(tensor[run] for tensor in batch)), hp)
     for run, one in enumerate(plain):
@@ -133,7 +134,7 @@ def test_the_learning_rate_anneals_linearly() -> None:
 
 
 def test_every_epoch_sees_every_transition_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    hp = Hyperparameters(num_steps=12, num_minibatches=3, update_epochs=2, hidden_size=16)
+    hp = Hyperparameters(num_steps=12, num_minibatches=3, update_epochs=2, norm_adv=False, hidden_size=16)
     agent = ActorCritic([np.random.default_rng(run) for run in range(2)], 3, 2, hp, torch.float64)
     batch = make_batch(2, 12, np.random.default_rng(0))
     seen: list[Floats] = []
