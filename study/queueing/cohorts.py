@@ -14,8 +14,8 @@ COHORT_SIZE = 40
 WORKER_BYTES = 500e6
 """What a worker needs before it has a single run."""
 
-ENVIRONMENT_BYTES = 2e6
-"""What an environment needs: MuJoCo's, with a margin."""
+ENVIRONMENT_BYTES = 1.5e6
+"""What an environment needs: MuJoCo's largest, with a margin."""
 
 
 def available_cores() -> int:
@@ -30,16 +30,16 @@ def machine_memory() -> float:
 
 def run_bytes(cell: Cell) -> float:
     """What a run adds to the memory of its cohort, at most and roughly: its environments, those it is evaluated in,
-    its parameters, and above all what is kept of every transition while a rollout is learned from.
+    its parameters, and what is kept of every transition while a rollout is learned from.
     """
     observation, action = environments.sizes(cell.env_id)
-    number = 4 if cell.precision == "float32" else 8
-    hidden, filled_up = cell.hidden_size, observation + action + 32
-    collected = 8 * (3 * observation + 2 * action + 8)
-    learned_from = number * (5 * observation + 4 * action + 16 + 4 * (2 * hidden + filled_up))
-    parameters = number * 5 * 2 * hidden * (hidden + filled_up)
-    places = cell.num_envs + cell.eval_episodes
-    alone = cell.batch_size * (collected + learned_from) + parameters + places * ENVIRONMENT_BYTES
+    number, hidden = 4 if cell.precision == "float32" else 8, cell.hidden_size
+    # The last rollout is kept while the next is collected, and shuffled copies are learned from.
+    transition = number * (6 * observation + 8 * action + 2 * action**2) + 8 * (2 * action + 16)
+    weights = 2 * hidden * (hidden + observation + action + 32)
+    activations = 2 * cell.minibatch_size * (4 * hidden + observation)
+    alone = cell.batch_size * transition + number * (5 * weights + activations)
+    alone += (cell.num_envs + cell.eval_episodes) * ENVIRONMENT_BYTES
     return alone if cell.rollouts == "own" else 2 * alone  # beside it, the run from whose rollouts it learns
 
 
