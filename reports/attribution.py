@@ -62,7 +62,7 @@ class Estimate:
     @functools.cached_property
     def p_equivalent(self) -> float | None:
         """Of two one-sided tests inside the margin; None without a margin."""
-        return None if self.margin is None else statistics.p_equivalent(self.flip, self.estimate, self.margin)
+        return None if self.margin is None else statistics.p_equivalent(self.differences, self.flip, self.margin)
 
     @property
     def is_different(self) -> bool:
@@ -74,7 +74,7 @@ class Estimate:
         """Whether `p_equivalent` is small."""
         return (
             self.margin is not None
-            and statistics.p_equivalent(self.flip, self.estimate, self.margin, enough=ALPHA) <= ALPHA
+            and statistics.p_equivalent(self.differences, self.flip, self.margin, enough=ALPHA) <= ALPHA
         )
 
     @functools.cached_property

@@ -170,7 +170,7 @@ def _any(happened: NDArray[np.bool_]) -> float:
 def _as_if_exact(effect: Estimate) -> bool:
     if effect.margin is None:
         return False
-    return p_equivalent(effect.flip, effect.estimate, Margin(effect.margin.value)) <= ALPHA
+    return p_equivalent(effect.differences, effect.flip, Margin(effect.margin.value)) <= ALPHA
 
 
 def _is_inside(differences: Array, margin: float) -> NDArray[np.bool_]:

@@ -41,7 +41,7 @@ def test_p_values_are_scipy_own(differences: Array, centre: float) -> None:
     assert flip.p_less(centre) == pytest.approx(scipy_p(differences, centre, "less"))
     assert flip.p_two_sided(centre) == pytest.approx(scipy_p(differences, centre, "two-sided"))
     both = max(scipy_p(differences, -1.5, "greater"), scipy_p(differences, 1.5, "less"))
-    assert statistics.p_equivalent(flip, float(differences.mean()), Margin(1.5)) == pytest.approx(both)
+    assert statistics.p_equivalent(differences, flip, Margin(1.5)) == pytest.approx(both)
 
 
 @settings(max_examples=50, deadline=None)
@@ -208,6 +208,12 @@ def deviation_of(runs: Array) -> Deviation:
     return found
 
 
+def joined(above: float, below: float, correlation: float) -> float:
+    """The error of a difference, from both sides' and their correlation."""
+    errors = np.array([above, -below])
+    return math.sqrt(float(errors @ np.array([[1, correlation], [correlation, 1]]) @ errors))
+
+
 def brute_force_p(differences: Array, margin: Margin) -> float:
     """The smallest level at which the joined limit of effect and margin is inside, by all subset means."""
     subsets = itertools.chain.from_iterable(
@@ -215,15 +221,18 @@ def brute_force_p(differences: Array, margin: Margin) -> float:
     )
     means = np.sort([float(np.mean(subset)) for subset in subsets])
     estimate, patterns = float(differences.mean()), len(means) + 1
+    assert margin.deviation is not None and margin.deviation.pulls is not None
+    correlation = float(np.corrcoef(differences, margin.deviation.pulls)[0, 1])
     ps = []
-    for centre, ordered in ((estimate, means), (-estimate, np.sort(-means))):
+    for centre, ordered, r in (
+        (estimate, means, min(0.0, correlation)),
+        (-estimate, np.sort(-means), min(0.0, -correlation)),
+    ):
         inside = [
             rank / patterns
             for rank in range(1, patterns // 2)
             if ordered[-rank] >= centre
-            and centre
-            - margin.value
-            + math.hypot(ordered[-rank] - centre, margin.value - margin.lower(rank / patterns))
+            and centre - margin.value + joined(ordered[-rank] - centre, margin.value - margin.lower(rank / patterns), r)
             < 0
         ]
         ps.append(min(inside, default=1.0))
@@ -237,18 +246,18 @@ def test_equivalence_within_an_estimated_margin_is_its_definition(seed: int, see
     differences, reference = generator.normal(0.1, scale, size=seeds), generator.normal(0, 3, size=(seeds, 2))
     deviation = deviation_of(reference)
     margin = Margin(deviation.value / 2, deviation)
-    found = statistics.p_equivalent(sign_flip(differences), float(differences.mean()), margin)
+    found = statistics.p_equivalent(differences, sign_flip(differences), margin)
     # From a half on, a one-sided p says nothing, and isn't told exactly.
     assert min(found, 0.5) == pytest.approx(min(brute_force_p(differences, margin), 0.5))
-    sooner = statistics.p_equivalent(sign_flip(differences), float(differences.mean()), margin, enough=0.05)
+    sooner = statistics.p_equivalent(differences, sign_flip(differences), margin, enough=0.05)
     assert (sooner <= 0.05) == (found <= 0.05)
 
 
 def test_a_deviation_known_from_infinitely_many_seeds_is_an_exact_margin() -> None:
     differences = np.random.default_rng(2).normal(0.1, 1, size=9)
-    exact = statistics.p_equivalent(sign_flip(differences), float(differences.mean()), Margin(1.0))
+    exact = statistics.p_equivalent(differences, sign_flip(differences), Margin(1.0))
     known = Deviation(value=2.0, seeds=10**9, degrees=1e12, log_error=1e-9)
-    assert statistics.p_equivalent(sign_flip(differences), float(differences.mean()), Margin(1.0, known)) == exact
+    assert statistics.p_equivalent(differences, sign_flip(differences), Margin(1.0, known)) == exact
 
 
 def test_the_lower_limit_of_a_normal_deviation_is_chi_squareds_or_less() -> None:
@@ -289,9 +298,7 @@ def test_the_seeds_needed_within_an_estimated_margin_have_the_power_promised() -
         differences, reference = generator.normal(0, 0.4, size=fewest), generator.normal(0, 1, size=(fewest, 1))
         own = deviation_of(reference)
         margin = Margin(own.value / 2, own)
-        equivalent += (
-            statistics.p_equivalent(sign_flip(differences), float(differences.mean()), margin, enough=0.05) <= 0.05
-        )
+        equivalent += statistics.p_equivalent(differences, sign_flip(differences), margin, enough=0.05) <= 0.05
     assert equivalent / 300 > 0.65
 
 

@@ -4,7 +4,8 @@ A margin that is a multiple of a deviation, and estimated from the very data, is
 is, the usual two one-sided tests call far more than 5% equivalent. Bioequivalence knows this as *reference-scaled*
 equivalence, and the remedy used here is its own: the confidence limits of effect and margin are joined into one for
 their difference (Howe 1974; Hyslop, Hsuan & Holder 2000, for the FDA's scaled criterion; Zou & Donner 2008 and Newcombe
-2011, as MOVER, the method of variance estimates recovery).
+2011, as MOVER, the method of variance estimates recovery). The two errors are correlated where the runs that make an
+effect small make the margin large: their correlation, estimated, joins in, but only where it widens the limit.
 """
 
 import dataclasses
@@ -28,6 +29,8 @@ class Deviation:
     """of freedom: more than seeds - 1 where a seed has several runs that don't say the same"""
     log_error: float
     """standard error of the logarithm of its square, whatever the tails"""
+    pulls: Array | None = dataclasses.field(default=None, compare=False)
+    """`[seeds]`, how far each seed pulls that logarithm up; None where it isn't told"""
 
     def lower(self, alpha: float) -> float:
         """The largest number that it isn't below, but for a chance of alpha.
@@ -44,11 +47,12 @@ class Deviation:
 
     def with_seeds(self, seeds: int) -> "Deviation":
         """The same, known from so many seeds."""
-        return Deviation(
-            value=self.value,
+        return dataclasses.replace(
+            self,
             seeds=seeds,
             degrees=self.degrees * (seeds - 1) / (self.seeds - 1),
             log_error=self.log_error * math.sqrt(self.seeds / seeds),
+            pulls=None,
         )
 
 
@@ -69,12 +73,13 @@ def deviation(runs: Array) -> Deviation | None:
     variance = float(np.trace(covariance)) / columns
     if variance == 0.0:
         return None
-    shares = (centred**2).mean(axis=1) * seeds / (seeds - 1) / variance
+    pulls = (centred**2).mean(axis=1) * seeds / (seeds - 1) / variance - 1
     return Deviation(
         value=math.sqrt(variance),
         seeds=seeds,
         degrees=(seeds - 1) * (columns * variance) ** 2 / float((covariance**2).sum()),
-        log_error=math.sqrt(float(((shares - 1) ** 2).sum()) / (seeds * (seeds - 1))),
+        log_error=math.sqrt(float((pulls**2).sum()) / (seeds * (seeds - 1))),
+        pulls=pulls,
     )
 
 
@@ -91,31 +96,35 @@ class Margin:
         return self.value * (self.deviation.lower(alpha) / self.deviation.value if self.deviation else 1.0)
 
 
-def p_equivalent(flip: SignFlip, estimate: float, margin: Margin, enough: float | None = None) -> float:
+def p_equivalent(differences: Array, flip: SignFlip, margin: Margin, enough: float | None = None) -> float:
     """P against "the centre is as far from zero as the margin, or further": the larger of two one-sided tests'.
 
-    **Arguments**: `enough`, a level: it is enough to find a p on the right side of it, which is sooner found.
+    **Arguments**: `differences`, `[seeds]`, of the same seeds as the margin, if that is estimated; `flip`, their sign
+    flips; `enough`, a level: it is enough to find a p on the right side of it, which is sooner found.
     """
     if margin.deviation is None:
         return max(flip.p_greater(-margin.value), flip.p_less(margin.value))
     return max(
-        _p_inside(flip.p_less, estimate, margin, enough),
-        _p_inside(lambda centre: flip.p_greater(-centre), -estimate, margin, enough),
+        _p_inside(differences, flip.p_less, margin, enough),
+        _p_inside(-differences, lambda centre: flip.p_greater(-centre), margin, enough),
     )
 
 
-def _p_inside(p_less: Callable[[float], float], estimate: float, margin: Margin, enough: float | None) -> float:
+def _p_inside(differences: Array, p_less: Callable[[float], float], margin: Margin, enough: float | None) -> float:
     """One-sided p against "the centre is the margin or more", the margin being estimated.
 
-    At level alpha, let u be the centre's upper limit and l the margin's lower. Centre less margin has the upper limit
-    estimate - margin + hypot(u - estimate, margin - l), and p is the level at which that limit is zero. The level of a
-    centre u is `p_less(u)`, so u is sought: as it rises, so do both terms.
+    At level alpha, let a be how far the centre's upper limit is above the estimate, and b how far the margin's lower is
+    below the margin. Centre less margin has the upper limit estimate - margin + sqrt(a^2 + b^2 - 2 r a b), r being the
+    correlation of both errors, and p is the level at which that limit is zero. The level of a centre is its `p_less`,
+    so the centre is sought: as it rises, so do all terms.
     """
+    estimate, correlation = float(differences.mean()), _adverse_correlation(differences, margin)
     low, high, p = estimate, margin.value, 1.0
     while high - low > 1e-6 * margin.value:
         middle = (low + high) / 2
         level = p_less(middle)
-        if math.hypot(middle - estimate, margin.value - margin.lower(level)) < margin.value - estimate:
+        above, below = middle - estimate, margin.value - margin.lower(level)
+        if above**2 + below**2 - 2 * correlation * above * below < (margin.value - estimate) ** 2:
             low, p = middle, level
             if enough is not None and level <= enough:
                 return level
@@ -124,3 +133,14 @@ def _p_inside(p_less: Callable[[float], float], estimate: float, margin: Margin,
             if enough is not None and level > enough:
                 return 1.0
     return p
+
+
+def _adverse_correlation(differences: Array, margin: Margin) -> float:
+    """The correlation of the errors of a mean difference and of the margin, or 0 where it is positive."""
+    assert margin.deviation is not None
+    pulls = margin.deviation.pulls
+    if pulls is None:
+        return 0.0
+    centred = differences - differences.mean()
+    scale = math.sqrt(float((centred**2).sum() * (pulls**2).sum()))
+    return min(0.0, float(centred @ pulls) / scale) if scale else 0.0

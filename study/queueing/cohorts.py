@@ -38,8 +38,8 @@ def run_bytes(cell: Cell) -> float:
     transition = number * (6 * observation + 8 * action + 2 * action**2) + 8 * (2 * action + 16)
     weights = 2 * hidden * (hidden + observation + action + 32)
     activations = 2 * cell.minibatch_size * (4 * hidden + observation)
-    alone = cell.batch_size * transition + number * (5 * weights + activations)
-    alone += (cell.num_envs + cell.eval_episodes) * ENVIRONMENT_BYTES
+    places = cell.num_envs + cell.eval_episodes
+    alone = cell.batch_size * transition + number * (5 * weights + activations) + places * ENVIRONMENT_BYTES
     return alone if cell.rollouts == "own" else 2 * alone  # beside it, the run from whose rollouts it learns
 
 
