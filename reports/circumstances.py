@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from reports.sources.looks import read_looks
 from reports.sources.runs import Runs
 
 
@@ -19,9 +20,13 @@ def circumstances(runs: Runs, finished: pd.DataFrame) -> list[tuple[int, dict[st
 
 
 def doubts(runs: Runs, finished: pd.DataFrame) -> Iterator[str]:
-    """Warnings about runs that nobody knows, and about how a design's others were made."""
+    """Warnings about runs that nobody knows, and about how a design's others were made.
+
+    **Raises**: `UnreadableSourceError`.
+    """
     for run, error in list(runs.unknown.items())[:1]:
         yield f"{len(runs.unknown)} runs are damaged, such as {run}: {error}"
+    yield from _looked_at(runs, finished)
     places = [place for _, place in circumstances(runs, finished)]
     if len({(str(place.get("cpu")), str(place.get("cpu_capability"))) for place in places}) > 1:
         yield "runs were made on different processors, whose round-off differs: see provenance"
@@ -34,6 +39,17 @@ def doubts(runs: Runs, finished: pd.DataFrame) -> Iterator[str]:
             f"precision leaks ({', '.join(leaks)}): float32 holds every number that comes from there, so float64 runs "
             "learn from quantised numbers, and may seem more stable than they are"
         )
+
+
+def _looked_at(runs: Runs, finished: pd.DataFrame) -> Iterator[str]:
+    """Where seeds were added as results came in, an ordinary analysis errs more often than it says."""
+    for looks in [] if runs.folder is None else read_looks(runs.folder):
+        if len(looks.seeds) > 1 and not looks.runs.isdisjoint(finished["run"]):
+            yield (
+                f"`study seeds` looked at these runs after {', '.join(map(str, looks.seeds))} seeds, and trained more "
+                "until they decided: p-values and intervals here are for a number of seeds that was fixed before; those "
+                f"that pay for looking are in {looks.path.parent.name}/{looks.path.name}"
+            )
 
 
 def _leaks(told: Any) -> list[str]:

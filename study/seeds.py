@@ -1,6 +1,7 @@
 """How many seeds: a study whose trials are blocks, the runs of one seed, that goes on until its verdict is decided."""
 
 import dataclasses
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,9 +13,12 @@ from rich.console import Console
 from reports import statistics
 from reports.attribution import attribute
 from reports.layout import PRIMARY, REFERENCE
+from reports.sources.looks import LOOKS
+from reports.sources.runs import plain
 from reports.statistics.sequential import Look, Schedule, look, seeds_to_go
 from reports.writing.words import interval, number
 from study.cells import LARGEST_SEED, Cell, MistakeError, make_cell
+from study.files import write_atomically, writing
 from study.ledger import Json
 from study.queueing.plans import Steps, mean_outcome, table_of_runs
 from study.queueing.queue import Claim, Queue
@@ -110,6 +114,8 @@ class Seeds:
             lines = list(describe(seen, effects, margin, blocks.schedule))
             self.console.print(*lines, sep="\n")
             self.queue.note(f"after {seen.seeds} seeds", lines)
+        if looks[self._said :]:
+            self._keep(looks, runs)
         self._said = max(self._said, len(looks))
         self._is_over = (bool(looks) and looks[-1].is_decided) or tried >= blocks.schedule.budget
         if self._is_over:
@@ -119,6 +125,20 @@ class Seeds:
         for seed in range(self._first_seed + self._wanted, self._first_seed + ahead):
             self.queue.fill(blocks.of(seed), params={"seed": seed}, distributions={"seed": SEED_DISTRIBUTION})
         self._wanted = ahead
+
+    def _keep(self, looks: Sequence[Look], runs: pd.DataFrame) -> None:
+        """Write down beside the runs that they were looked at, and what was found: a report must know."""
+        looked_at = runs[(runs["seed"] < self._first_seed + looks[-1].seeds).to_numpy()]
+        kept = {
+            "outcome": self._blocks.outcome,
+            "budget": self._blocks.schedule.budget,
+            "looks": plain([dataclasses.asdict(each) for each in looks]),
+            "runs": sorted(looked_at["run"]),
+        }
+        folder = self.queue.worker.ledger.runs_dir / LOOKS
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / f"{self.queue.name}.json", (json.dumps(kept, indent=2) + "\n").encode())
 
     def steps(self, claim: Claim) -> Steps:
         """Train the block."""

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from optuna.trial import TrialState
 
+from reports.circumstances import doubts
+from reports.sources import UnreadableSourceError
+from reports.sources.ledger import read_ledger
 from reports.statistics.sequential import Schedule
 from study.cells import Cell, MistakeError, make_cell
 from study.queueing.queue import Worker, open_queue
@@ -68,6 +71,25 @@ def test_a_clear_verdict_ends_the_study_early(tmp_path: Path, capsys: pytest.Cap
     assert "parameterization (std - variance): 5" in said
     assert "implementation (normal - mvn): " in said
     assert f"decided after {len(seeds)} seeds, with at most 5% false decisions" in said
+
+
+def test_a_report_on_its_runs_knows_that_they_were_looked_at(tmp_path: Path) -> None:
+    seeds = list(pretend(begin(tmp_path, (8, 10), margin=1e-6), noisy(0.0)))
+    assert len(seeds) == 10
+    looks = tmp_path / "looks" / "seeds.json"
+    kept = json.loads(looks.read_text())
+    assert [look["seeds"] for look in kept["looks"]] == [8, 10]
+    assert {look["findings"]["implementation"]["decision"] for look in kept["looks"]} == {"undecided"}
+    assert kept["runs"] == sorted(path.parent.name for path in tmp_path.glob("*/outcome.json"))
+    runs = read_ledger(tmp_path, None)
+    (warning,) = doubts(runs, runs.table)
+    assert "looked at these runs after 8, 10 seeds" in warning
+    assert list(doubts(runs, runs.table[:0])) == []
+    looks.write_text("{")
+    with pytest.raises(
+        UnreadableSourceError, match=r"seeds\.json is damaged: `study seeds`, run again, writes it anew"
+    ):
+        list(doubts(runs, runs.table))
 
 
 def test_without_a_decision_the_budget_ends_it_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
