@@ -45,10 +45,11 @@ def _looked_at(runs: Runs, finished: pd.DataFrame) -> Iterator[str]:
     """Where seeds were added as results came in, an ordinary analysis errs more often than it says."""
     for looks in [] if runs.folder is None else read_looks(runs.folder):
         if len(looks.seeds) > 1 and not looks.runs.isdisjoint(finished["run"]):
+            seeds = ", ".join(map(str, looks.seeds))
             yield (
-                f"`study seeds` looked at these runs after {', '.join(map(str, looks.seeds))} seeds, and trained more "
-                "until they decided: p-values and intervals here are for a number of seeds that was fixed before; those "
-                f"that pay for looking are in {looks.path.parent.name}/{looks.path.name}"
+                f"`study seeds` looked at these runs after {seeds} seeds, and trained more until they decided: here, "
+                "p-values and intervals are for a number of seeds fixed before; those that pay for looking are in "
+                f"{looks.path.parent.name}/{looks.path.name}"
             )
 
 
