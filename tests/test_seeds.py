@@ -1,14 +1,17 @@
 """`study seeds`: seeds are trained until the verdict is decided, and no longer."""
 
-import dataclasses
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import numpy as np
+import optuna_dashboard
 import pytest
-from optuna.trial import TrialState
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from reports.circumstances import doubts
 from reports.sources import UnreadableSourceError
@@ -168,10 +171,23 @@ def test_a_study_of_seeds_trains_whole_blocks_and_refuses_another_of_its_name(
     assert "has another looks: give this one another --name" in err
 
 
-def test_complete_blocks_are_trials_that_a_dashboard_can_show(tmp_path: Path) -> None:
-    study = begin(tmp_path, (8, 10), margin=1e-6)
-    list(pretend(study, noisy(0.0)))
-    trials = study.queue.trials(TrialState.COMPLETE)
-    assert [trial.params for trial in trials] == [{"seed": seed} for seed in range(3, 13)]
-    assert set(trials[0].user_attrs["cells"]) == {cell.id for cell in BLOCK}
-    assert dataclasses.asdict(BLOCK[0])["seed"] == 3
+def shown(app: Callable[..., Any], path: str) -> Any:
+    """What the dashboard's own server answers."""
+    environment: dict[str, Any] = {}
+    setup_testing_defaults(environment)
+    answer = app({**environment, "PATH_INFO": path, "QUERY_STRING": "after=0"}, lambda *_: None)
+    return json.loads(b"".join(answer))
+
+
+def test_optuna_dashboard_shows_the_blocks_and_the_looks(tmp_path: Path) -> None:
+    list(pretend(begin(tmp_path, (8, 10), margin=1e-6), noisy(0.0)))
+    app = optuna_dashboard.wsgi(JournalStorage(JournalFileBackend(str(tmp_path / "queue"))))
+    (summary,) = shown(app, "/api/studies")["study_summaries"]
+    assert summary["study_name"] == "seeds"
+    study = shown(app, f"/api/studies/{summary['study_id']}")
+    assert [trial["params"][0]["param_internal_value"] for trial in study["trials"]] == list(range(3, 13))
+    first = {told["key"]: told["value"] for told in study["trials"][0]["user_attrs"]}
+    assert set(json.loads(first["cells"])) == {cell.id for cell in BLOCK}
+    assert json.loads(first["worker"])["pid"] == os.getpid()
+    (last,) = (told["value"] for told in study["user_attrs"] if told["key"] == "after 10 seeds")
+    assert json.loads(last)[0].startswith("after 10 seeds of at most 10, margin ±")
