@@ -184,6 +184,17 @@ def test_an_interrupted_run_is_finished_cleanly(desk: Desk, how: signal.Signals)
     assert [row["update"] for row in run.rows()] == list(range(1, len(run.history) + 1))
 
 
+def test_an_interrupted_sweep_finishes_the_runs_of_all_its_workers(desk: Desk) -> None:
+    sweep = desk.write(condition=["mvn_std", "normal_std"], seed=[0, 1], total_timesteps=LONG)
+    process = desk.start("study", "sweep", str(sweep), "--workers", "2", WANDB_PROJECT=PROJECT)
+    wait_until(lambda: sum(bool(run.history) for run in desk.runs()) == 4)
+    process.send_signal(signal.SIGTERM)
+    code, said = end(process)
+    assert code == 130, said
+    assert "Traceback" not in said
+    assert [(run.exit_code, run.summary["status"]) for run in desk.runs()] == [(255, "interrupted")] * 4
+
+
 @pytest.mark.parametrize("mood", ["drop", "error", "slow"])
 def test_training_outlives_a_server_that_goes_away_and_no_row_is_lost(desk: Desk, mood: Mood) -> None:
     process = desk.start(

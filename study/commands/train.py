@@ -1,7 +1,6 @@
 """`study train`."""
 
 import dataclasses
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,7 +32,6 @@ class Train:
         from study.tracking import agent
         from study.tracking import runs as tracking
 
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # an agent's Ctrl-C
         ledger = Ledger(self.runs_dir)
         before = {cell.id for cell in cells if ledger.outcome(cell) is not None}
         say_what_starts_over(cell for cell in cells if cell.id not in before)

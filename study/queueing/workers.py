@@ -327,12 +327,13 @@ Train = Callable[[Sequence[Cell], Path, float, str, Connection], None]
 
 
 def _serve(train: Train, runs_dir: Path, memory: float, wandb_mode: str, pipe: Connection) -> None:
-    """A process: trains what it is given. Ctrl-C is its parent's business; if that dies, so does it, and its cells are
-    free.
+    """A process: trains what it is given. Ctrl-C is its parent's business, which then terminates it, so that its runs
+    in W&B are finished; if that dies, so does it, and its cells are free.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    with contextlib.suppress(EOFError, BrokenPipeError):  # the parent has died
+    with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):  # the parent has died, or wants it to end
         while True:
             train(pipe.recv(), runs_dir, memory, wandb_mode, pipe)
             pipe.send(None)
