@@ -213,10 +213,12 @@ def _draw_slice(study: optuna.Study, condition: str, output: Path) -> str:
     complete.add_trials(_complete(study))
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        axes = optuna.visualization.matplotlib.plot_slice(complete)
-        figure = np.atleast_1d(np.asarray(axes, dtype=object))[0].figure
+        axes = np.atleast_1d(np.asarray(optuna.visualization.matplotlib.plot_slice(complete), dtype=object))
+        for axis in axes:
+            axis.tick_params(axis="x", which="both", labelrotation=90)  # or those of a short logarithmic axis overlap
+        figure = axes[0].figure
         assert isinstance(figure, Figure)
         figure.suptitle(condition)
-        figure.savefig(path, metadata={"Software": None})
+        figure.savefig(path, bbox_inches="tight", metadata={"Software": None})
         mpl.pyplot.close(figure)
     return path.name
