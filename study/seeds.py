@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Sequence
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -138,7 +139,9 @@ class Seeds:
         folder = self.queue.worker.ledger.runs_dir / LOOKS
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / f"{self.queue.name}.json", (json.dumps(kept, indent=2) + "\n").encode())
+        write_atomically(
+            folder / f"{quote(self.queue.name, safe='')}.json", (json.dumps(kept, indent=2) + "\n").encode()
+        )
 
     def steps(self, claim: Claim) -> Steps:
         """Train the block."""
