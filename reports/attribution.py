@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from reports import statistics
-from reports.layout import PRIMARY, REFERENCE, Factor, Kind, Layout, Place
+from reports.layout import PRIMARY, Factor, Kind, Layout, Place
 from reports.sources.runs import LARGEST
 from reports.statistics import ALPHA, Array, Margin, SignFlip
 
@@ -22,7 +22,7 @@ Cause = Literal["parameterization", "round-off", "implementation", "undecided"]
 Verdict = Literal["parameterization", "round-off", "implementation", "both", "undecided"]
 
 MARGIN = 0.5
-"""The default margin, as a multiple of the deviation between seeds of single runs of `REFERENCE`."""
+"""The default margin, as a multiple of the deviation between seeds of single runs of the layout's reference."""
 SEED = 0
 """Of the generators that draw bootstrap samples."""
 
@@ -152,7 +152,7 @@ def attribute(runs: pd.DataFrame, outcome: str, margin: float | None) -> Attribu
 
     **Arguments**: `runs`, a row a run, as `reports.sources` has them; `outcome`, one of the columns; `margin`, the
     effect up to which two policies are as good as equal, by default `MARGIN` times the deviation between seeds of
-    single runs of `REFERENCE`, pooled within precisions and replicates.
+    single runs of the reference, pooled within conditions, precisions and replicates.
     """
     given = None if margin is None else Margin(margin)
     usable, warnings = _usable(runs, outcome)
@@ -269,7 +269,7 @@ def _cautions(answer: Attribution) -> list[str]:
     cautions = []
     if answer.margin is None:
         cautions.append(
-            f"no margin: {REFERENCE} has no deviation between seeds here, so equivalence is untested; give --margin"
+            "no margin: runs have no deviation between seeds here, so equivalence is untested; give --margin"
         )
     for factor in PRIMARY:
         if factor not in answer.effects:

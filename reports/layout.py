@@ -17,7 +17,7 @@ Indices = NDArray[np.intp]
 
 PRIMARY: tuple[Factor, Factor] = ("parameterization", "implementation")
 REFERENCE = "normal_std"
-"""The condition whose deviation between seeds sets the margin: what most of the field writes."""
+"""The condition whose deviation between seeds sets the margin: what most of the field writes. Without it, all do."""
 ORDER = ("variance", "std", "mvn", "normal")
 """An effect is the later level minus the earlier; levels of other names follow in alphabetical order."""
 
@@ -109,8 +109,9 @@ class Layout:
 
     @functools.cached_property
     def reference(self) -> Indices:
-        """The runs of `REFERENCE`."""
-        return _indices(index for index, place in enumerate(self.places) if place.condition == REFERENCE)
+        """The runs of `REFERENCE`, or all where there are none."""
+        references = [index for index, place in enumerate(self.places) if place.condition == REFERENCE]
+        return _indices(references or range(len(self.places)))
 
     @functools.cached_property
     def factorial(self) -> tuple[dict[str, Array], list[int]]:

@@ -189,11 +189,11 @@ def look_at(
 
 
 def _half_deviation(runs: pd.DataFrame, outcome: str) -> float | None:
-    """Half the deviation between seeds of the reference's single runs; None where it has none."""
-    reference = runs[((runs["condition"] == REFERENCE) & (runs["status"] == "finished")).to_numpy()]
-    variance = float(
-        np.mean([group[outcome].var(ddof=1) for _, group in reference.groupby(["precision", "replicate"])])
-    )
+    """Half the deviation between seeds of the reference's single runs, or of all; None where there is none."""
+    finished = runs[(runs["status"] == "finished").to_numpy()]
+    reference = finished[(finished["condition"] == REFERENCE).to_numpy()]
+    groups = (finished if reference.empty else reference).groupby(["condition", "precision", "replicate"])
+    variance = float(np.mean([group[outcome].var(ddof=1) for _, group in groups]))
     return float(np.sqrt(variance)) / 2 if variance > 0 else None
 
 

@@ -83,9 +83,18 @@ def test_the_margin_is_half_the_reference_deviation_between_seeds() -> None:
     assert (given.value, given.deviation) == (7.0, None)
 
 
-def test_without_a_reference_there_is_no_margin_and_no_equivalence() -> None:
+def test_without_a_reference_all_conditions_set_the_margin() -> None:
+    runs = study(between_seeds=3.0)
+    others = runs[runs["condition"] != "normal_std"]
+    variances = others.groupby(["condition", "precision", "replicate"])["final_return"].var(ddof=1)
+    found = answer(others).margin
+    assert found is not None
+    assert found.value == pytest.approx(math.sqrt(variances.mean()) / 2)
+
+
+def test_without_a_deviation_there_is_no_margin_and_no_equivalence() -> None:
     runs = study()
-    found = answer(runs[runs["condition"] != "normal_std"])
+    found = answer(runs.assign(final_return=runs.groupby("condition")["final_return"].transform("mean")))
     assert found.margin is None
     assert {effect.p_equivalent for effect in found.effects.values()} == {None}
     assert any("equivalence is untested" in warning for warning in found.warnings)

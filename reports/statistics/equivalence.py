@@ -73,11 +73,11 @@ def deviation(runs: Array) -> Deviation | None:
     variance = float(np.trace(covariance)) / columns
     if variance == 0.0:
         return None
-    pulls = (centred**2).mean(axis=1) * seeds / (seeds - 1) / variance - 1
+    pulls = (centred**2).mean(axis=1) / variance * seeds / (seeds - 1) - 1
     return Deviation(
         value=math.sqrt(variance),
         seeds=seeds,
-        degrees=(seeds - 1) * (columns * variance) ** 2 / float((covariance**2).sum()),
+        degrees=(seeds - 1) * columns**2 / float(((covariance / variance) ** 2).sum()),
         log_error=math.sqrt(float((pulls**2).sum()) / (seeds * (seeds - 1))),
         pulls=pulls,
     )

@@ -104,7 +104,7 @@ def effect_sizes(effects: Sequence[tuple[str, str, Interval]], margin: float, pa
             ends = [[size.estimate - size.low], [size.high - size.estimate]]
             panel.errorbar(size.estimate, -place, xerr=np.abs(ends), fmt=marker, color=colour, markersize=5, capsize=3)
         panel.set_yticks([-place for place in range(len(effects))], [_plain(label) for label, _, _ in effects])
-        panel.set(xlabel="effect, in deviations between seeds of normal_std", ylim=(0.5 - len(effects), 0.5))
+        panel.set(xlabel="effect, in deviations between seeds", ylim=(0.5 - len(effects), 0.5))
 
 
 def quantiles(pairs: Sequence[tuple[str, Array, Array]], path: Path) -> None:
