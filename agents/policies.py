@@ -115,8 +115,8 @@ class CohortPolicy:
         return tensor.split(self._sizes) if len(self._sizes) > 1 else [tensor]
 
 
-def _joined(parts: Sequence[Tensor]) -> Tensor:
-    return torch.cat(list(parts)) if len(parts) > 1 else parts[0]
+def _joined(parts: list[Tensor]) -> Tensor:
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
 def _copies(condition: Condition, theta: Tensor) -> int:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pandas as pd
 
-from reports.sources.looks import read_looks
 from reports.sources.runs import Runs
 
 
@@ -20,10 +19,7 @@ def circumstances(runs: Runs, finished: pd.DataFrame) -> list[tuple[int, dict[st
 
 
 def doubts(runs: Runs, finished: pd.DataFrame) -> Iterator[str]:
-    """Warnings about runs that nobody knows, and about how a design's others were made.
-
-    **Raises**: `UnreadableSourceError`.
-    """
+    """Warnings about runs that nobody knows, and about how a design's others were made."""
     for run, error in list(runs.unknown.items())[:1]:
         yield f"{len(runs.unknown)} runs are damaged, such as {run}: {error}"
     yield from _looked_at(runs, finished)
@@ -43,7 +39,7 @@ def doubts(runs: Runs, finished: pd.DataFrame) -> Iterator[str]:
 
 def _looked_at(runs: Runs, finished: pd.DataFrame) -> Iterator[str]:
     """Where seeds were added as results came in, an ordinary analysis errs more often than it says."""
-    for looks in [] if runs.folder is None else read_looks(runs.folder):
+    for looks in runs.looks:
         if len(looks.seeds) > 1 and not looks.runs.isdisjoint(finished["run"]):
             seeds = ", ".join(map(str, looks.seeds))
             yield (

@@ -17,9 +17,15 @@ Indices = NDArray[np.intp]
 
 PRIMARY: tuple[Factor, Factor] = ("parameterization", "implementation")
 REFERENCE = "normal_std"
-"""The condition whose deviation between seeds sets the margin: what most of the field writes. Without it, all do."""
+"""The condition whose deviation between seeds sets the margin: what most of the field writes."""
 ORDER = ("variance", "std", "mvn", "normal")
 """An effect is the later level minus the earlier; levels of other names follow in alphabetical order."""
+
+
+def references(conditions: Iterable[str]) -> set[str]:
+    """Those of the conditions whose deviation between seeds sets the margin: `REFERENCE`, or all without it."""
+    found = set(conditions)
+    return {REFERENCE} if REFERENCE in found else found
 
 
 class Place(NamedTuple):
@@ -109,9 +115,9 @@ class Layout:
 
     @functools.cached_property
     def reference(self) -> Indices:
-        """The runs of `REFERENCE`, or all where there are none."""
-        references = [index for index, place in enumerate(self.places) if place.condition == REFERENCE]
-        return _indices(references or range(len(self.places)))
+        """The runs whose deviation between seeds sets the margin."""
+        conditions = references(self.conditions)
+        return _indices(index for index, place in enumerate(self.places) if place.condition in conditions)
 
     @functools.cached_property
     def factorial(self) -> tuple[dict[str, Array], list[int]]:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from reports import sources
-from reports.layout import PRIMARY
+from reports.layout import PRIMARY, REFERENCE
 from reports.relations import amplifications, compensations
 from reports.section import Section, make_section
 from reports.sources.runs import PLACE, Runs, UnreadableSourceError
@@ -67,6 +67,7 @@ def write(
         text = page(
             "report.md.j2",
             factors=PRIMARY,
+            REFERENCE=REFERENCE,
             shares=SHARES,
             source=source,
             options=options,

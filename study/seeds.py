@@ -13,7 +13,7 @@ from rich.console import Console
 
 from reports import statistics
 from reports.attribution import attribute
-from reports.layout import PRIMARY, REFERENCE
+from reports.layout import PRIMARY, references
 from reports.sources.looks import LOOKS
 from reports.sources.runs import plain
 from reports.statistics.sequential import Look, Schedule, look, seeds_to_go
@@ -111,11 +111,12 @@ class Seeds:
         blocks = self._blocks
         runs, tried = _runs(finished, self._first_seed, blocks.outcome)
         looks, margin, effects = look_at(runs, self._first_seed, tried, blocks)
-        for seen in looks[self._said :]:
+        unsaid = looks[self._said :]
+        for seen in unsaid:
             lines = list(describe(seen, effects, margin, blocks.schedule))
             self.console.print(*lines, sep="\n")
             self.queue.note(f"after {seen.seeds} seeds", lines)
-        if looks[self._said :]:
+        if unsaid:
             self._keep(looks, runs)
         self._said = max(self._said, len(looks))
         self._is_over = (bool(looks) and looks[-1].is_decided) or tried >= blocks.schedule.budget
@@ -191,8 +192,8 @@ def look_at(
 def _half_deviation(runs: pd.DataFrame, outcome: str) -> float | None:
     """Half the deviation between seeds of the reference's single runs, or of all; None where there is none."""
     finished = runs[(runs["status"] == "finished").to_numpy()]
-    reference = finished[(finished["condition"] == REFERENCE).to_numpy()]
-    groups = (finished if reference.empty else reference).groupby(["condition", "precision", "replicate"])
+    reference = finished[finished["condition"].isin(references(finished["condition"])).to_numpy()]
+    groups = reference.groupby(["condition", "precision", "replicate"])
     variance = float(np.mean([group[outcome].var(ddof=1) for _, group in groups]))
     return float(np.sqrt(variance)) / 2 if variance > 0 else None
 

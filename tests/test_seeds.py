@@ -92,7 +92,7 @@ def test_a_report_on_its_runs_knows_that_they_were_looked_at(tmp_path: Path) -> 
     with pytest.raises(
         UnreadableSourceError, match=r"seeds\.json is damaged: `study seeds`, run again, writes it anew"
     ):
-        list(doubts(runs, runs.table))
+        read_ledger(tmp_path, None)
 
 
 def test_without_a_decision_the_budget_ends_it_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from reports.sources.looks import read_looks
 from reports.sources.runs import FACTORS, LARGEST, WORDS, Runs, UnreadableSourceError
 
 Json = dict[str, Any]
@@ -20,7 +21,8 @@ class _DamagedError(ValueError):
 def read_ledger(folder: Path, expected: Mapping[str, Mapping[str, Any]] | None) -> Runs:
     """Read a runs directory.
 
-    **Arguments**: `expected`, as `sources.read` takes it. **Raises**: `UnreadableSourceError`, when there are no runs.
+    **Arguments**: `expected`, as `sources.read` takes it. **Raises**: `UnreadableSourceError`, when there are no runs,
+    or their looks are damaged.
     """
     found = {path.parent.name for name in ("cell.json", "outcome.json") for path in folder.glob(f"*/{name}")}
     here = sorted(found if expected is None else found & expected.keys())
@@ -54,6 +56,7 @@ def read_ledger(folder: Path, expected: Mapping[str, Mapping[str, Any]] | None) 
         hyperparameters=hyperparameters,
         unknown=unknown,
         provenance=provenance,
+        looks=read_looks(folder),
         folder=folder,
     )
 

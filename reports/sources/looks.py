@@ -1,24 +1,12 @@
 """What `study seeds` leaves beside its runs: when it looked at them, and what it found."""
 
-import dataclasses
 import json
 from pathlib import Path
 
-from reports.sources.runs import UnreadableSourceError
+from reports.sources.runs import Looks, UnreadableSourceError
 
 LOOKS = "looks"
 """The directory for it in a runs directory, a file a study."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Looks:
-    """When a study looked at its runs, before it decided whether to train more."""
-
-    path: Path
-    seeds: list[int]
-    """how many there were at each look"""
-    runs: frozenset[str]
-    """what was looked at"""
 
 
 def read_looks(folder: Path) -> list[Looks]:

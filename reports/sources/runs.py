@@ -31,6 +31,17 @@ class UnreadableSourceError(ValueError):
     """Of what was given, no report can be made. Its text is one line, that names the thing and the mend."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Looks:
+    """When `study seeds` looked at its runs, before it decided whether to train more."""
+
+    path: Path
+    seeds: list[int]
+    """how many there were at each look"""
+    runs: frozenset[str]
+    """what was looked at"""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Runs:
     """Runs, finished or not."""
@@ -45,6 +56,8 @@ class Runs:
     """by run, why nobody can tell what it was: such runs belong to no design, or to any"""
     provenance: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     """by run, the circumstances in which it was made"""
+    looks: list[Looks] = dataclasses.field(default_factory=list)
+    """of studies that trained more as results came in"""
     folder: Path | None = None
     """the ledger, where there is one: it has the runs' histories"""
 
