@@ -9,7 +9,7 @@ Read in this order; each file is short:
   one, and `envstate` puts one aside.
 - `normalisation`: each run's running statistics of what it saw and earned.
 - `rollout`: what a policy met, and its advantages.
-- `ppo`: the loss and the update.
+- `ppo`: the loss and the update. It, and the environments, cut with `clipping`.
 - `cohort`: the training loop. It yields `records`, and wants one of `threads`; its rollouts come from `experience`.
 - `audit`: what lost its precision on the way.
 """

@@ -14,6 +14,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.clipping import clipped
 from agents.envstate import State
 from agents.pendulum import VectorPendulum
 from agents.vector import PlainVectorEnv
@@ -124,8 +125,8 @@ class CohortEnvironments:
 
     def step(self, actions: Array) -> Step:
         """Step every environment by its action, `[runs, envs, action]`, clipped to the environment's bounds."""
-        clipped = np.minimum(np.maximum(actions, self._low), self._high).reshape(len(self._seeds), -1)
-        observed, rewarded, terminations, truncations, infos = self._vector.step(clipped)
+        within_bounds = clipped(actions, self._low, self._high).reshape(len(self._seeds), -1)
+        observed, rewarded, terminations, truncations, infos = self._vector.step(within_bounds)
         observations, rewards = self._by_run(observed).astype(np.float64), self._by_run(rewarded)
         terminated, truncated = self._by_run(terminations), self._by_run(truncations)
         ended = terminated | truncated

@@ -9,6 +9,7 @@ import functools
 import numpy as np
 from gymnasium.wrappers.utils import update_mean_var_count_from_moments
 
+from agents.clipping import clipped
 from agents.environments import Array, Flags
 from agents.envstate import State
 from agents.hyperparameters import Hyperparameters
@@ -81,7 +82,7 @@ class Normaliser:
         if not self._norm_obs:
             return observations
         mean, var = self._observations.mean[:, None], self._observations.var[:, None]
-        return _clipped((observations - mean) / np.sqrt(var + EPSILON))
+        return clipped((observations - mean) / np.sqrt(var + EPSILON), -LIMIT, LIMIT)
 
     def rewards(self, rewards: Array, terminated: Flags, truncated: Flags) -> Array:
         """Take in and normalise a rollout's rewards: Gymnasium's `vector.NormalizeReward`, for all its steps at once.
@@ -98,7 +99,8 @@ class Normaliser:
             returns[:, step] = current * self._gamma * ~terminated[:, step] + rewards[:, step]
             current = np.where(ended[:, step], 0.0, returns[:, step])
         self._discounted_returns = current
-        return _clipped(rewards / np.sqrt(self._returns.update_by_step(returns) + EPSILON)[:, :, None])
+        deviation = np.sqrt(self._returns.update_by_step(returns) + EPSILON)
+        return clipped(rewards / deviation[:, :, None], -LIMIT, LIMIT)
 
     def state(self, run: int) -> State:
         """What one run's normalisation depends on."""
@@ -121,7 +123,3 @@ def _moments(samples: Array) -> tuple[Array, Array]:
     """
     mean = functools.reduce(np.add, samples) / len(samples)
     return mean, functools.reduce(np.add, np.square(samples - mean)) / len(samples)
-
-
-def _clipped(normalised: Array) -> Array:
-    return np.minimum(np.maximum(normalised, -LIMIT), LIMIT)  # `np.clip`, in a third of its time

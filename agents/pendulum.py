@@ -10,6 +10,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from agents.clipping import clipped
 from agents.envstate import State
 
 Array = NDArray[np.float64]
@@ -59,7 +60,7 @@ class VectorPendulum(VectorEnv[Any, Any, Any]):
     def step(self, actions: Array) -> tuple[Array, Array, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Step all by their torques, `[envs, 1]`. Where time is up, `infos["final_obs"]` has the last observation."""
         p = self._physics
-        torque = np.minimum(np.maximum(actions[:, 0], -p.max_torque), p.max_torque)
+        torque = clipped(actions[:, 0], -p.max_torque, p.max_torque)
         # float_power, since Gymnasium squares scalars: NumPy does so by `pow`, and squares arrays by a product, whose
         # last bit may differ.
         squared_angle, squared_velocity, squared_torque = (
@@ -67,8 +68,7 @@ class VectorPendulum(VectorEnv[Any, Any, Any]):
         )
         costs = squared_angle + 0.1 * squared_velocity + 0.001 * squared_torque
         acceleration = 3 * p.g / (2 * p.l) * np.sin(self._angle) + 3.0 / (p.m * p.l**2) * torque
-        velocity = self._velocity + acceleration * p.dt
-        self._velocity = np.minimum(np.maximum(velocity, -p.max_speed), p.max_speed)
+        self._velocity = clipped(self._velocity + acceleration * p.dt, -p.max_speed, p.max_speed)
         self._angle = self._angle + self._velocity * p.dt
         self._elapsed += 1
 

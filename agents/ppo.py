@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.clipping import clipped
 from agents.envstate import State
 from agents.hyperparameters import Condition, Hyperparameters
 from agents.networks import ActorCritic, Floats
@@ -203,8 +204,8 @@ def surrogate(ratio: Floats, estimates: Floats, clip: float) -> tuple[Floats, Fl
 
     **Returns**: each run's loss, `[runs]`, and its derivative in the new log-probabilities, `[runs, batch]`.
     """
-    plain, clipped = estimates * ratio, estimates * np.minimum(np.maximum(ratio, 1 - clip), 1 + clip)
-    return -mean(np.minimum(plain, clipped)), np.where(plain <= clipped, plain, 0) / -ratio.shape[1]
+    plain, cut = estimates * ratio, estimates * clipped(ratio, 1 - clip, 1 + clip)
+    return -mean(np.minimum(plain, cut)), np.where(plain <= cut, plain, 0) / -ratio.shape[1]
 
 
 def value_error(values: Floats, old_values: Floats, returns: Floats, clip: float | None) -> tuple[Floats, Floats]:
@@ -219,7 +220,7 @@ def value_error(values: Floats, old_values: Floats, returns: Floats, clip: float
     square, derivative = np.square(error), error
     if clip is not None:
         whole_change = values - old_values
-        change = np.minimum(np.maximum(whole_change, -clip), clip)
+        change = clipped(whole_change, -clip, clip)
         clipped_square = np.square(old_values + change - returns)
         derivative = np.where((change == whole_change) | (square >= clipped_square), error, 0)
         square = np.maximum(square, clipped_square)
