@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from reports.factors import Factor
+
 FACTORS: dict[str, tuple[str, str]] = {
     "mvn_std": ("variance", "mvn"),
     "mvn_var": ("std", "mvn"),
@@ -21,8 +23,9 @@ FACTORS: dict[str, tuple[str, str]] = {
 
 PLACE = ("condition", "precision", "replicate", "seed")
 """Where in its design a run belongs."""
+COLUMNS = ("run", "status", "error", *PLACE)
+"""Columns that every table of runs has; the others are factors, hyperparameters and outcomes."""
 WORDS = ("run", "status", "error", "parameterization", "implementation", *PLACE)
-"""Columns that every table of runs has; the others are hyperparameters and outcomes."""
 LARGEST = 1e150
 """An outcome is a number smaller than this: the squares of larger ones are none."""
 
@@ -50,6 +53,10 @@ class Runs:
     """a row a run: `WORDS`, hyperparameters and outcomes"""
     outcomes: list[str]
     """which columns are outcomes; without finished runs there are none"""
+    factors: tuple[Factor, ...] = ()
+    """in what the conditions differ; each is a column of text"""
+    paired: bool = True
+    """whether runs of the same seed belong together"""
     hyperparameters: list[str] = dataclasses.field(default_factory=list)
     """which columns are hyperparameters"""
     unknown: dict[str, str] = dataclasses.field(default_factory=dict)
