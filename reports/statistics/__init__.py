@@ -1,25 +1,40 @@
 """Tests and intervals, as small pure functions on arrays. The seed is the unit: one number, or row, is a seed's.
 
 - `signflip`: is there a difference? A permutation test, and the interval that is its inversion.
-- `equivalence`: is it as good as none? Two one-sided tests, inside a margin that is given or estimated.
+- `twosample`: the same of runs that nothing pairs.
+- `equivalence`: is it within the equivalence margin? Two one-sided tests; the margin is given or estimated.
 - `families`: several tests at once: Holm's p-values, and the intervals that agree with them.
-- `sizes`: how large it is, in the units that readers of the field know.
+- `skew`: a t test that corrects for skewness, as a check.
+- `spread`: does one kind of difference vary more than another, and by how much at most?
+- `failures`: do runs fail more often?
+- `sizes`: how large a difference is, in rliable's units.
 - `ratios`: what share one mean is of another.
-- `spread`: does one kind of difference scatter more than another?
 - `variance`: what the variance consists of.
-- `power`: how many seeds would decide.
-- `sequential`: the verdict, looked at again and again while seeds come in.
+- `power`: what a study can see, and how many seeds would decide.
+- `sequential`: the same tests, at interim analyses.
 """
 
 from reports.statistics.basics import ALPHA, Array, Interval, mean_interval, median_interval
-from reports.statistics.equivalence import Deviation, Margin, deviation, p_equivalent
+from reports.statistics.equivalence import Deviation, Margin, Test, Untested, deviation, p_equivalent
+from reports.statistics.failures import are_bounded, p_failures, p_failures_unpaired, rarest_visible
 from reports.statistics.families import holm, holm_levels
-from reports.statistics.power import POWER, fewest_seeds, power_different, power_equivalent, seeds_needed
+from reports.statistics.power import (
+    POWER,
+    detectable,
+    exaggeration,
+    fewest_for,
+    fewest_seeds,
+    power_different,
+    power_equivalent,
+    seeds_needed,
+)
 from reports.statistics.ratios import ratio
 from reports.statistics.signflip import RESAMPLES, SignFlip, sign_flip
 from reports.statistics.sizes import Sizes, sizes
-from reports.statistics.spread import SpreadTest, compare_spread
-from reports.statistics.variance import Shares, mixed_model_shares, variance_shares
+from reports.statistics.skew import p_johnson
+from reports.statistics.spread import Ratio
+from reports.statistics.twosample import TwoSample
+from reports.statistics.variance import variance_shares
 
 __all__ = [
     "ALPHA",
@@ -29,21 +44,29 @@ __all__ = [
     "Deviation",
     "Interval",
     "Margin",
-    "Shares",
+    "Ratio",
     "SignFlip",
     "Sizes",
-    "SpreadTest",
-    "compare_spread",
+    "Test",
+    "TwoSample",
+    "Untested",
+    "are_bounded",
+    "detectable",
     "deviation",
+    "exaggeration",
+    "fewest_for",
     "fewest_seeds",
     "holm",
     "holm_levels",
     "mean_interval",
     "median_interval",
-    "mixed_model_shares",
     "p_equivalent",
+    "p_failures",
+    "p_failures_unpaired",
+    "p_johnson",
     "power_different",
     "power_equivalent",
+    "rarest_visible",
     "ratio",
     "seeds_needed",
     "sign_flip",

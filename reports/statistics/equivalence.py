@@ -11,12 +11,69 @@ effect small make the margin large: their correlation, estimated, joins in, but 
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from scipy import special
 
 from reports.statistics.basics import Array
-from reports.statistics.signflip import SignFlip
+
+
+class Test(Protocol):
+    """A test of one difference, as `sign_flip` and `TwoSample` are."""
+
+    @property
+    def size(self) -> int:
+        """How many seeds, or runs of a level, there are."""
+        ...
+
+    @property
+    def estimate(self) -> float:
+        """The difference."""
+        ...
+
+    @property
+    def smallest_p(self) -> float:
+        """The smallest two-sided p that so many can have."""
+        ...
+
+    def p_greater(self, centre: float) -> float:
+        """One-sided p against "the difference is at most this"."""
+        ...
+
+    def p_less(self, centre: float) -> float:
+        """One-sided p against "the difference is at least this"."""
+        ...
+
+    def p_two_sided(self, centre: float = 0.0) -> float:
+        """Two-sided p against "the difference is this"."""
+        ...
+
+    def interval(self, confidence: float = ...) -> tuple[float, float]:
+        """All differences that the two-sided test doesn't reject."""
+        ...
+
+
+class Untested:
+    """A test of no runs at all, which finds nothing and excludes nothing."""
+
+    size = 0
+    estimate = math.nan
+    smallest_p = 1.0
+
+    def p_greater(self, centre: float) -> float:  # noqa: ARG002
+        """Return 1."""
+        return 1.0
+
+    p_less = p_greater
+
+    def p_two_sided(self, centre: float = 0.0) -> float:  # noqa: ARG002
+        """Return 1."""
+        return 1.0
+
+    def interval(self, confidence: float = 0.0) -> tuple[float, float]:  # noqa: ARG002
+        """Return all numbers."""
+        return -math.inf, math.inf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +118,11 @@ def deviation(runs: Array) -> Deviation | None:
 
     Degrees of freedom are Satterthwaite's, (n - 1) tr(S)^2 / tr(S^2) with S the columns' covariance (Box 1954).
 
-    **Arguments**: `runs`, `[seeds, runs]`, of one condition in different precisions and replicates.
+    **Arguments**: `runs`, `[seeds, runs]`, of one condition in different precisions; where some are NaN, a seed counts
+    with its first that isn't, about the mean of those in its column.
     """
+    if np.isnan(runs).any():
+        runs = _one_each(runs)
     seeds, columns = runs.shape
     if seeds < 2 or columns == 0:
         return None
@@ -83,9 +143,18 @@ def deviation(runs: Array) -> Deviation | None:
     )
 
 
+def _one_each(runs: Array) -> Array:
+    """One run a seed, about its column's mean: `[seeds, runs]`, some NaN, to `[seeds with any, 1]`."""
+    known = ~np.isnan(runs)
+    counts = known.sum(axis=0)
+    centred = runs - np.where(known, runs, 0.0).sum(axis=0) / np.maximum(counts, 1)
+    some = known.any(axis=1)
+    return centred[some, known[some].argmax(axis=1)][:, None]
+
+
 @dataclasses.dataclass(frozen=True)
 class Margin:
-    """The effect up to which two policies are as good as equal: given, or a multiple of a deviation."""
+    """The equivalence margin: given, or a multiple of a standard deviation."""
 
     value: float
     deviation: Deviation | None = None
@@ -96,21 +165,29 @@ class Margin:
         return self.value * (self.deviation.lower(alpha) / self.deviation.value if self.deviation else 1.0)
 
 
-def p_equivalent(differences: Array, flip: SignFlip, margin: Margin, enough: float | None = None) -> float:
-    """P against "the centre is as far from zero as the margin, or further": the larger of two one-sided tests'.
+def p_equivalent(test: Test, margin: Margin, rows: Array | None = None, enough: float | None = None) -> float:
+    """Return the p against "the difference is as far from zero as the margin, or further".
 
-    **Arguments**: `differences`, `[seeds]`, of the same seeds as the margin, if that is estimated; `flip`, their sign
-    flips; `enough`, a level: it is enough to find a p on the right side of it, which is sooner found.
+    It is the larger of two one-sided tests'.
+
+    Args:
+        test: Of the difference.
+        margin: The equivalence margin.
+        rows: Which of the margin's seeds the test's differences are of, if the margin is estimated from the same runs.
+        enough: A level: it is enough to find a p on the right side of it, which is sooner found.
     """
     if margin.deviation is None:
-        return max(flip.p_greater(-margin.value), flip.p_less(margin.value))
+        return max(test.p_greater(-margin.value), test.p_less(margin.value))
+    shared = _shared_error(test, margin, rows)
     return max(
-        _p_inside(differences, flip.p_less, margin, enough),
-        _p_inside(-differences, lambda centre: flip.p_greater(-centre), margin, enough),
+        _p_inside(test.estimate, test.p_less, margin, min(0.0, shared), enough),
+        _p_inside(-test.estimate, lambda centre: test.p_greater(-centre), margin, min(0.0, -shared), enough),
     )
 
 
-def _p_inside(differences: Array, p_less: Callable[[float], float], margin: Margin, enough: float | None) -> float:
+def _p_inside(
+    estimate: float, p_less: Callable[[float], float], margin: Margin, correlation: float, enough: float | None
+) -> float:
     """One-sided p against "the centre is the margin or more", the margin being estimated.
 
     At level alpha, let a be how far the centre's upper limit is above the estimate, and b how far the margin's lower is
@@ -118,7 +195,6 @@ def _p_inside(differences: Array, p_less: Callable[[float], float], margin: Marg
     correlation of both errors, and p is the level at which that limit is zero. The level of a centre is its `p_less`,
     so the centre is sought: as it rises, so do all terms.
     """
-    estimate, correlation = float(differences.mean()), _adverse_correlation(differences, margin)
     low, high, p = estimate, margin.value, 1.0
     while high - low > 1e-6 * margin.value:
         middle = (low + high) / 2
@@ -135,12 +211,16 @@ def _p_inside(differences: Array, p_less: Callable[[float], float], margin: Marg
     return p
 
 
-def _adverse_correlation(differences: Array, margin: Margin) -> float:
-    """The correlation of the errors of a mean difference and of the margin, or 0 where it is positive."""
+def _shared_error(test: Test, margin: Margin, rows: Array | None) -> float:
+    """The correlation of the errors of a mean difference and of the margin; 0 where they are of other seeds."""
     assert margin.deviation is not None
+    differences: Array | None = getattr(test, "differences", None)
     pulls = margin.deviation.pulls
-    if pulls is None:
+    if pulls is None or differences is None:
         return 0.0
-    centred = differences - differences.mean()
+    pulls = pulls if rows is None else pulls[rows]
+    if len(pulls) != len(differences):
+        return 0.0
+    centred, pulls = differences - differences.mean(), pulls - pulls.mean()
     scale = math.sqrt(float((centred**2).sum() * (pulls**2).sum()))
-    return min(0.0, float(centred @ pulls) / scale) if scale else 0.0
+    return float(centred @ pulls) / scale if scale else 0.0

@@ -19,21 +19,21 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def holm_levels(p_values: Sequence[float]) -> list[float]:
-    """For each hypothesis of a family, the level alpha at which Holm judged it.
+def holm_levels(p_values: Sequence[float], alpha: float = ALPHA) -> list[float]:
+    """For each hypothesis of a family, the level at which Holm judged it, for an error of `alpha` in all.
 
     Of m p-values, the smallest is judged at alpha / m, the next at alpha / (m - 1), and so on; where that stops, all
     that are left are judged at the same.
 
     The test's own interval at that level leaves zero out exactly where Holm rejects it (Serlin 1993, "Holm on the
-    range"). That any of a family's does so wrongly has a chance of 5% at most; that each has its truth in it at once is
+    range"). That any of a family's does so wrongly has a chance of `alpha` at most; that each has its truth in it at once is
     not promised.
     """
     p, count = np.asarray(p_values, dtype=float), len(p_values)
     levels = np.empty(count)
     stopped = None
     for step, place in enumerate(np.argsort(p, kind="stable")):
-        level = ALPHA / (count - step)
+        level = alpha / (count - step)
         if stopped is None and p[place] > level:
             stopped = level
         levels[place] = stopped or level

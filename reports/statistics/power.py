@@ -14,23 +14,27 @@ from reports.statistics.equivalence import Margin
 
 POWER = 0.8
 MOST_SEEDS = 10_000
-FEWEST_DIFFERENT = 7
-"""Two-sided sign flips of fewer seeds don't reach a p of 0.05 in a family of two."""
 FEWEST_EQUIVALENT = 5
 """One-sided sign flips of fewer seeds don't reach a p of 0.05."""
 
 
-def seeds_needed(differences: Array, margin: Margin | None) -> int | None:
-    """Seeds that would decide, with power 0.8, if the mean and the deviation of the differences are what they seem.
+def seeds_needed(differences: Array, margin: Margin | None, level: float = ALPHA) -> int | None:
+    """Return the seeds that would decide with a chance of `POWER`, if mean and deviation are what they seem.
 
-    More than there are. None if `MOST_SEEDS` don't suffice, or these data can't tell.
+    Args:
+        differences: Of the seeds that there are, `[seeds]`.
+        margin: The equivalence margin, where there is one.
+        level: At which a test of difference is judged.
+
+    Returns:
+        More than there are; None if `MOST_SEEDS` don't suffice, or these data can't tell.
     """
     if len(differences) < 2 or differences.std() == 0.0:
         return None
     mean, deviation = abs(float(differences.mean())), float(differences.std(ddof=1))
     return fewest_seeds(
         lambda seeds: (
-            power_different(mean, deviation, seeds) >= POWER
+            power_different(mean, deviation, seeds, level) >= POWER
             or (margin is not None and power_equivalent(mean, deviation, margin, seeds) >= POWER)
         ),
         more_than=len(differences),
@@ -45,8 +49,8 @@ def fewest_seeds(decides: Callable[[int], bool], more_than: int = 1) -> int | No
 
 
 def power_different(mean: float, deviation: float, seeds: int, alpha: float = ALPHA) -> float:
-    """Chance that a paired t test shows a difference; 0 with fewer than `FEWEST_DIFFERENT` seeds."""
-    return _t_test_power(abs(mean) / deviation, seeds, alpha, "two-sided") if seeds >= FEWEST_DIFFERENT else 0.0
+    """Chance that a paired t test shows a difference; 0 with so few seeds that sign flips can't."""
+    return _t_test_power(abs(mean) / deviation, seeds, alpha, "two-sided") if seeds >= fewest_for(alpha) else 0.0
 
 
 def power_equivalent(mean: float, deviation: float, margin: Margin, seeds: int) -> float:
@@ -66,6 +70,40 @@ def power_equivalent(mean: float, deviation: float, margin: Margin, seeds: int) 
     scatter = math.hypot(error, margin.value * known.log_error / 2)
     inside = [float(stats.norm.cdf((margin.value + end - needed) / scatter)) for end in (mean, -mean)]
     return max(0.0, sum(inside) - 1)
+
+
+def fewest_for(level: float) -> int:
+    """Return the fewest seeds of which two-sided sign flips reach a p of `level`: their smallest p is 2 / 2^seeds."""
+    return math.ceil(math.log2(2 / level) - 1e-9)
+
+
+def detectable(error: float, size: int, level: float) -> float:
+    """Return the effect that a two-sided test at `level` finds with a chance of `POWER`.
+
+    Args:
+        error: The standard error of the estimate.
+        size: How many seeds it is of.
+        level: At which the test is judged.
+    """
+    degrees = max(1, size - 1)
+    return error * (float(stats.t.isf(level / 2, degrees)) + float(stats.t.ppf(POWER, degrees)))
+
+
+def exaggeration(size: int, level: float, share: float = 0.5) -> float:
+    """Return how many times too large estimates are on average, among those that a test at `level` finds different.
+
+    Args:
+        size: How many seeds there are.
+        level: At which the test is judged.
+        share: The true effect, as a share of the smallest estimate that is found different.
+
+    Source: Gelman & Carlin (2014), type M errors, for a normal estimate.
+    """
+    critical = float(stats.t.isf(level / 2, max(1, size - 1)))
+    truth = share * critical
+    above, below = stats.norm.sf(critical - truth), stats.norm.cdf(-critical - truth)
+    mean = truth * (above - below) + stats.norm.pdf(critical - truth) + stats.norm.pdf(critical + truth)
+    return float(mean / (above + below) / truth)
 
 
 def _t_test_power(effect: float, seeds: int, alpha: float, alternative: str) -> float:

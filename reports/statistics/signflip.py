@@ -38,10 +38,27 @@ class SubsetMeans(Protocol):
 class SignFlip:
     """What flipping signs says of the centre of paired differences."""
 
+    differences: Array
+    """`[seeds]`"""
     subset_means: SubsetMeans
     """one for each pattern but the identity, which flips none"""
     tolerance: float
     """means this close are ties, that rounding has split"""
+
+    @property
+    def size(self) -> int:
+        """How many seeds there are."""
+        return len(self.differences)
+
+    @functools.cached_property
+    def estimate(self) -> float:
+        """The mean difference."""
+        return float(self.differences.mean())
+
+    @property
+    def smallest_p(self) -> float:
+        """The smallest two-sided p that so many seeds can have."""
+        return min(1.0, 2 / self.patterns)
 
     @property
     def patterns(self) -> int:
@@ -78,7 +95,7 @@ def sign_flip(differences: Array, resamples: int = RESAMPLES) -> SignFlip:
         raise ValueError("sign flips need at least one difference, all finite")
     exact = len(differences) <= EXACT_UP_TO
     subset_means: SubsetMeans = _All(differences) if exact else _Drawn(differences, resamples)
-    return SignFlip(subset_means, tolerance=1e-12 * float(np.abs(differences).max()))
+    return SignFlip(differences, subset_means, tolerance=1e-12 * float(np.abs(differences).max()))
 
 
 class _All:

@@ -1,4 +1,8 @@
-"""Whether one kind of difference scatters more than another."""
+"""Spread: whether one kind of difference varies more than another, and by how much at most.
+
+All comparisons are of squared differences, seed by seed, and of their means: under the hypothesis that two kinds of
+differences are exchangeable within seeds, the sign of the difference of their squares may be flipped.
+"""
 
 import dataclasses
 import functools
@@ -7,55 +11,62 @@ import math
 import numpy as np
 
 from reports.statistics.basics import ALPHA, Array
-from reports.statistics.signflip import RESAMPLES, sign_flip
+from reports.statistics.signflip import RESAMPLES, SignFlip, sign_flip
 
 BOOTSTRAPS = 2000
+SEED = 0
+"""Of the generator that resamples seeds."""
 
 
 @dataclasses.dataclass(frozen=True)
-class SpreadTest:
-    """Whether a pair's differences scatter more than the control's."""
+class Ratio:
+    """The root mean square of one kind of difference over that of another.
 
-    pair_squares: Array
-    """each seed's mean squared difference, `[seeds]`"""
-    control_squares: Array
-    p: float
-    """one-sided, against "not more than the control's" """
+    Attributes:
+        squares: Each seed's mean squared difference, `[seeds]`.
+        base: The same of the other kind, of the same seeds.
+        resamples: Sign flips to draw where there are too many to try all.
+    """
+
+    squares: Array
+    base: Array
+    resamples: int = RESAMPLES
 
     @property
-    def spread(self) -> float:
-        """Root mean square of the pair's differences."""
-        return math.sqrt(self.pair_squares.mean())
-
-    @property
-    def control_spread(self) -> float:
-        """The same of the control's."""
-        return math.sqrt(self.control_squares.mean())
+    def size(self) -> int:
+        """How many seeds there are."""
+        return len(self.squares)
 
     @functools.cached_property
-    def ratio_ci(self) -> tuple[float, float]:
-        """95%, of spread over control_spread: seeds resampled whole. What a test that doesn't reject leaves open."""
-        seeds = len(self.pair_squares)
-        rows = np.random.default_rng(0).integers(seeds, size=(BOOTSTRAPS, seeds))
-        control = self.control_squares[rows].mean(axis=1)
-        if seeds < 2 or not control.min() > 0:
+    def estimate(self) -> float:
+        """The ratio; NaN where the base is zero."""
+        base = float(self.base.mean())
+        return math.sqrt(float(self.squares.mean()) / base) if base > 0 else math.nan
+
+    @functools.cached_property
+    def _equal(self) -> SignFlip:
+        return sign_flip(self.squares - self.base, self.resamples)
+
+    @property
+    def p_larger(self) -> float:
+        """One-sided p against "the ratio is at most 1"."""
+        return self._equal.p_greater(0.0)
+
+    @property
+    def p_unequal(self) -> float:
+        """Two-sided p against "the ratio is 1"."""
+        return self._equal.p_two_sided()
+
+    def p_below(self, bound: float) -> float:
+        """Return the one-sided p against "the ratio is at least the bound"."""
+        return sign_flip(self.squares - bound**2 * self.base, self.resamples).p_less(0.0)
+
+    @functools.cached_property
+    def ci(self) -> tuple[float, float]:
+        """95% interval by a percentile bootstrap that resamples seeds whole; unbounded where there are too few."""
+        rows = np.random.default_rng(SEED).integers(self.size, size=(BOOTSTRAPS, self.size))
+        base = self.base[rows].mean(axis=1)
+        if self.size < 2 or not base.min() > 0:
             return 0.0, math.inf
-        low, high = np.quantile(
-            np.sqrt(self.pair_squares[rows].mean(axis=1) / control), (ALPHA / 2, 1 - ALPHA / 2)
-        )  # fmt: skip
+        low, high = np.quantile(np.sqrt(self.squares[rows].mean(axis=1) / base), (ALPHA / 2, 1 - ALPHA / 2))
         return float(low), float(high)
-
-
-def compare_spread(pair: Array, control: Array, resamples: int = RESAMPLES) -> SpreadTest:
-    """Compare the scatter of a pair's differences with the control's, by swapping the two within seeds.
-
-    Under the hypothesis that all four runs of a block (both conditions, each with and without the one-ulp nudge) are
-    exchangeable, a seed's differences between conditions and those between replicates can be swapped. The swap changes
-    the sign of the difference of their mean squares, so it is a sign flip, and one-sided.
-
-    **Arguments**: `pair`, `[seeds, ...]`, differences between conditions, about zero or centred; `control`,
-    `[seeds, ...]`, differences between replicates.
-    """
-    pair_squares, control_squares = ((values.reshape(len(values), -1) ** 2).mean(1) for values in (pair, control))
-    flip = sign_flip(pair_squares - control_squares, resamples)
-    return SpreadTest(pair_squares, control_squares, p=flip.p_greater(0.0))

@@ -1,4 +1,4 @@
-"""What two designs say together that neither says alone.
+"""What two of the thread's designs say together that neither says alone.
 
 Where amplification comes from, and whether the learning speed of the scale explains the parameterization's effect.
 """
@@ -12,19 +12,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.attribution import Attribution, Estimate, attribute
-from reports.divergence import Comparison, rates
-from reports.section import Section
+from reports.analysis.attribution import Attribution, Effect, attribute, differences_of
+from reports.analysis.design import Design
+from reports.analysis.mechanism import ULP, Gaps, rates
 from reports.statistics import Array, Interval, ratio
+from reports.thread import FACTORS
 
 LAW = {"adam": 0.5, "sgd": 0.25}
-"""By optimizer, the learning rate of phi, as a multiple, with which theta as a std is theta as a variance.
+"""By optimizer, the learning rate of the raw scale, as a multiple, with which the scale as a std is the scale as a variance.
 
-With log std = phi / 2, phi's gradient is half as large, and a step in it counts half: a quarter in all. Adam divides by
+With log std = raw scale / 2, its gradient is half as large, and a step in it counts half: a quarter in all. Adam divides by
 the gradient's size, so that only the step's half is left.
 """
 NEGLIGIBLE_EPSILON = 0.01
-"""Adam's epsilon, over the typical size of phi's gradient, up to which it may be forgotten."""
+"""Adam's epsilon, over the typical size of the raw scale's gradient, up to which it may be forgotten."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ class Compensation:
     """the designs' names"""
     optimizer: str
     law: float
-    plain_effect: Estimate | None
+    plain_effect: Effect | None
     answer: Attribution
     """of the compensated design"""
     explained: Interval | None
@@ -61,19 +62,19 @@ class Compensation:
     """what the compensation can't cancel, and is open here"""
 
     @property
-    def effect(self) -> Estimate | None:
-        """The parameterization's effect with compensation: as good as none, if the prediction holds."""
-        return self.answer.effects.get("parameterization")
+    def effect(self) -> Effect | None:
+        """The parameterization's effect with compensation: equivalent to none, if the prediction holds."""
+        return self.answer.effect("parameterization")
 
 
-def amplifications(sections: Sequence[Section]) -> list[Amplification]:
+def amplifications(designs: Sequence[Design]) -> list[Amplification]:
     """Of all designs that differ in `rollouts` alone, the pairs and controls in which both grow."""
     found = []
-    for own, shared in _counterparts(sections, "rollouts", "own", "shared"):
-        by_name = {(other.name, other.precision): other for other in shared.comparisons}
-        for comparison in own.comparisons:
-            other = by_name.get((comparison.name, comparison.precision))
-            if other is None or comparison.kind not in ("implementation", "one ulp"):
+    for own, shared in _counterparts(designs, "rollouts", "own", "shared"):
+        by_arms = {(other.a, other.b, other.precision): other for other in shared.gaps}
+        for comparison in own.gaps:
+            other = by_arms.get((comparison.a, comparison.b, comparison.precision))
+            if other is None or not _must_agree(own, comparison):
                 continue
             rates_own, rates_shared = _common(comparison, other)
             if len(rates_own) and comparison.rate and other.rate:
@@ -82,7 +83,7 @@ def amplifications(sections: Sequence[Section]) -> list[Amplification]:
                     Amplification(
                         own=own.name,
                         shared=shared.name,
-                        comparison=comparison.name,
+                        comparison=f"{ULP}: {comparison.a}" if comparison.is_control else f"{comparison.a}, {comparison.b}",
                         precision=comparison.precision,
                         own_rate=comparison.rate,
                         shared_rate=other.rate,
@@ -92,13 +93,20 @@ def amplifications(sections: Sequence[Section]) -> list[Amplification]:
     return found
 
 
-def compensations(sections: Sequence[Section]) -> list[Compensation]:
-    """Of all designs that differ in `compensated` alone, or whose `scale_lr_factor` differ by the law."""
+def _must_agree(design: Design, gaps: Gaps) -> bool:
+    """Whether two arms are the same mathematics, as an arm and its ULP control are."""
+    levels = {arm.name: arm.levels for arm in design.answer.arms}
+    may_differ = [factor.name for factor in design.answer.factors if not factor.must_agree]
+    return all(levels[gaps.a][name] == levels[gaps.b][name] for name in may_differ)
+
+
+def compensations(designs: Sequence[Design]) -> list[Compensation]:
+    """Of all the thread's designs that differ in `compensated` alone, or whose `scale_lr_factor` differ by the law."""
     found = [
         _compensation(plain, compensated, compensated.answer)
-        for plain, compensated in _counterparts(sections, "compensated", False, True)
+        for plain, compensated in _counterparts(designs, "compensated", False, True)
     ]
-    for plain, other in _counterparts(sections, "scale_lr_factor"):
+    for plain, other in _counterparts(designs, "scale_lr_factor"):
         law = LAW.get(str(plain.hyperparameters.get("optimizer", "adam")))
         factor, changed = plain.hyperparameters["scale_lr_factor"], other.hyperparameters["scale_lr_factor"]
         if law is not None and factor and math.isclose(changed, law * factor):
@@ -106,17 +114,16 @@ def compensations(sections: Sequence[Section]) -> list[Compensation]:
             std = other.table[other.table["parameterization"] == "std"]
             if len(variance) and len(std):
                 arms = pd.concat([variance, std])
-                found.append(_compensation(plain, other, attribute(arms, plain.outcome, None)))
+                found.append(_compensation(plain, other, attribute(arms, plain.outcome, FACTORS)))
     return found
 
 
-def _compensation(plain: Section, compensated: Section, answer: Attribution) -> Compensation:
+def _compensation(plain: Design, compensated: Design, answer: Attribution) -> Compensation:
     optimizer = str(plain.hyperparameters.get("optimizer", "adam"))
-    before, after = plain.answer.effects.get("parameterization"), answer.effects.get("parameterization")
+    before = plain.answer.effect("parameterization")
     explained = None
-    if before and after and before.is_different:
-        first = dict(zip(plain.answer.seeds, before.differences, strict=True))
-        second = dict(zip(answer.seeds, after.differences, strict=True))
+    if before and before.main.is_different:
+        first, second = (differences_of(found, "parameterization") for found in (plain.answer, answer))
         seeds = sorted(first.keys() & second.keys())
         if seeds:
             whole = np.array([first[seed] for seed in seeds])
@@ -133,45 +140,46 @@ def _compensation(plain: Section, compensated: Section, answer: Attribution) -> 
     )
 
 
-def _open_channels(hyperparameters: Mapping[str, Any], compensated: Section) -> Iterator[str]:
-    """What lets theta's meaning through beside the scale's learning speed."""
+def _open_channels(hyperparameters: Mapping[str, Any], compensated: Design) -> Iterator[str]:
+    """What lets the parameterization through beside the scale's learning speed."""
     limit = hyperparameters.get("max_grad_norm")
     if limit is not None:
-        clip = f"the gradient-norm clip at {limit} is shared by phi and the networks"
+        clip = f"the gradient-norm clip at {limit} is shared by the raw scale and the networks"
         norms = _told(compensated, "grad_norm")
         if not len(norms):
             yield f"{clip}: how often it acts isn't known"
         elif (share := float((norms > limit).mean())) > 0:
             yield f"{clip}: in {100 * share:.0f}% of updates the mean norm is above it"
     if hyperparameters.get("ent_coef"):
-        yield f"the entropy bonus (ent_coef {hyperparameters['ent_coef']}) pulls on phi by itself"
+        yield f"the entropy bonus (ent_coef {hyperparameters['ent_coef']}) pulls on the raw scale by itself"
     epsilon = hyperparameters.get("adam_eps")
     if epsilon and hyperparameters.get("optimizer", "adam") == "adam":
         gradients = _told(compensated, "scale_grad_norm")
         if not len(gradients):
-            yield f"Adam's epsilon ({epsilon}): whether it is small beside phi's gradient isn't known"
+            yield f"Adam's epsilon ({epsilon}): whether it is small beside the raw scale's gradient isn't known"
         elif epsilon >= NEGLIGIBLE_EPSILON * (typical := float(np.median(gradients))):
-            yield f"Adam's epsilon ({epsilon}) isn't small beside phi's gradient, typically {typical:.2g}"
+            yield f"Adam's epsilon ({epsilon}) isn't small beside the raw scale's gradient, typically {typical:.2g}"
     if hyperparameters.get("initial_scale", 1.0) != 1.0:
-        yield f"the initial std differs: theta begins at {hyperparameters['initial_scale']}, as a variance or as a std"
+        yield f"the initial std differs: the scale begins at {hyperparameters['initial_scale']}, as a variance or as a std"
     if hyperparameters.get("scale_transform", "exp") != "exp":
-        yield f"the law is the exponential's, and here theta is the {hyperparameters['scale_transform']} of phi"
+        yield f"the law is the exponential's, and here the scale is the {hyperparameters['scale_transform']} of the raw scale"
     if hyperparameters.get("state_dependent_scale"):
-        yield "theta depends on the state: a learning rate of phi's own doesn't reach the outputs it comes from"
+        yield "the scale depends on the state: a learning rate of its own doesn't reach the outputs it comes from"
 
 
-def _told(section: Section, name: str) -> Array:
+def _told(design: Design, name: str) -> Array:
     """A column of all updates of all runs, where it is known."""
-    columns = [history[name] for history in section.histories.values()]
+    columns = [history[name] for history in design.histories.values()]
     values = np.concatenate(columns) if columns else np.array([])
     return np.asarray(values[np.isfinite(values)])
 
 
 def _counterparts(
-    sections: Sequence[Section], name: str, first: Any = None, second: Any = None
-) -> Iterator[tuple[Section, Section]]:
+    designs: Sequence[Design], name: str, first: Any = None, second: Any = None
+) -> Iterator[tuple[Design, Design]]:
     """Designs that agree in all hyperparameters but one, in which they have these values, or any two."""
-    for a, b in itertools.permutations(sections, 2):
+    own = [design for design in designs if design.answer.is_thread]
+    for a, b in itertools.permutations(own, 2):
         if name not in a.hyperparameters or a.hyperparameters[name] == b.hyperparameters[name]:
             continue
         if first is not None and (a.hyperparameters[name], b.hyperparameters[name]) != (first, second):
@@ -180,7 +188,7 @@ def _counterparts(
             yield a, b
 
 
-def _common(a: Comparison, b: Comparison) -> tuple[Array, Array]:
+def _common(a: Gaps, b: Gaps) -> tuple[Array, Array]:
     """Growth rates of the seeds that both tell."""
     first, second = dict(zip(a.seeds, rates(a.gaps), strict=True)), dict(zip(b.seeds, rates(b.gaps), strict=True))
     seeds = [seed for seed in first if math.isfinite(first[seed]) and math.isfinite(second.get(seed, math.nan))]

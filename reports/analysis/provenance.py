@@ -1,4 +1,4 @@
-"""How runs were made, and what in that a reader should doubt."""
+"""Provenance: how runs were made, and what in that a reader should doubt."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,8 +8,8 @@ import pandas as pd
 from reports.sources.runs import Runs
 
 
-def circumstances(runs: Runs, finished: pd.DataFrame) -> list[tuple[int, dict[str, Any]]]:
-    """The different circumstances in which runs were made, and how many were."""
+def origins(runs: Runs, finished: pd.DataFrame) -> list[tuple[int, dict[str, Any]]]:
+    """Return how many runs were made with which versions, on which machine."""
     places = [runs.provenance[run] for run in finished["run"] if runs.provenance.get(run)]
     different: list[dict[str, Any]] = []
     for place in places:
@@ -21,14 +21,15 @@ def circumstances(runs: Runs, finished: pd.DataFrame) -> list[tuple[int, dict[st
 def doubts(runs: Runs, finished: pd.DataFrame) -> Iterator[str]:
     """Warnings about runs that nobody knows, and about how a design's others were made."""
     for run, error in list(runs.unknown.items())[:1]:
-        yield f"{len(runs.unknown)} runs are damaged, such as {run}: {error}"
+        number = len(runs.unknown)
+        yield f"{number} run{'s' * (number != 1)} damaged, such as {run}: {error}"
     yield from _looked_at(runs, finished)
-    places = [place for _, place in circumstances(runs, finished)]
+    places = [place for _, place in origins(runs, finished)]
     if len({(str(place.get("cpu")), str(place.get("cpu_capability"))) for place in places}) > 1:
         yield "runs were made on different processors, whose round-off differs: see provenance"
     if len({tuple(sorted(_versions(place).items())) for place in places}) > 1:
         yield "runs were made with different versions: see provenance"
-    double = circumstances(runs, finished[finished["precision"] == "float64"])
+    double = origins(runs, finished[finished["precision"] == "float64"])
     leaks = sorted({name for _, place in double for name in _leaks(place.get("leaks_precision"))})
     if leaks:
         yield (
@@ -43,9 +44,9 @@ def _looked_at(runs: Runs, finished: pd.DataFrame) -> Iterator[str]:
         if len(looks.seeds) > 1 and not looks.runs.isdisjoint(finished["run"]):
             seeds = ", ".join(map(str, looks.seeds))
             yield (
-                f"`study seeds` looked at these runs after {seeds} seeds, and trained more until they decided: here, "
-                "p-values and intervals are for a number of seeds fixed before; those that pay for looking are in "
-                f"{looks.path.parent.name}/{looks.path.name}"
+                f"interim analyses of these runs were made after {seeds} seeds, and more were trained until they "
+                "decided: p-values and intervals here are for a number of seeds fixed in advance; those with alpha "
+                f"spending are in {looks.path.parent.name}/{looks.path.name}"
             )
 
 

@@ -1,12 +1,14 @@
-"""Training return or policy: how much of a difference in training is merely the price of exploration noise."""
+"""Training return or policy: how much of a difference in training return is the exploration cost. The thread's."""
 
 import dataclasses
 
 import pandas as pd
 
-from reports.attribution import Estimate, attribute
+from reports.analysis.attribution import attribute
+from reports.analysis.mean import Estimate
 from reports.sources.runs import as_numbers
 from reports.statistics import Interval, ratio
+from reports.thread import FACTORS
 
 DETERMINISTIC = "eval_return"
 TRAINING = ("final_return", "auc_return")
@@ -23,7 +25,7 @@ class Price:
     noise: Estimate
     """the rest: to the training return less the deterministic policy's"""
     share: Interval | None
-    """noise over total; None where the total isn't `different`, and has no shares"""
+    """noise over total; None where the total isn't `different`"""
 
 
 def price_of_exploration(runs: pd.DataFrame, outcome: str) -> Price | None:
@@ -38,9 +40,9 @@ def price_of_exploration(runs: pd.DataFrame, outcome: str) -> Price | None:
     table[outcome] = table[outcome].where(both)
     table[DETERMINISTIC] = table[DETERMINISTIC].where(both)
     table["noise"] = table[outcome] - table[DETERMINISTIC]
-    parts = [attribute(table, name, None).effects.get("parameterization") for name in (outcome, DETERMINISTIC, "noise")]
-    total, policy, noise = parts
-    if total is None or policy is None or noise is None:
+    effects = [attribute(table, name, FACTORS).effect("parameterization") for name in (outcome, DETERMINISTIC, "noise")]
+    if any(effect is None for effect in effects):
         return None
+    total, policy, noise = (effect.main for effect in effects if effect is not None)
     share = ratio(noise.differences, total.differences) if total.is_different else None
     return Price(total=total, policy=policy, noise=noise, share=share)

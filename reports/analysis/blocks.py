@@ -1,0 +1,277 @@
+"""Outcomes by seed, and the contrasts that are taken inside a seed's block.
+
+Only unperturbed runs (replicate 0) enter an effect. Runs with a replicate above 0 are ULP controls: they differ from
+their arm's unperturbed run by a one-ULP perturbation, and what that does to an outcome is the *response*.
+"""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from reports.factors import Factor
+from reports.sources.runs import LARGEST
+from reports.statistics import Array
+
+Goal = Literal["maximize", "minimize"]
+Flags = NDArray[np.bool_]
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """A condition, and its level of each factor."""
+
+    name: str
+    levels: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Blocks:
+    """The runs of a design, by seed.
+
+    Attributes:
+        seeds: One a block; numbers that pair nothing where runs are unpaired.
+        arms: In the order of the reference first.
+        precisions: Those that there are.
+        outcomes: Of unperturbed runs, `[seeds, arms, precisions]`; NaN where a run failed or isn't there.
+        failed: Which of these failed, of the same shape.
+        controls: Of perturbed runs, `[seeds, arms, precisions, replicates]`; NaN where there is none.
+        goal: Whether large outcomes are good: a failed run is the worst.
+    """
+
+    seeds: tuple[int, ...]
+    arms: tuple[Arm, ...]
+    precisions: tuple[str, ...]
+    outcomes: Array
+    failed: Flags
+    controls: Array
+    goal: Goal = "maximize"
+
+    @property
+    def responses(self) -> Array:
+        """What a one-ULP perturbation does to an outcome, `[seeds, arms, precisions, replicates]`."""
+        return self.controls - self.outcomes[..., None]
+
+    @functools.cached_property
+    def ranks(self) -> Array:
+        """Ranks of unperturbed runs among all of them; the failed share the worst. NaN where a run isn't there."""
+        worst = -np.inf if self.goal == "maximize" else np.inf
+        scores = np.where(self.failed, worst, self.outcomes)
+        return np.asarray(stats.rankdata(scores, nan_policy="omit").reshape(scores.shape))
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether any unperturbed run failed."""
+        return bool(self.failed.any())
+
+    @property
+    def has_controls(self) -> bool:
+        """Whether any one-ULP response is known."""
+        return bool(np.isfinite(self.responses).any())
+
+
+def make_blocks(runs: pd.DataFrame, outcome: str, factors: Sequence[Factor], goal: Goal = "maximize") -> Blocks:
+    """Arrange a design's runs by seed.
+
+    A finished run whose outcome isn't a finite number counts as failed. Runs that are unfinished, missing or damaged
+    are not there.
+
+    Args:
+        runs: A row a run, with the columns of `reports.sources`; no two of the same arm, precision, replicate and seed.
+        outcome: The outcome's column.
+        factors: In what the arms differ.
+        goal: Whether large outcomes are good.
+    """
+    arms = order_arms(runs, factors)
+    index = {arm.name: number for number, arm in enumerate(arms)}
+    seeds, precisions = sorted(set(runs["seed"])), sorted(set(runs["precision"]))
+    replicates = sorted(set(runs["replicate"]) - {0})
+    shape = (len(seeds), len(arms), len(precisions))
+    outcomes, failed = np.full(shape, np.nan), np.zeros(shape, dtype=bool)
+    controls = np.full((*shape, len(replicates)), np.nan)
+    at = (
+        np.searchsorted(seeds, runs["seed"]),
+        runs["condition"].map(index).to_numpy(dtype=int),
+        np.searchsorted(precisions, runs["precision"].to_numpy(dtype=object)),
+    )
+    values = pd.to_numeric(runs[outcome], errors="coerce").to_numpy(dtype=float)
+    with np.errstate(invalid="ignore"):
+        finite = np.abs(values) < LARGEST
+    status, replicate = runs["status"].to_numpy(dtype=object), runs["replicate"].to_numpy()
+    ended = status == "finished"
+    for row in np.flatnonzero((ended & ~finite) | (status == "failed")):
+        if replicate[row] == 0:
+            failed[at[0][row], at[1][row], at[2][row]] = True
+    for row in np.flatnonzero(ended & finite):
+        where = (at[0][row], at[1][row], at[2][row])
+        if replicate[row] == 0:
+            outcomes[where] = values[row]
+        else:
+            controls[(*where, replicates.index(replicate[row]))] = values[row]
+    return Blocks(
+        seeds=tuple(int(seed) for seed in seeds),
+        arms=arms,
+        precisions=tuple(map(str, precisions)),
+        outcomes=outcomes,
+        failed=failed,
+        controls=controls,
+        goal=goal,
+    )
+
+
+def order_arms(runs: pd.DataFrame, factors: Sequence[Factor]) -> tuple[Arm, ...]:
+    """Return the conditions that there are, in the order of their levels, the reference first."""
+    names = [factor.name for factor in factors]
+    found = runs.drop_duplicates("condition")
+    arms = [
+        Arm(str(row["condition"]), {name: str(row[name]) for name in names})
+        for row in found[list(dict.fromkeys(["condition", *names]))].to_dict("records")
+    ]
+    return tuple(
+        sorted(arms, key=lambda arm: ([factor.levels.index(arm.levels[factor.name]) for factor in factors], arm.name))
+    )
+
+
+def factors_of(runs: pd.DataFrame, factors: Sequence[Factor]) -> tuple[Factor, ...]:
+    """Return the factors with the levels that these runs have."""
+    return tuple(factor.among(set(runs[factor.name].astype(str))) for factor in factors)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stratum:
+    """Where a level and the reference can be compared, since all other factors are the same.
+
+    Attributes:
+        levels: Those of the other factors.
+        reference: The arms at the reference.
+        level: The arms at the level.
+    """
+
+    levels: Mapping[str, str]
+    reference: tuple[int, ...]
+    level: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Some strata and precisions of a contrast: all of them, or those at one level of another factor.
+
+    Attributes:
+        factor: Which other factor is held at one level, "precision" among them; empty for all.
+        level: At which.
+        strata: Their numbers.
+        precisions: Their numbers.
+    """
+
+    factor: str
+    level: str
+    strata: tuple[int, ...]
+    precisions: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """In words; empty for all."""
+        return f"{self.factor} {self.level}" if self.factor else ""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Contrast:
+    """A level of a factor against its reference, inside each seed's block."""
+
+    factor: Factor
+    level: str
+    strata: tuple[Stratum, ...]
+    precisions: tuple[str, ...]
+
+    @property
+    def whole(self) -> Part:
+        """All strata and precisions."""
+        return Part("", "", tuple(range(len(self.strata))), tuple(range(len(self.precisions))))
+
+    @functools.cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """Where simple effects are: each level of each other factor, and each precision, where there are several."""
+        found = []
+        for name in self.strata[0].levels:
+            levels = dict.fromkeys(stratum.levels[name] for stratum in self.strata)
+            if len(levels) > 1:
+                for level in levels:
+                    strata = tuple(i for i, stratum in enumerate(self.strata) if stratum.levels[name] == level)
+                    found.append(Part(name, level, strata, self.whole.precisions))
+        if len(self.precisions) > 1:
+            found += [
+                Part("precision", name, self.whole.strata, (index,)) for index, name in enumerate(self.precisions)
+            ]
+        return tuple(found)
+
+    def differences(self, values: Array) -> Array:
+        """Return level minus reference: `[seeds, arms, precisions, ...]` to `[seeds, strata, precisions, ...]`."""
+        return np.stack(
+            [
+                values[:, list(stratum.level)].mean(axis=1) - values[:, list(stratum.reference)].mean(axis=1)
+                for stratum in self.strata
+            ],
+            axis=1,
+        )
+
+    def sides(self, values: Array) -> tuple[Array, Array]:
+        """Return single runs at the reference and at the level, `[seeds, arms of all strata, precisions, ...]` each."""
+        return tuple(  # type: ignore[return-value]
+            np.concatenate([values[:, list(getattr(stratum, side))] for stratum in self.strata], axis=1)
+            for side in ("reference", "level")
+        )
+
+    def by_seed(self, values: Array, part: Part) -> Array:
+        """Return each seed's contrast, `[seeds]`: the mean over strata, of those precisions in which all are there.
+
+        NaN for a seed without any. Where only the rounding of means tells both levels apart, it is zero.
+        """
+        differences = self.differences(values)[:, list(part.strata)][:, :, list(part.precisions)]
+        complete = differences.mean(axis=1)
+        size = max(1.0, float(np.nanmax(np.abs(values), initial=0.0)))
+        complete = np.where(np.abs(complete) < 1e-13 * size, 0.0, complete)
+        return mean_of_known(complete)
+
+
+def mean_of_known(values: Array) -> Array:
+    """The mean over all but the first axis of what isn't NaN: `[seeds, ...]` to `[seeds]`; NaN where all is."""
+    flat = values.reshape(len(values), -1)
+    known = np.isfinite(flat)
+    counts = known.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.where(counts > 0, np.where(known, flat, 0.0).sum(axis=1) / np.maximum(counts, 1), np.nan)
+
+
+def contrasts(blocks: Blocks, factors: Sequence[Factor]) -> list[Contrast]:
+    """Return the contrasts that these arms allow: of each factor, each level with the reference."""
+    found = []
+    for factor in factors:
+        others = [other.name for other in factors if other is not factor]
+        for level in factor.others:
+            strata = tuple(_strata(blocks.arms, factor, level, others))
+            if strata:
+                found.append(Contrast(factor, level, strata, blocks.precisions))
+    return found
+
+
+def _strata(arms: Sequence[Arm], factor: Factor, level: str, others: Sequence[str]) -> list[Stratum]:
+    by_levels: dict[tuple[str, ...], dict[str, list[int]]] = {}
+    for number, arm in enumerate(arms):
+        sides = by_levels.setdefault(tuple(arm.levels[name] for name in others), {})
+        sides.setdefault(arm.levels[factor.name], []).append(number)
+    return [
+        Stratum(dict(zip(others, levels, strict=True)), tuple(sides[factor.reference]), tuple(sides[level]))
+        for levels, sides in by_levels.items()
+        if factor.reference in sides and level in sides
+    ]
+
+
+def arm_pairs(arms: Sequence[Arm]) -> list[tuple[int, int]]:
+    """Return all pairs of arms, the earlier first."""
+    return list(itertools.combinations(range(len(arms)), 2))

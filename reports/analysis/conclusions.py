@@ -1,0 +1,67 @@
+"""What may be concluded: the words of each axis, and the table that joins them.
+
+Three questions are answered apart: is the computation the same (mechanism), does the outcome's mean change, and are
+runs more variable or do they fail more often (spread, failures)? A conclusion is a cell of the table of mechanism and
+mean. It says *round-off* only where the mechanism does, the mean is equivalent, the spread is bounded, and failures
+don't differ.
+"""
+
+from typing import Literal
+
+Reading = Literal["identical", "round-off", "real", "late", "untested"]
+MeanConclusion = Literal["identical", "different", "equivalent", "undecided"]
+SpreadConclusion = Literal["bounded", "larger", "undecided", "untested"]
+FailureConclusion = Literal["none", "same", "bounded", "different", "undecided"]
+Verdict = Literal["parameterization", "implementation", "both", "round-off", "no effect", "undecided"]
+
+IDENTICAL = "identical"
+ROUND_OFF = "round-off"
+ROUND_OFF_AT_FIRST = "round-off at first; outcome undecided"
+ALARM = "alarm: a late difference, or chance"
+DIFFERENT, EQUIVALENT, UNDECIDED = "different, cause unknown", "equivalent, cause unknown", "undecided"
+
+REAL: dict[MeanConclusion, str] = {
+    "different": "real, and it matters",
+    "equivalent": "real, but it doesn't matter within the margin",
+    "identical": "real, but it doesn't matter within the margin",
+    "undecided": "real; outcome undecided",
+}
+UNKNOWN: dict[MeanConclusion, str] = {
+    "different": DIFFERENT,
+    "equivalent": EQUIVALENT,
+    "identical": EQUIVALENT,
+    "undecided": UNDECIDED,
+}
+
+
+def conclude(
+    mechanism: Reading,
+    mean: MeanConclusion,
+    spread: SpreadConclusion,
+    failures: FailureConclusion,
+    onset: int | None = None,
+) -> str:
+    """Join the axes to a conclusion, as the table in the module's documentation has it.
+
+    Args:
+        mechanism: Whether the computation is the same.
+        mean: Whether the outcome's mean changes.
+        spread: Whether runs vary more.
+        failures: Whether runs fail more often.
+        onset: The update from which a *late* difference is seen.
+    """
+    if failures == "different":
+        mean = "different"
+    match mechanism:
+        case "real":
+            return REAL[mean]
+        case "late":
+            return REAL[mean].replace("real", f"real from update {onset} on", 1)
+        case "untested":
+            return UNKNOWN[mean]
+        case "identical" if mean == "identical":
+            return IDENTICAL
+    if mean == "different":
+        return ALARM
+    is_bounded = spread == "bounded" and failures in ("none", "same", "bounded")
+    return ROUND_OFF if mean in ("equivalent", "identical") and is_bounded else ROUND_OFF_AT_FIRST

@@ -1,0 +1,201 @@
+"""All that is to be said of one design: the runs that agree in everything but arm, seed, precision and replicate."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from reports.analysis.attribution import Attribution, attribute, attribute_together
+from reports.analysis.blocks import Goal
+from reports.analysis.mechanism import Gaps, Mechanism, measure_gaps, read_contrast, tensor_names
+from reports.analysis.price import TRAINING, Price, price_of_exploration
+from reports.analysis.provenance import doubts, origins
+from reports.sources.runs import PLACE, Runs, UnreadableSourceError, plain
+from reports.statistics import Array
+
+History = dict[str, Array]
+
+HISTORY = ("fingerprint", "episodic_return", "global_step")
+"""What is read of each run's history."""
+NORMS = ("grad_norm", "scale_grad_norm")
+"""And these, where they are there."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked of runs.
+
+    Attributes:
+        outcome: The primary outcome.
+        others: Further outcomes, a family of their own.
+        margin: The equivalence margin of the primary outcome; None for the default one.
+        goal: Whether large outcomes are good.
+    """
+
+    outcome: str = "final_return"
+    others: tuple[str, ...] = ()
+    margin: float | None = None
+    goal: Goal = "maximize"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Design:
+    """One design's runs, and the answers.
+
+    Attributes:
+        name: Its environment, and the hyperparameters in which designs differ.
+        values: The same, by name.
+        hyperparameters: All of them.
+        origins: How many of its finished runs were made with which versions, on which machine.
+        extent: The conditions, precisions, replicates and seeds that there are.
+        statuses: How many runs there are, by status.
+        table: Its runs, finished or not.
+        question: What is asked.
+        answer: For the primary outcome.
+        others: For other outcomes, by name, their effects corrected as one family.
+        price: Of exploration noise, where that can be told.
+        histories: By finished run, where there is a run store.
+        gaps: How far runs of each seed are apart.
+        warnings: What a reader must know.
+    """
+
+    name: str
+    values: dict[str, Any]
+    hyperparameters: dict[str, Any]
+    origins: list[tuple[int, dict[str, Any]]]
+    extent: dict[str, list[Any]]
+    statuses: dict[str, int]
+    table: pd.DataFrame
+    question: Question
+    answer: Attribution
+    others: dict[str, Attribution]
+    price: Price | None
+    histories: dict[str, History]
+    gaps: list[Gaps]
+    warnings: list[str]
+
+    @property
+    def outcome(self) -> str:
+        """The primary outcome."""
+        return self.question.outcome
+
+    @property
+    def core_seconds(self) -> float | None:
+        """The processor time of a run, where its runs say it: the mean."""
+        if "core_seconds" not in self.table:
+            return None
+        told = pd.to_numeric(self.finished["core_seconds"], errors="coerce").dropna()
+        return float(told.mean()) if len(told) else None
+
+    @property
+    def finished(self) -> pd.DataFrame:
+        """Its finished runs."""
+        return self.table[self.table["status"] == "finished"]
+
+    @property
+    def appendix(self) -> list[dict[str, Any]]:
+        """A line a run, in order: what every number comes from."""
+        columns = ["run", *PLACE, "status", self.outcome, *self.others]
+        lines: list[dict[str, Any]] = plain(self.table.sort_values(list(PLACE))[columns].to_dict("records"))
+        return lines
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.outcome}\n{self.answer!r}"
+
+
+def make_design(runs: Runs, rows: pd.DataFrame, question: Question) -> Design:
+    """Answer for one design.
+
+    Args:
+        runs: All runs.
+        rows: Those of the design.
+        question: What is asked of them.
+
+    Raises:
+        UnreadableSourceError: A run's history isn't like the others'.
+    """
+    hyperparameters = {name: plain(rows[name].iloc[0]) for name in runs.hyperparameters}
+    differing = [name for name in runs.hyperparameters if runs.table[name].nunique(dropna=False) > 1]
+    values = {name: hyperparameters[name] for name in dict.fromkeys(["env_id", *differing]) if name in hyperparameters}
+    finished = rows[rows["status"] == "finished"]
+    histories = _histories(runs, finished)
+    gaps = _gaps(runs, finished, histories)
+    settings: dict[str, Any] = {
+        "goal": question.goal,
+        "paired": runs.paired,
+        "mechanism": lambda contrast, arms: _mechanism(gaps, contrast, arms),
+    }
+    answer = attribute(rows, question.outcome, runs.factors, question.margin, **settings)
+    others = attribute_together(rows, dict.fromkeys(question.others), runs.factors, **settings)
+    is_replayed = _is_replayed(hyperparameters, question.outcome)
+    return Design(
+        name=", ".join(str(value) if name == "env_id" else f"{name} {value}" for name, value in values.items())
+        or "all runs",
+        values=values,
+        hyperparameters=hyperparameters,
+        origins=origins(runs, finished),
+        extent={name: sorted(plain(value) for value in rows[name].unique()) for name in PLACE},
+        statuses=dict(sorted(Counter([*rows["status"], *("damaged" for _ in runs.unknown)]).items())),
+        table=rows,
+        question=question,
+        answer=answer,
+        others=others,
+        price=None if is_replayed or not answer.is_thread else price_of_exploration(rows, question.outcome),
+        histories=histories,
+        gaps=gaps,
+        warnings=[*answer.warnings, *doubts(runs, finished), *([_replayed(question.outcome)] if is_replayed else [])],
+    )
+
+
+def _mechanism(gaps: Sequence[Gaps], contrast: Any, arms: Sequence[Any]) -> Mechanism:
+    return read_contrast(gaps, contrast, [arm.name for arm in arms])
+
+
+def _histories(runs: Runs, finished: pd.DataFrame) -> dict[str, History]:
+    """What a run store has of a design's runs. **Raises**: `UnreadableSourceError`."""
+    if runs.folder is None:
+        return {}
+    histories = {run: runs.history(run, *HISTORY, optional=NORMS) for run in finished["run"]}
+    shapes = {run: tuple(history[name].shape for name in HISTORY) for run, history in histories.items()}
+    usual = Counter(shapes.values()).most_common(1)
+    for run, shape in shapes.items():
+        if shape != usual[0][0] or [len(axes) for axes in shape] != [2, 1, 1]:
+            raise UnreadableSourceError(
+                f"{runs.folder / run / 'updates.jsonl'} is damaged, since others of its design have more or other "
+                "updates: delete its folder, and train the run again"
+            )
+    return histories
+
+
+def _gaps(runs: Runs, finished: pd.DataFrame, histories: Mapping[str, History]) -> list[Gaps]:
+    if not histories:
+        return []
+    tensors = _tensors(runs, finished, histories)
+    return measure_gaps(finished, lambda run: histories[run]["fingerprint"], tensors)
+
+
+def _tensors(runs: Runs, finished: pd.DataFrame, histories: Mapping[str, History]) -> list[str]:
+    """The name of each number in a fingerprint; none where the runs don't say how large their networks are."""
+    for row in finished[:1].to_dict("records"):
+        known: dict[Any, Any] = {**row, **runs.provenance.get(row["run"], {})}
+        sizes = [plain(known.get(name)) for name in ("observation_size", "action_size", "hidden_size")]
+        if all(isinstance(size, int) for size in sizes):
+            state_dependent = bool(known.get("state_dependent_scale", False))
+            observation, action, hidden = sizes
+            size = histories[row["run"]]["fingerprint"].shape[1]
+            return tensor_names(size, observation, action, hidden, state_dependent)
+    return []
+
+
+def _is_replayed(hyperparameters: Mapping[str, Any], outcome: str) -> bool:
+    """Whether the outcome is that of the behaviour runs, and these runs replay their data."""
+    return hyperparameters.get("rollouts") == "shared" and outcome in TRAINING
+
+
+def _replayed(outcome: str) -> str:
+    return (
+        f"{outcome} isn't these runs' own, but that of the behaviour runs from whose rollouts they learn: "
+        "eval_return is of their own policies"
+    )

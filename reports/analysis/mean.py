@@ -1,0 +1,302 @@
+"""The mean: whether a factor's level changes the outcome, on average and at each level of the others.
+
+A may-differ factor is judged by its main effect. A must-agree factor is judged by its main effect and by its simple
+effects, at each level of the other factors and in each precision: effects that cancel in the mean are differences all
+the same. It is *different* where any of these is, after Holm's correction over them, and *equivalent* only where all
+are.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+
+from reports import statistics
+from reports.analysis.blocks import Blocks, Contrast, Part
+from reports.analysis.conclusions import MeanConclusion
+from reports.statistics import ALPHA, Array, Margin, Test, TwoSample
+
+RESAMPLES = statistics.RESAMPLES
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A difference, its intervals, and the tests on it.
+
+    Attributes:
+        where: The part of the contrast that it is of; empty for the main effect.
+        a: The reference.
+        b: The level: the difference is b minus a.
+        seeds: Which of the blocks it is of, by their number; empty where runs are unpaired.
+        test: Of the differences in the outcome's own unit, of runs that finished (complete cases).
+        ranked: Of the differences of ranks, where runs failed: a failed run is the worst. It decides then.
+        p: Of `ranked`, or else of `test`.
+        p_adjusted: By Holm, over the family.
+        level: The level at which Holm judged it.
+        margin: The equivalence margin.
+    """
+
+    where: str = ""
+    a: str
+    b: str
+    seeds: Array = dataclasses.field(default_factory=lambda: np.array([], dtype=int))
+    test: Test
+    ranked: Test | None = None
+    p: float
+    p_adjusted: float
+    level: float
+    margin: Margin | None
+
+    @property
+    def size(self) -> int:
+        """How many seeds it is of."""
+        return self.test.size
+
+    @property
+    def estimate(self) -> float:
+        """The mean difference."""
+        return self.test.estimate
+
+    @property
+    def differences(self) -> Array:
+        """Each seed's difference, `[seeds]`; empty where runs are unpaired."""
+        return np.asarray(getattr(self.test, "differences", np.array([])))
+
+    @functools.cached_property
+    def ci(self) -> tuple[float, float]:
+        """95% interval, of the same test as `p`; infinite where there are too few seeds."""
+        return self.test.interval()
+
+    @functools.cached_property
+    def ci_adjusted(self) -> tuple[float, float]:
+        """The interval at `level`: without failed runs, it leaves zero out exactly where `p_adjusted` rejects it."""
+        return self.test.interval(1 - self.level)
+
+    @functools.cached_property
+    def ci90(self) -> tuple[float, float]:
+        """90% interval: inside an exact margin exactly where the effect is equivalent."""
+        return self.test.interval(1 - 2 * ALPHA)
+
+    @functools.cached_property
+    def p_equivalent(self) -> float | None:
+        """Of two one-sided tests inside the margin; None without a margin."""
+        return None if self.margin is None else statistics.p_equivalent(self.test, self.margin, self.seeds)
+
+    @functools.cached_property
+    def p_skew(self) -> float | None:
+        """Johnson's, which corrects for skewness; None where runs are unpaired or too few."""
+        return statistics.p_johnson(self.differences)
+
+    @property
+    def can_reject(self) -> bool:
+        """Whether a test of so many seeds can find anything different at `level`."""
+        return (self.ranked or self.test).smallest_p <= self.level * (1 + 1e-9)
+
+    @property
+    def is_different(self) -> bool:
+        """Whether the family's test rejects zero."""
+        return self.p_adjusted <= ALPHA
+
+    @functools.cached_property
+    def is_equivalent(self) -> bool:
+        """Whether two one-sided tests place it inside the margin, and a difference could have been seen."""
+        return (
+            self.margin is not None
+            and self.can_reject
+            and statistics.p_equivalent(self.test, self.margin, self.seeds, enough=ALPHA) <= ALPHA
+        )
+
+    @functools.cached_property
+    def detectable(self) -> float | None:
+        """The effect that a study like this finds with a chance of 80%; None where its error isn't known."""
+        return statistics.detectable(self.error, self.size, self.level) if self.error else None
+
+    @functools.cached_property
+    def seeds_needed(self) -> int | None:
+        """Seeds that would decide with a chance of 80%, if the mean and its error are what they seem."""
+        if not self.can_reject:
+            return statistics.fewest_for(self.level)
+        return statistics.seeds_needed(self.differences, self.margin, self.level)
+
+    @property
+    def error(self) -> float | None:
+        """The standard error of the estimate; None where it isn't known."""
+        if isinstance(self.test, TwoSample):
+            return self.test.error
+        return float(self.differences.std(ddof=1)) / self.size**0.5 if self.size > 1 else None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mean:
+    """What a level of a factor does to the mean.
+
+    Attributes:
+        main: Its main effect.
+        simple: Its effects at each level of the other factors, and in each precision.
+        must_agree: Whether the simple effects take part in the conclusion.
+        has_failures: Whether runs that it compares failed.
+        is_identical: Whether every pair of its runs has the same outcome.
+    """
+
+    main: Estimate
+    simple: tuple[Estimate, ...]
+    must_agree: bool
+    has_failures: bool
+    is_identical: bool
+
+    @property
+    def deciding(self) -> tuple[Estimate, ...]:
+        """The effects that decide."""
+        return (self.main, *self.simple) if self.must_agree else (self.main,)
+
+    @property
+    def can_reject(self) -> bool:
+        """Whether any of their tests can find a difference."""
+        return any(effect.can_reject for effect in self.deciding)
+
+    @property
+    def is_equivalent(self) -> bool:
+        """Whether all that decide are: as each has to be, none needs a correction for their number."""
+        return all(effect.is_equivalent for effect in self.deciding)
+
+    def conclusion(self, failures_may_differ: bool) -> MeanConclusion:
+        """What the tests say. "Not significant" is never "equal".
+
+        Args:
+            failures_may_differ: Whether runs may fail more often at one level: then nothing is equivalent.
+        """
+        if any(effect.is_different for effect in self.deciding):
+            return "different"
+        if failures_may_differ:
+            return "undecided"
+        if self.is_identical:
+            return "identical"
+        return "equivalent" if self.is_equivalent else "undecided"
+
+    @property
+    def deviating(self) -> list[Estimate]:
+        """The simple effects that are different."""
+        return [effect for effect in self.simple if effect.is_different]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Case:
+    """A contrast to be tested: on which outcomes, and with which equivalence margin."""
+
+    blocks: Blocks
+    contrast: Contrast
+    margin: Margin | None
+
+
+def judge_means(cases: Sequence[Case], paired: bool, resamples: int = RESAMPLES) -> list[Mean]:
+    """Test contrasts as one family, by Holm; within a must-agree factor, by Holm over its effects.
+
+    A must-agree factor enters the family with the smallest of its effects' own Holm-corrected p-values, and its effects
+    are then judged at the level at which the factor was.
+
+    Args:
+        cases: The family. Every case has runs that ended at both levels.
+        paired: Whether runs of the same seed belong together.
+        resamples: Sign flips to draw where there are too many to try all.
+    """
+    if not cases:
+        return []
+    drafts = [_draft(case, paired, resamples) for case in cases]
+    smallest = [
+        min(statistics.holm([effect.p for effect in (effects if case.contrast.factor.must_agree else effects[:1])]))
+        for case, effects in zip(cases, drafts, strict=True)
+    ]
+    adjusted, levels = statistics.holm(smallest), statistics.holm_levels(smallest)
+    return [
+        _judge(case, effects, p_factor, level)
+        for case, effects, p_factor, level in zip(cases, drafts, adjusted, levels, strict=True)
+    ]
+
+
+def _judge(case: Case, drafts: Sequence[Estimate], p_factor: float, level: float) -> Mean:
+    """Judge a factor's effects at the level at which the factor was judged.
+
+    The simple effects of a may-differ factor decide nothing: they are a family of their own.
+    """
+    must_agree = case.contrast.factor.must_agree
+    families = [drafts] if must_agree else [drafts[:1], drafts[1:]]
+    effects = []
+    for family, at, least in zip(families, (level, ALPHA), (p_factor, 0.0), strict=False):
+        p_values = [effect.p for effect in family]
+        for effect, p, own in zip(family, statistics.holm(p_values), statistics.holm_levels(p_values, at), strict=True):
+            p_adjusted = min(1.0, max(least, p * ALPHA / at))
+            effects.append(dataclasses.replace(effect, p_adjusted=p_adjusted, level=own, margin=case.margin))
+    return Mean(
+        main=effects[0],
+        simple=tuple(effects[1:]),
+        must_agree=must_agree,
+        has_failures=has_failures(case.blocks, case.contrast),
+        is_identical=_is_identical(case.blocks, case.contrast),
+    )
+
+
+def _draft(case: Case, paired: bool, resamples: int) -> list[Estimate]:
+    """The main effect and the simple effects, not yet corrected. Parts in which no run ended are left out."""
+    estimate = functools.partial(_paired, resamples=resamples) if paired else _unpaired
+    contrast = case.contrast
+    drafts = [estimate(case.blocks, contrast, part) for part in (contrast.whole, *contrast.parts)]
+    return [draft for draft in drafts if draft is not None]
+
+
+def _paired(blocks: Blocks, contrast: Contrast, part: Part, resamples: int) -> Estimate | None:
+    def test(values: Array) -> tuple[Test, Array]:
+        by_seed = contrast.by_seed(values, part)
+        known = np.flatnonzero(np.isfinite(by_seed))
+        return (statistics.sign_flip(by_seed[known], resamples) if len(known) else statistics.Untested()), known
+
+    complete, seeds = test(blocks.outcomes)
+    ranked = test(blocks.ranks)[0] if has_failures(blocks, contrast) else None
+    return _estimate(contrast, part, complete, ranked, seeds)
+
+
+def _unpaired(blocks: Blocks, contrast: Contrast, part: Part) -> Estimate | None:
+    ranked = _two_sample(blocks.ranks, contrast, part) if has_failures(blocks, contrast) else None
+    return _estimate(contrast, part, _two_sample(blocks.outcomes, contrast, part), ranked, np.array([], dtype=int))
+
+
+def has_failures(blocks: Blocks, contrast: Contrast) -> bool:
+    """Return whether any run that the contrast compares failed."""
+    return any(side.any() for side in contrast.sides(blocks.failed))
+
+
+def _two_sample(values: Array, contrast: Contrast, part: Part) -> Test:
+    strata = []
+    for number in part.strata:
+        for precision in part.precisions:
+            stratum = contrast.strata[number]
+            sides = [values[:, list(arms), precision].ravel() for arms in (stratum.reference, stratum.level)]
+            reference, level = (side[np.isfinite(side)] for side in sides)
+            if len(reference) and len(level):
+                strata.append((reference, level))
+    return TwoSample(strata) if strata else statistics.Untested()
+
+
+def _estimate(contrast: Contrast, part: Part, test: Test, ranked: Test | None, seeds: Array) -> Estimate | None:
+    if not (ranked or test).size:
+        return None
+    p = (ranked or test).p_two_sided()
+    return Estimate(
+        where=part.name,
+        a=contrast.factor.reference,
+        b=contrast.level,
+        seeds=seeds,
+        test=test,
+        ranked=ranked,
+        p=p,
+        p_adjusted=p,
+        level=ALPHA,
+        margin=None,
+    )
+
+
+def _is_identical(blocks: Blocks, contrast: Contrast) -> bool:
+    """Whether all runs of a seed, stratum and precision have the same outcome."""
+    differences = contrast.differences(blocks.outcomes)
+    known = np.isfinite(differences)
+    return bool(known.any()) and bool((differences[known] == 0).all())

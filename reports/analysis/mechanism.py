@@ -1,0 +1,364 @@
+"""The mechanism: is the computation the same? Read from how far runs of a seed are apart after each update.
+
+The *gap* of two runs is the relative distance of their parameters. Round-off has two marks: the gap shrinks with
+machine epsilon, by about 2^29 from float32 to float64, and it is of the size of the ULP control's, the gap that a
+one-ULP perturbation of one weight makes. Training amplifies every gap, so both are read at the first update in which
+runs differ, and then followed until runs have come apart: a difference that begins later breaks them.
+"""
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reports.analysis.blocks import Contrast
+from reports.analysis.conclusions import Reading
+from reports.statistics import Array, Interval, mean_interval, median_interval
+
+EPSILON_BITS = 29.0
+"""Bits by which float64's mantissa is longer than float32's: what a gap of round-off shrinks by."""
+RATIO_BITS = 3.0
+"""How far from `EPSILON_BITS` a first gap of round-off is. PPO on Pendulum: 28.3 to 30.0 over 60 pairs of runs."""
+SIZE_BITS = 5.0
+"""How much larger than the ULP control's a first gap of round-off is. There: up to 1.2."""
+LATE_BITS = 12.0
+"""By how much a later gap must leave either mark to be *late*. There, medians over ten seeds stay within 3."""
+APART = 0.01
+"""The relative gap at which runs have come apart: the onset of outcomes that have nothing in common."""
+
+SINGLE, DOUBLE = "float32", "float64"
+ULP = "ULP control"
+
+Fingerprints = Callable[[str], Array]
+"""A run's fingerprints by its id, `[updates, size]`: some of its parameters after each update."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gaps:
+    """How far runs of two arms are apart, or of one arm and its ULP control.
+
+    Attributes:
+        a: An arm.
+        b: Another; the same for the ULP control.
+        precision: Of both.
+        seeds: Those of which both runs are there.
+        gaps: Relative, `[seeds, updates]`.
+        first_tensor: Where the first gap is largest, relative to the tensor; None where that can't be told.
+    """
+
+    a: str
+    b: str
+    precision: str
+    seeds: list[int]
+    gaps: Array
+    first_tensor: str | None
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it is a ULP control."""
+        return self.a == self.b
+
+    @functools.cached_property
+    def medians(self) -> Array:
+        """Over seeds, `[updates]`."""
+        return np.asarray(np.median(self.gaps, axis=0))
+
+    @property
+    def first(self) -> float | None:
+        """The median after the first update; None where it isn't finite."""
+        middle = float(self.medians[0]) if self.gaps.size else math.nan
+        return middle if math.isfinite(middle) else None
+
+    @functools.cached_property
+    def onset(self) -> Interval:
+        """The median update at which the gap passes `APART`; infinite where it doesn't."""
+        return median_interval(onsets(self.gaps))
+
+    @property
+    def apart(self) -> int:
+        """Seeds whose runs have come apart."""
+        return int(np.isfinite(onsets(self.gaps)).sum())
+
+    @functools.cached_property
+    def rate(self) -> Interval | None:
+        """Orders of magnitude by which the gap grows an update, until the onset: a description, no constant."""
+        told = rates(self.gaps)
+        told = told[np.isfinite(told)]
+        if not len(told):
+            return None
+        mean, low, high = (float(end[0]) for end in mean_interval(told[:, None]))
+        return Interval(mean, low, high) if len(told) > 1 else Interval(mean, math.nan, math.nan)
+
+
+def onsets(gaps: Array) -> Array:
+    """Each seed's first update, counted from 1, with a gap beyond `APART`; infinite without one."""
+    beyond = gaps > APART
+    return np.where(beyond.any(axis=1), beyond.argmax(axis=1) + 1.0, np.inf)
+
+
+def rates(gaps: Array) -> Array:
+    """Each seed's growth, in orders of magnitude an update.
+
+    The slope of a line through the logarithms of its gaps, from the first that isn't zero to the onset. NaN where that
+    is no line, since the runs are apart from the first update on, or never.
+    """
+    found = []
+    for gap, onset in zip(gaps, onsets(gaps), strict=True):
+        until = len(gap) if math.isinf(onset) else int(onset)
+        updates = np.flatnonzero(gap[:until] > 0)
+        found.append(np.polyfit(updates, np.log10(gap[updates]), 1)[0] if len(updates) > 1 else math.nan)
+    return np.array(found)
+
+
+def relative_gap(a: Array, b: Array) -> Array:
+    """Distance of two runs after each update, relative to the size of the first: `[updates, size]` to `[updates]`.
+
+    As far as both go, should one of them be shorter; NaN where it can't be told.
+    """
+    updates = min(len(a), len(b))
+    with np.errstate(all="ignore"):
+        distance = np.linalg.norm(b[:updates] - a[:updates], axis=1)
+        gap: Array = distance / np.linalg.norm(a[:updates], axis=1)
+    gap[~np.isfinite(gap)] = np.nan
+    return gap
+
+
+def measure_gaps(runs: pd.DataFrame, fingerprints: Fingerprints, tensors: Sequence[str] = ()) -> list[Gaps]:
+    """Measure all pairs of arms, and each arm's ULP control, in each precision.
+
+    Args:
+        runs: Finished runs of a design, with the columns of `reports.sources`.
+        fingerprints: Of a run.
+        tensors: The tensor that each number of a fingerprint is from, where that is known.
+    """
+    by_arm = {
+        key: dict(zip(group["seed"], group["run"], strict=True))
+        for key, group in runs.groupby(["condition", "precision", "replicate"])
+    }
+    found = []
+    for a, b, precision, replicate in _wanted(runs):
+        first, second = by_arm.get((a, precision, 0), {}), by_arm.get((b, precision, replicate), {})
+        seeds = sorted(first.keys() & second.keys())
+        if not seeds:
+            continue
+        couples = [(fingerprints(first[seed]), fingerprints(second[seed])) for seed in seeds]
+        gaps = [relative_gap(*couple) for couple in couples]
+        updates = min(map(len, gaps))
+        found.append(
+            Gaps(
+                a=a,
+                b=b,
+                precision=precision,
+                seeds=[int(seed) for seed in seeds],
+                gaps=np.array([gap[:updates] for gap in gaps]),
+                first_tensor=_first_tensor(couples, tensors),
+            )
+        )
+    return found
+
+
+def _wanted(runs: pd.DataFrame) -> list[tuple[str, str, str, int]]:
+    """Two arms, the precision, and the second run's replicate."""
+    wanted = []
+    for precision, rows in runs.groupby("precision"):
+        arms = sorted(set(rows["condition"]))
+        wanted += [(a, b, str(precision), 0) for a, b in itertools.combinations(arms, 2)]
+        for arm in arms:
+            replicates = sorted(set(rows[rows["condition"] == arm]["replicate"]) - {0})
+            wanted += [(arm, arm, str(precision), replicate) for replicate in replicates[:1]]
+    return wanted
+
+
+def tensor_names(size: int, observation: int, action: int, hidden: int, state_dependent_scale: bool) -> list[str]:
+    """Return the tensor that each number of a fingerprint is from, as `agents.records` documents.
+
+    Args:
+        size: How many numbers there are: evenly spaced ones of the weights and biases of the actor's layers and the
+            critic's, and then all of the raw scale.
+        observation: The observation's size.
+        action: The action's size.
+        hidden: The width of hidden layers.
+        state_dependent_scale: Whether the actor has outputs for the scale.
+    """
+    actor = 2 * action if state_dependent_scale else action
+    layers = [
+        (f"{tower} layer {number} {part}", count)
+        for tower, outputs in (("actor", actor), ("critic", 1))
+        for number, (inputs, width) in enumerate(itertools.pairwise((observation, hidden, hidden, outputs)), 1)
+        for part, count in (("weight", inputs * width), ("bias", width))
+    ]
+    ends = np.cumsum([count for _, count in layers])
+    indices = np.linspace(0, ends[-1] - 1, size - action).round().astype(int)
+    return [*(layers[index][0] for index in np.searchsorted(ends, indices, side="right")), *["raw scale"] * action]
+
+
+def _first_tensor(couples: Sequence[tuple[Array, Array]], tensors: Sequence[str]) -> str | None:
+    """The tensor whose relative gap is largest at each seed's first update with any, where most seeds say so."""
+    votes: list[str] = []
+    for a, b in couples:
+        updates = np.flatnonzero((a[: len(b)] != b[: len(a)]).any(axis=1))
+        if len(tensors) != a.shape[1] or not len(updates):
+            continue
+        first = a[updates[0]], b[updates[0]]
+        gap = {}
+        for name in dict.fromkeys(tensors):
+            own = np.array([tensor == name for tensor in tensors])
+            with np.errstate(all="ignore"):
+                gap[name] = float(np.linalg.norm((first[1] - first[0])[own]) / np.linalg.norm(first[0][own]))
+        votes.append(max(gap, key=lambda name: gap[name] if math.isfinite(gap[name]) else 0.0))
+    return max(sorted(set(votes)), key=votes.count) if votes else None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mechanism:
+    """What sets the runs of two arms apart.
+
+    Attributes:
+        reading: Whether the computation is the same.
+        gap: The median first gap by precision.
+        ratio: The first gap in float32 over that in float64; None without both.
+        size: The first gap over the ULP control's, in the longest precision; None without a control.
+        first_tensor: Where the first gap is largest.
+        onset: The first update at which runs differ beyond round-off, where the reading is *late*.
+        bits: log2 of the ratio at every update, `[updates]`, up to where float32's runs have come apart.
+    """
+
+    reading: Reading
+    gap: dict[str, float | None] = dataclasses.field(default_factory=dict)
+    ratio: float | None = None
+    size: float | None = None
+    first_tensor: str | None = None
+    onset: int | None = None
+    bits: Array = dataclasses.field(default_factory=lambda: np.array([]))
+
+
+UNTESTED = Mechanism(reading="untested")
+
+
+def read_mechanism(pair: Sequence[Gaps], controls: Sequence[Gaps]) -> Mechanism:
+    """Read what sets two arms apart.
+
+    Args:
+        pair: Their gaps, by precision.
+        controls: The gaps of both arms' ULP controls.
+    """
+    by_precision = {gaps.precision: gaps for gaps in pair}
+    if not by_precision:
+        return UNTESTED
+    medians = {name: gaps.medians for name, gaps in by_precision.items()}
+    told = {
+        "gap": {name: by_precision[name].first if name in by_precision else None for name in (SINGLE, DOUBLE)},
+        "first_tensor": next((gaps.first_tensor for gaps in pair if gaps.first_tensor), None),
+    }
+    if all((gaps.gaps == 0).all() for gaps in pair):
+        return Mechanism(reading="identical", **told)
+    longest = DOUBLE if DOUBLE in medians else next(iter(medians))
+    control = _control(controls, longest)
+    start = _first_difference(list(medians.values()))
+    size = _over(medians[longest], control, start)
+    if SINGLE not in medians or DOUBLE not in medians:
+        # One precision shows a real difference, if that is large enough; round-off can't be told from a small one.
+        is_real = size is not None and math.log2(size) > LATE_BITS
+        return Mechanism(reading="real" if is_real else "untested", size=size, **told)
+    bits = _bits(medians[SINGLE], medians[DOUBLE])
+    told |= {"ratio": _power(bits, start), "size": size, "bits": bits[: _until_apart(medians[SINGLE])]}
+    is_large = size is not None and math.log2(size) > SIZE_BITS
+    if not _is_near(bits, start) or is_large:
+        return Mechanism(reading="late" if start else "real", onset=start + 1 if start else None, **told)
+    late = _late(medians, bits, control, start)
+    return Mechanism(reading="round-off" if late is None else "late", onset=late, **told)
+
+
+def _control(controls: Sequence[Gaps], precision: str) -> Array | None:
+    """The controls' median gap at each update, `[updates]`; None without one in this precision."""
+    own = [gaps.gaps for gaps in controls if gaps.precision == precision]
+    if not own:
+        return None
+    updates = min(gaps.shape[1] for gaps in own)
+    return np.asarray(np.median(np.concatenate([gaps[:, :updates] for gaps in own]), axis=0))
+
+
+def _first_difference(medians: Sequence[Array]) -> int:
+    """The first update, counted from 0, at which the median gap isn't zero in any precision."""
+    updates = [np.flatnonzero(gap > 0) for gap in medians]
+    return min((int(found[0]) for found in updates if len(found)), default=0)
+
+
+def _over(gap: Array, control: Array | None, start: int) -> float | None:
+    """A first gap over the control's own first gap."""
+    if control is None or start >= len(gap):
+        return None
+    first = control[control > 0]
+    return float(gap[start] / first[0]) if len(first) and gap[start] > 0 else None
+
+
+def _bits(single: Array, double: Array) -> Array:
+    """log2 of the ratio of both gaps, `[updates]`; infinite or NaN where one is zero."""
+    updates = min(len(single), len(double))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.log2(single[:updates]) - np.log2(double[:updates]))
+
+
+def _until_apart(gap: Array) -> int:
+    """How many updates there are until the gap passes `APART`."""
+    beyond = np.flatnonzero(gap > APART)
+    return int(beyond[0]) if len(beyond) else len(gap)
+
+
+def _power(bits: Array, start: int) -> float | None:
+    return float(2.0 ** bits[start]) if start < len(bits) and np.isfinite(bits[start]) else None
+
+
+def _is_near(bits: Array, start: int) -> bool:
+    """Whether the first gap shrinks with machine epsilon."""
+    return start < len(bits) and bool(abs(bits[start] - EPSILON_BITS) <= RATIO_BITS)
+
+
+def _late(medians: dict[str, Array], bits: Array, control: Array | None, start: int) -> int | None:
+    """The first update, counted from 1, at which a gap that began as round-off no longer looks like it."""
+    together = _until_apart(medians[SINGLE])
+    breaks = np.flatnonzero(bits[start:together] < EPSILON_BITS - LATE_BITS) + start
+    if control is not None:
+        updates = min(len(medians[DOUBLE]), len(control))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            larger = np.log2(medians[DOUBLE][:updates]) - np.log2(control[:updates])
+        breaks = np.concatenate([breaks, np.flatnonzero(larger > LATE_BITS)])
+    return int(breaks.min()) + 1 if len(breaks) else None
+
+
+ORDER: tuple[Reading, ...] = ("real", "late", "untested", "round-off", "identical")
+"""Of the readings of a factor's pairs, the first that any of them has is the factor's."""
+
+
+def read_contrast(gaps: Sequence[Gaps], contrast: Contrast, names: Sequence[str]) -> Mechanism:
+    """Read a factor's mechanism: the worst of those pairs of arms that differ in it alone.
+
+    Args:
+        gaps: Of a design, controls among them.
+        contrast: The factor's.
+        names: The arms' names, by their number.
+    """
+    read = []
+    for stratum in contrast.strata:
+        for a, b in itertools.product(stratum.reference, stratum.level):
+            both = {names[a], names[b]}
+            pair = [found for found in gaps if {found.a, found.b} == both]
+            read.append(read_mechanism(pair, [found for found in gaps if found.is_control and found.a in both]))
+    return min(read, key=lambda found: (ORDER.index(found.reading), found.onset or 0)) if read else UNTESTED
+
+
+def plain_mechanism(mechanism: Mechanism) -> dict[str, Any]:
+    """Return a mechanism as `verdict.json` has it."""
+    return {
+        "reading": mechanism.reading,
+        "gap": {name: mechanism.gap.get(name) for name in (SINGLE, DOUBLE)},
+        "ratio": mechanism.ratio,
+        "over_ulp_control": mechanism.size,
+        "first_tensor": mechanism.first_tensor,
+        "onset": mechanism.onset,
+    }

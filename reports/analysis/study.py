@@ -1,0 +1,43 @@
+"""From runs to designs: which there are, and the answer for each."""
+
+import pandas as pd
+
+from reports.analysis.design import Design, Question, make_design
+from reports.sources.runs import PLACE, Runs, UnreadableSourceError
+
+
+def answer_designs(runs: Runs, question: Question) -> list[Design]:
+    """Answer for each design.
+
+    Args:
+        runs: Of one or several designs.
+        question: What is asked of them.
+
+    Raises:
+        UnreadableSourceError: An outcome isn't there, or two runs are the same.
+    """
+    for outcome in (question.outcome, *question.others):
+        runs = runs.with_numbers(outcome)
+    return [make_design(runs, rows, question) for rows in _designs(runs)]
+
+
+def _designs(runs: Runs) -> list[pd.DataFrame]:
+    """The runs of each design. **Raises**: `UnreadableSourceError`, where two of them are the same."""
+    if runs.hyperparameters:
+        designs = [rows for _, rows in runs.table.groupby(runs.hyperparameters, dropna=False)]
+    else:
+        designs = [runs.table]
+    if runs.paired:
+        for rows in designs:
+            _refuse_twins(rows)
+    return designs
+
+
+def _refuse_twins(rows: pd.DataFrame) -> None:
+    for key, same in rows.groupby(list(PLACE))["run"]:
+        if len(same) > 1:
+            told = ", ".join(f"{name} {value}" for name, value in zip(PLACE, key, strict=True))
+            raise UnreadableSourceError(
+                f"{same.iloc[1]} is there twice, first as {same.iloc[0]}: {told}; remove one, or choose by another "
+                "column"
+            )

@@ -1,0 +1,267 @@
+"""The report's figures. The same colour is the same effect in all of them, and the same runs give the same bytes."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reports.analysis.mechanism import EPSILON_BITS
+from reports.statistics import Array, mean_interval
+
+RC: dict[Any, Any] = {
+    "axes.grid": True, "axes.spines.right": False, "axes.spines.top": False, "axes.titlesize": "medium",
+    "figure.constrained_layout.w_pad": 0.08, "font.size": 9, "grid.alpha": 0.25, "legend.frameon": False,
+    "savefig.dpi": 150, "svg.fonttype": "none", "svg.hashsalt": "reports",
+}  # fmt: skip
+
+# Okabe and Ito's colours, which the colour-blind tell apart; in grey, lines and markers say the same.
+STYLES = (
+    ("#D55E00", "-", "o"),
+    ("#0072B2", "--", "s"),
+    ("#009E73", "-.", "D"),
+    ("#CC79A7", (0, (5, 1)), "v"),
+    ("#E69F00", (0, (3, 1, 1, 1)), "P"),
+    ("#56B4E9", (0, (1, 1)), "X"),
+)
+"""Colour, line and marker of the first effect or arm, the second, and so on."""
+CONTROL = ("#000000", ":", "^")
+"""The same of the ULP control."""
+
+MARKERS: dict[str, Any] = {"markevery": 0.15, "markersize": 4}
+
+Curve = tuple[Array, Array]
+"""Points on the x axis, `[points]`, and values, `[seeds, points]`."""
+Style = tuple[str, Any, str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """An effect, or the ULP control, as the first page shows it.
+
+    Attributes:
+        label: Its name, and what is subtracted from what.
+        differences: Of each seed, `[seeds]`; empty where runs are unpaired.
+        estimate: Their mean.
+        deciding: The interval of the test that decides.
+        ninety: The 90% interval, for equivalence.
+        curve: Environment steps and paired differences of learning curves, `[points]` and `[seeds, points]`.
+        style: Colour, line and marker.
+    """
+
+    label: str
+    differences: Array
+    estimate: float
+    deciding: tuple[float, float]
+    ninety: tuple[float, float]
+    curve: Curve | None
+    style: Style
+
+
+def first_page(rows: Sequence[Row], margin: float | None, outcome: str, path: Path) -> None:
+    """Each seed's paired difference, with the intervals that decide, beside the differences over training.
+
+    Args:
+        rows: The effects, and the ULP control last.
+        margin: The equivalence margin, drawn as a band.
+        outcome: Its name.
+        path: Where to, without a suffix.
+    """
+    curves = [row for row in rows if row.curve is not None]
+    size = (9.6 if curves else 5.6, 1.4 + 0.62 * max(3, len(rows)))
+    with _saved(path, columns=2 if curves else 1, size=size) as panels:
+        _paired_differences(panels[0], rows, margin, outcome)
+        if curves:
+            _difference_curves(panels[1], curves)
+
+
+def _paired_differences(panel: Axes, rows: Sequence[Row], margin: float | None, outcome: str) -> None:
+    if margin is not None:
+        panel.axvspan(-margin, margin, color="0.93", zorder=0)
+    panel.axvline(0, color="0.5", linewidth=0.8, zorder=1)
+    for place, row in enumerate(rows):
+        colour, _, marker = row.style
+        jitter = np.random.default_rng(place).uniform(-0.12, 0.12, len(row.differences))
+        panel.scatter(row.differences, jitter - place, s=14, color=colour, alpha=0.45, linewidth=0, zorder=2)
+        for ends, width in ((row.deciding, 1.2), (row.ninety, 3.2)):
+            if np.isfinite(ends).all():
+                panel.plot(ends, [-place - 0.28] * 2, color=colour, linewidth=width, zorder=3)
+        panel.plot(row.estimate, -place - 0.28, marker, color=colour, markersize=5, zorder=4)
+    panel.set_yticks([-place for place in range(len(rows))], [_plain(row.label) for row in rows])
+    panel.set(xlabel=f"difference in {_plain(outcome)} within a seed", ylim=(-len(rows) + 0.4, 0.5))
+
+
+def _difference_curves(panel: Axes, rows: Sequence[Row]) -> None:
+    for row in rows:
+        assert row.curve is not None
+        steps, values = row.curve
+        mean, low, high = mean_interval(values)
+        colour, line, _ = row.style
+        panel.plot(steps, mean, linestyle=line, color=colour, label=_plain(row.label.replace("\n", ": ")))
+        panel.fill_between(steps, low, high, color=colour, alpha=0.13, linewidth=0)
+    panel.axhline(0, color="0.5", linewidth=0.8)
+    panel.set(xlabel="environment steps", ylabel="paired difference in return")
+    panel.legend(loc="best", fontsize="small")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GapLine:
+    """Gaps of one comparison: in a panel a precision, `[seeds, updates]`, and log2 of their ratio, `[updates]`."""
+
+    label: str
+    gaps: Mapping[str, Array]
+    bits: Array
+    style: Style
+
+
+def divergence(lines: Sequence[GapLine], path: Path) -> None:
+    """How far runs of a seed are apart after each update, and by how much less in float64 than in float32."""
+    precisions = sorted({name for line in lines for name in line.gaps})
+    ratio = any(len(line.bits) for line in lines)
+    with _saved(path, columns=len(precisions) + ratio) as panels:
+        for panel, precision in zip(panels, precisions, strict=False):
+            for line in lines:
+                if precision in line.gaps:
+                    _gap_curve(panel, line.gaps[precision], line)
+            panel.set(title=_plain(precision), xscale="log", yscale="log", xlabel="update")
+        panels[0].set_ylabel("relative gap of parameters")
+        panels[0].legend(loc="lower right", fontsize="small")
+        _share_y(panels[: len(precisions)])
+        if ratio:
+            _gap_ratios(panels[-1], lines)
+
+
+def _gap_curve(panel: Axes, gap: Array, line: GapLine) -> None:
+    # A gap of zero can't be drawn on a logarithmic axis: it is left out, not raised.
+    shown = np.where(gap > 0, gap, np.nan)
+    updates = np.arange(1, gap.shape[1] + 1)
+    middle, low, high = _quantiles(shown)
+    colour, style, marker = line.style
+    panel.plot(updates, middle, linestyle=style, color=colour, label=_plain(line.label), marker=marker, **MARKERS)
+    panel.fill_between(updates, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def _gap_ratios(panel: Axes, lines: Sequence[GapLine]) -> None:
+    panel.axhline(EPSILON_BITS, color="0.6", linewidth=0.8)
+    for line in lines:
+        colour, style, marker = line.style
+        panel.plot(np.arange(1, len(line.bits) + 1), line.bits, linestyle=style, marker=marker, color=colour, markersize=4)
+    panel.set(title="float32 over float64, until float32 is apart", xlabel="update", ylabel="log2 of the gaps' ratio", ylim=(-3, 35))
+
+
+def learning_curves(curves: Mapping[str, Curve], ylabel: str, path: Path) -> None:
+    """Mean over seeds with its 95% interval, a line an arm."""
+    with _saved(path) as (panel,):
+        for (arm, (steps, values)), (colour, line, _) in zip(curves.items(), itertools.cycle(STYLES), strict=False):
+            mean, low, high = mean_interval(values)
+            panel.plot(steps, mean, linestyle=line, color=colour, label=_plain(arm))
+            panel.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
+        panel.set(xlabel="environment steps", ylabel=_plain(ylabel))
+        panel.legend(loc="lower right", fontsize="small")
+
+
+def outcome_strips(outcomes: Mapping[str, Array], ylabel: str, path: Path) -> None:
+    """Each seed's outcome by arm, joined across arms, and the mean with its 95% interval.
+
+    Args:
+        outcomes: By arm, `[seeds]`, each the mean over precisions; NaN where there is none.
+        ylabel: The outcome's name.
+        path: Where to, without a suffix.
+    """
+    with _saved(path, size=(max(5.6, 0.9 * len(outcomes)), 3.2)) as (panel,):
+        places = np.arange(len(outcomes))
+        for values in np.array(list(outcomes.values())).T:
+            panel.plot(places, values, color="0.8", linewidth=0.7, zorder=1)
+        for place, (values, (colour, _, _)) in enumerate(zip(outcomes.values(), itertools.cycle(STYLES), strict=False)):
+            known = values[np.isfinite(values)]
+            panel.scatter(np.full(len(known), place), known, s=14, color=colour, alpha=0.8, zorder=2)
+            if len(known):
+                mean, low, high = mean_interval(known[:, None])
+                half = [mean - low, high - mean]
+                panel.errorbar(place + 0.15, mean, yerr=half, fmt="D", color=colour, markersize=5, capsize=3, zorder=3)
+        panel.set(ylabel=_plain(ylabel), xlim=(-0.5, len(outcomes) - 0.5))
+        labels = [_plain(arm) for arm in outcomes]
+        panel.set_xticks(places, labels, rotation=30 if max(map(len, labels)) * len(labels) > 60 else 0)
+
+
+def effect_sizes(effects: Sequence[tuple[str, Style, float, tuple[float, float]]], path: Path) -> None:
+    """Effects of several designs, each in its reference's standard deviations, with the intervals that decide.
+
+    Args:
+        effects: Label, style, estimate and interval.
+        path: Where to, without a suffix.
+    """
+    with _saved(path, size=(6.4, 0.8 + 0.3 * max(4, len(effects)))) as (panel,):
+        panel.axvline(0, color="0.6", linewidth=0.8, zorder=1)
+        for place, (_, (colour, _, marker), middle, ends) in enumerate(effects):
+            if np.isfinite(ends).all():
+                panel.plot(ends, [-place] * 2, color=colour, linewidth=1.2)
+            panel.plot(middle, -place, marker, color=colour, markersize=5)
+        panel.set_yticks([-place for place in range(len(effects))], [_plain(label) for label, *_ in effects])
+        panel.set(xlabel="effect, in the reference's standard deviations", ylim=(0.5 - len(effects), 0.5))
+
+
+def quantiles(pairs: Sequence[tuple[str, Array, Array]], path: Path) -> None:
+    """Quantiles of what sets runs at levels that must agree apart, against those of the ULP control.
+
+    Args:
+        pairs: A name and both kinds of differences, sorted.
+        path: Where to, without a suffix.
+    """
+    with _saved(path) as (panel,):
+        for (name, spread, control), (colour, _, marker) in zip(pairs, itertools.cycle(STYLES), strict=False):
+            points = (np.arange(min(len(spread), len(control))) + 0.5) / min(len(spread), len(control))
+            x, y = np.quantile(control, points), np.quantile(spread, points)
+            panel.plot(x, y, marker, color=colour, markersize=4, fillstyle="none", label=_plain(name))
+        low, high = panel.get_xlim()
+        panel.plot([low, high], [low, high], "-", color="0.6", linewidth=0.8)
+        panel.set(xlabel="quantiles of the ULP control's differences", ylabel="quantiles of the pair's differences")
+        panel.legend(loc="upper left")
+
+
+def power_curves(curves: Mapping[str, Array], seeds: Sequence[int], power: float, path: Path) -> None:
+    """The chance of each conclusion by the number of seeds. **Arguments**: `curves`, by conclusion, `[seeds]`."""
+    with _saved(path) as (panel,):
+        styles = itertools.cycle(zip(("#D55E00", "#0072B2", "#009E73", "#000000"), ("-", "--", "-.", ":"), strict=True))
+        for (name, chance), (colour, line) in zip(curves.items(), styles, strict=False):
+            panel.plot(seeds, chance, line, color=colour, label=_plain(name))
+        panel.axhline(power, color="0.6", linewidth=0.8)
+        panel.set(xlabel="seeds", ylabel="chance of the conclusion", xscale="log", ylim=(0, 1.02))
+        panel.legend(loc="lower right", fontsize="small")
+
+
+@contextmanager
+def _saved(path: Path, columns: int = 1, size: tuple[float, float] | None = None) -> Iterator[list[Axes]]:
+    """Panels to draw on, saved as `path.svg` and `path.png`."""
+    with mpl.rc_context(RC):
+        figure = Figure(figsize=size or (4.2 * max(columns, 1.4), 3.2), layout="constrained")
+        panels = figure.subplots(1, columns, squeeze=False)[0]
+        yield list(panels)
+        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
+        figure.set_layout_engine("none")  # it stays as it has been laid out, which takes as long as drawing it
+        figure.savefig(path.with_suffix(".png"), metadata={"Software": None})
+
+
+def _plain(name: str) -> str:
+    """A name, which is no formula, whatever dollars are in it."""
+    return name.replace("$", r"\$")
+
+
+def _share_y(panels: Sequence[Axes]) -> None:
+    limits = [panel.get_ylim() for panel in panels]
+    for panel in panels:
+        panel.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
+
+
+def _quantiles(values: Array) -> tuple[Array, Array, Array]:
+    """Median and quartiles over seeds, of those that aren't NaN; NaN where all are."""
+    columns = [column[~np.isnan(column)] for column in values.T]
+    quartiles = [np.quantile(column, (0.5, 0.25, 0.75)) if len(column) else np.full(3, np.nan) for column in columns]
+    middle, low, high = np.array(quartiles).T
+    return middle, low, high

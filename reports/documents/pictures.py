@@ -1,0 +1,176 @@
+"""Which figures a design's report has, and of what."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from reports.analysis.attribution import Attribution, Effect
+from reports.analysis.blocks import Contrast, mean_of_known
+from reports.analysis.design import Design
+from reports.analysis.mechanism import ULP, Gaps
+from reports.documents import figures
+from reports.documents.words import label
+from reports.statistics import Array
+
+SMOOTH = 5
+"""Updates over which a curve of paired differences is averaged."""
+
+
+def draw(design: Design, output: Path, index: int) -> dict[str, str]:
+    """Draw what can be drawn. Returns file names by what they show, without their suffix."""
+    names = {}
+
+    def path(name: str) -> Path:
+        names[name] = f"{name}-{index + 1}"
+        return output / names[name]
+
+    answer = design.answer
+    rows = list(_rows(design))
+    if rows:
+        margin = answer.margin.value if answer.margin else None
+        figures.first_page(rows, margin, design.outcome, path("first-page"))
+    lines = list(_gap_lines(design))
+    if lines:
+        figures.divergence(lines, path("divergence"))
+    strips = {arm.name: mean_of_known(answer.blocks.outcomes[:, i]) for i, arm in enumerate(answer.arms)}
+    if any(np.isfinite(values).any() for values in strips.values()) and answer.paired:
+        figures.outcome_strips(strips, design.outcome, path("outcomes"))
+    equal = list(_equal_pairs(answer))
+    if equal:
+        figures.quantiles(equal, path("quantiles"))
+    curves = {arm.name: curve for i, arm in enumerate(answer.arms) if (curve := _curve(design, [i])) is not None}
+    if curves:
+        figures.learning_curves(curves, "episodic return", path("learning"))
+    return names
+
+
+def styles(effects: Sequence[Effect]) -> list[figures.Style]:
+    """The effects' styles, by their order."""
+    return [figures.STYLES[number % len(figures.STYLES)] for number in range(len(effects))]
+
+
+def _rows(design: Design) -> Iterator[figures.Row]:
+    answer = design.answer
+    for effect, style in zip(answer.effects, styles(answer.effects), strict=True):
+        main = effect.main
+        yield figures.Row(
+            label=f"{label(effect, str)}\n{effect.level} - {effect.factor.reference}",
+            differences=main.differences,
+            estimate=main.estimate,
+            deciding=main.ci_adjusted,
+            ninety=main.ci90,
+            curve=_difference_curve(design, effect.contrast),
+            style=style,
+        )
+    test = answer.placebo
+    if test is not None and answer.effects:
+        yield figures.Row(
+            label=f"{ULP}\nperturbed - not",
+            differences=test.differences,
+            estimate=test.estimate,
+            deciding=test.interval(),
+            ninety=test.interval(0.9),
+            curve=_control_curve(design),
+            style=figures.CONTROL,
+        )
+
+
+def _returns(design: Design) -> tuple[Array, Array, Array] | None:
+    """Environment steps, and training returns of unperturbed and perturbed runs.
+
+    `[points]`, `[seeds, arms, precisions, points]`, and the same of each arm's first perturbed run; NaN where there is
+    none, or no episode ended.
+    """
+    if not design.histories:
+        return None
+    blocks = design.answer.blocks
+    first = next(iter(design.histories.values()))
+    steps = first["global_step"]
+    shape = (len(blocks.seeds), len(blocks.arms), len(blocks.precisions), len(steps))
+    plain, perturbed = np.full(shape, np.nan), np.full(shape, np.nan)
+    seeds = {seed: index for index, seed in enumerate(blocks.seeds)}
+    arms = {arm.name: index for index, arm in enumerate(blocks.arms)}
+    replicates = sorted(set(design.table["replicate"]) - {0})
+    for row in design.finished.to_dict("records"):
+        at = seeds[int(row["seed"])], arms[str(row["condition"])], blocks.precisions.index(str(row["precision"]))
+        if row["replicate"] == 0:
+            plain[at] = design.histories[row["run"]]["episodic_return"]
+        elif row["replicate"] == replicates[0]:
+            perturbed[at] = design.histories[row["run"]]["episodic_return"]
+    return steps, plain, perturbed
+
+
+def _difference_curve(design: Design, contrast: Contrast) -> figures.Curve | None:
+    returns = _returns(design)
+    if returns is None or not design.answer.paired:
+        return None
+    steps, plain, _ = returns
+    return _smoothed(steps, _mean(contrast.differences(plain)))
+
+
+def _control_curve(design: Design) -> figures.Curve | None:
+    returns = _returns(design)
+    if returns is None:
+        return None
+    steps, plain, perturbed = returns
+    return _smoothed(steps, _mean(perturbed - plain))
+
+
+def _curve(design: Design, arms: list[int]) -> figures.Curve | None:
+    returns = _returns(design)
+    if returns is None:
+        return None
+    steps, plain, _ = returns
+    values = _mean(plain[:, arms])
+    known = np.isfinite(values).any(axis=1)
+    return (steps, values[known]) if known.any() else None
+
+
+def _mean(values: Array) -> Array:
+    """Over all axes but seeds and points: `[seeds, ..., points]` to `[seeds, points]`; NaN where all is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of what is NaN throughout
+        return np.asarray(np.nanmean(values.reshape(len(values), -1, values.shape[-1]), axis=1))
+
+
+def _smoothed(steps: Array, values: Array) -> figures.Curve | None:
+    """A moving average over `SMOOTH` updates, of the seeds that have every update."""
+    whole = values[np.isfinite(values).all(axis=1)]
+    if len(whole) < 2 or whole.shape[1] < SMOOTH:
+        return None
+    kernel = np.ones(SMOOTH) / SMOOTH
+    half = SMOOTH // 2
+    return steps[half:-half], np.array([np.convolve(row, kernel, "valid") for row in whole])
+
+
+def _gap_lines(design: Design) -> Iterator[figures.GapLine]:
+    """Of each effect the pair of arms nearest to the reference, and the reference's ULP control."""
+    answer = design.answer
+    names = [arm.name for arm in answer.arms]
+    for effect, style in zip(answer.effects, styles(answer.effects), strict=True):
+        stratum = effect.contrast.strata[0]
+        pair = {names[stratum.reference[0]], names[stratum.level[0]]}
+        found = [gaps for gaps in design.gaps if {gaps.a, gaps.b} == pair and (gaps.gaps > 0).any()]
+        if found:
+            yield _line(label(effect, str), found, effect.mechanism.bits, style)
+    control = [gaps for gaps in design.gaps if gaps.is_control and gaps.a == names[0] and (gaps.gaps > 0).any()]
+    if control:
+        yield _line(ULP, control, np.array([]), figures.CONTROL)
+
+
+def _line(name: str, found: Sequence[Gaps], bits: Array, style: figures.Style) -> figures.GapLine:
+    return figures.GapLine(label=name, gaps={gaps.precision: gaps.gaps for gaps in found}, bits=bits, style=style)
+
+
+def _equal_pairs(answer: Attribution) -> Iterator[tuple[str, Array, Array]]:
+    """What sets levels that must agree apart, and what a one-ULP perturbation does to either, sorted."""
+    responses = answer.blocks.responses
+    for effect in answer.effects:
+        if effect.factor.must_agree and answer.paired:
+            differences = effect.contrast.differences(answer.blocks.outcomes)
+            control = np.concatenate([side.ravel() for side in effect.contrast.sides(responses)])
+            differences, control = (np.sort(x[np.isfinite(x)]) for x in (differences.ravel(), control))
+            if len(differences) > 1 and len(control) > 1:
+                yield label(effect, str), differences, control

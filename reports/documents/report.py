@@ -1,0 +1,176 @@
+"""The whole, written down: `report.md` with its figures, and `verdict.json` beside it."""
+
+import dataclasses
+import json
+import math
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from reports import sources
+from reports.analysis.across import Aggregate, aggregate, reference_deviation
+from reports.analysis.attribution import by_name
+from reports.analysis.blocks import Goal
+from reports.analysis.design import Design, Question
+from reports.analysis.relations import amplifications, compensations
+from reports.analysis.study import answer_designs
+from reports.documents import figures, html, pictures, verdict, words
+from reports.documents.pages import page
+from reports.sources import Reading, UnreadableSourceError
+from reports.sources.runs import Runs
+
+OUTCOMES = ("final_return", "auc_return", "eval_return", "final_std")
+"""Those that are reported beside the primary one, if nobody says which. `final_std` is the manipulation check."""
+DETAILED = 12
+"""Designs up to which each has a section of its own; more have a line each."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What to report on.
+
+    Attributes:
+        outcome: The primary outcome.
+        also: Other outcomes; None for those of `OUTCOMES` that there are.
+        margin: The equivalence margin.
+        goal: Whether large outcomes are good.
+        where: Only the runs for which each `key=value` holds.
+        reading: What is what in runs that aren't a study's.
+        html: Write `report.html` too, which needs no other file.
+        command: What makes the report again, as the report says it; None for `study report` with these options.
+    """
+
+    outcome: str = "final_return"
+    also: tuple[str, ...] | None = None
+    margin: float | None = None
+    goal: Goal = "maximize"
+    where: tuple[str, ...] = ()
+    reading: Reading = dataclasses.field(default_factory=Reading)
+    html: bool = False
+    command: tuple[str, ...] = ()
+
+
+def write(
+    source: str, output: Path | None, options: Options, expected: Mapping[str, Mapping[str, Any]] | None = None
+) -> str:
+    """Read runs, answer, and write the report.
+
+    Args:
+        source: As `sources.read` takes it, and so `expected`.
+        output: The directory to write to; by default what `sources.beside` says.
+        options: What to report on.
+        expected: The configs that there should be, by run id.
+
+    Returns:
+        The headlines and the report's path, to print.
+
+    Raises:
+        UnreadableSourceError: Nothing can be made of the source, or nothing be written there.
+    """
+    runs, designs = read(source, options, expected)
+    output = output or sources.beside(source)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        _write(source, output, options, designs)
+    except OSError as error:
+        raise UnreadableSourceError(
+            f"{output}: no report can be written there ({error.strerror or error}): give another directory"
+        ) from error
+    return "\n".join([*_summary(designs), f"{output / 'report.md'}"])
+
+
+def read(
+    source: str, options: Options, expected: Mapping[str, Mapping[str, Any]] | None = None
+) -> tuple[Runs, list[Design]]:
+    """Read runs and answer, for each design. **Raises**: `UnreadableSourceError`."""
+    runs = sources.where(sources.read(source, expected, options.reading), options.where)
+    runs = runs.with_numbers(options.outcome)
+    others = _other_outcomes(runs, options)
+    question = Question(outcome=options.outcome, others=others, margin=options.margin, goal=options.goal)
+    return runs, answer_designs(runs, question)
+
+
+def _other_outcomes(runs: Runs, options: Options) -> tuple[str, ...]:
+    if options.also is not None:
+        return tuple(name for name in dict.fromkeys(options.also) if name != options.outcome)
+    return tuple(name for name in OUTCOMES if name != options.outcome and name in runs.outcomes)
+
+
+def _write(source: str, output: Path, options: Options, designs: Sequence[Design]) -> None:
+    related = amplifications(designs), compensations(designs)
+    across = aggregate([design.answer for design in designs])
+    found = verdict.verdict(options.outcome, designs, [dataclasses.asdict(each) for each in across])
+    found |= verdict.relations(*related)
+    is_detailed = len(designs) <= DETAILED
+    drawn = [pictures.draw(design, output, index) if is_detailed else {} for index, design in enumerate(designs)]
+    text = page(
+        "report.md.j2",
+        source=source,
+        options=options,
+        designs=list(zip(designs, drawn, strict=True)),
+        is_detailed=is_detailed,
+        by_name=by_name,
+        across=across,
+        overview=_draw_overview(designs, across, output),
+        amplifications=related[0],
+        compensations=related[1],
+        commands=[shlex.join(options.command or _command(source, options))],
+    )
+    (output / "verdict.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    (output / "report.md").write_text(text, encoding="utf-8")
+    if options.html:
+        (output / "report.html").write_text(html.page(text, output), encoding="utf-8")
+
+
+def _draw_overview(designs: Sequence[Design], across: Sequence[Aggregate], output: Path) -> str | None:
+    """All effects of several designs in one figure. Returns its file name without suffix; None without any."""
+    rows = []
+    for number, name in enumerate(row.name for row in across):
+        style = figures.STYLES[number % len(figures.STYLES)]
+        for design in designs:
+            effect = by_name(design.answer).get(name)
+            unit = reference_deviation(design.answer, effect) if effect else None
+            if effect and unit:
+                low, high = effect.main.ci_adjusted
+                rows.append((f"{design.name}: {name}", style, effect.main.estimate / unit, (low / unit, high / unit)))
+    if not rows or len(rows) > 60:
+        return None
+    figures.effect_sizes(rows, output / "effects")
+    return "effects"
+
+
+def _command(source: str, options: Options) -> list[str]:
+    """What to type to have all this again."""
+    command = ["study", "report", source, "--outcome", options.outcome]
+    if options.also is not None:
+        command += ["--also", *options.also]
+    if options.margin is not None:
+        command += ["--margin", str(options.margin)]
+    if options.where:
+        command += ["--where", *options.where]
+    if options.html:
+        command += ["--html"]
+    return command
+
+
+def _summary(designs: Sequence[Design]) -> Iterator[str]:
+    if len(designs) > DETAILED:
+        yield f"{len(designs)} designs, a line each in the report: choose some with --where, or by a sweep file"
+        return
+    for design in designs:
+        answer = design.answer
+        verdict_ = f" verdict: {answer.verdict}" if answer.verdict else ""
+        yield f"{design.name}:{verdict_} ({words.count(len(answer.blocks.seeds), 'seed')})"
+        for effect in answer.effects:
+            yield f"  {words.effect_line(effect)}"
+        said = words.placebo(answer)
+        if said:
+            yield f"  {said}"
+        for warning in design.warnings:
+            yield f"  warning: {warning}"
+
+
+def is_margin(value: float) -> bool:
+    """Return whether a number can be an equivalence margin."""
+    return 0 < value < math.inf

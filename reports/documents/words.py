@@ -1,0 +1,376 @@
+"""The answer in words, and numbers as people read them.
+
+Sentences are for the terminal and for Markdown. They take `show`, which writes a name that comes from the data: `str`
+for the terminal, `markdown` for a document, where no name may be markup.
+"""
+
+import dataclasses
+import html
+import math
+import re
+from collections.abc import Callable, Sequence
+
+from reports import statistics
+from reports.analysis.arms import ulp_deviation
+from reports.analysis.attribution import Attribution, Effect
+from reports.analysis.design import Design
+from reports.analysis.mean import Estimate
+from reports.analysis.mechanism import ULP, Gaps, Mechanism
+from reports.analysis.price import Price
+from reports.analysis.relations import Compensation
+from reports.statistics import Interval, Margin
+
+Show = Callable[[str], str]
+
+
+def markdown(name: object) -> str:
+    """Return a name as text in Markdown, whatever characters are in it."""
+    text = html.escape(" ".join(str(name).split()), quote=False)
+    text = re.sub(r"([\\`*\[\]|~$#!(){}])", r"\\\1", text)
+    return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", text)
+
+
+def number(value: float | None) -> str:
+    """Three significant digits; a dash for what there is not."""
+    if value is None or not math.isfinite(value):
+        return "-"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+def interval(ends: tuple[float, float]) -> str:
+    """In square brackets; in words where it is unbounded."""
+    if not any(map(math.isfinite, ends)):
+        return "(unbounded)"
+    return f"[{number(ends[0])}, {number(ends[1])}]"
+
+
+def estimate(interval_: Interval | None) -> str:
+    """An estimate and its interval; a dash where there is none."""
+    return "-" if interval_ is None else f"{number(interval_.estimate)} {interval((interval_.low, interval_.high))}"
+
+
+def percent(interval_: Interval | None) -> str:
+    """A share and its interval, in percent."""
+    if interval_ is None:
+        return "-"
+    low, high = (f"{100 * end:.0f}" if math.isfinite(end) else "-" for end in (interval_.low, interval_.high))
+    return f"{100 * interval_.estimate:.0f}% [{low}, {high}]"
+
+
+def margin(margin_: Margin | None) -> str:
+    """An equivalence margin, and whether it is estimated."""
+    if margin_ is None:
+        return "-"
+    return f"±{number(margin_.value)}" + (" (estimated)" if margin_.deviation else "")
+
+
+def p_value(p: float | None) -> str:
+    """Two significant digits, never zero."""
+    if p is None:
+        return "-"
+    return "< 0.0001" if p < 0.0001 else f"{p:.2g}"
+
+
+def count(number_: int, noun: str) -> str:
+    """As in "10 seeds" and "1 seed"."""
+    return f"{number_} {noun}{'s' * (number_ != 1)}"
+
+
+def label(effect: Effect, show: Show) -> str:
+    """A factor, and its level where it has several."""
+    name = show(effect.factor.name)
+    return f"{name}, {show(effect.level)}" if len(effect.factor.levels) > 2 else name
+
+
+def contrast(effect: Effect, show: Show) -> str:
+    """A level against the reference."""
+    factor = effect.factor
+    return factor.phrase.format(level=show(effect.level), reference=show(factor.reference))
+
+
+def headline(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
+    """What was found of a factor, in a sentence or two."""
+    name = label(effect, show)
+    return f"{name[:1].upper()}{name[1:]}: {_mechanism(effect.mechanism)}, and {_mean(answer, effect, outcome, show)}."
+
+
+def _mechanism(mechanism: Mechanism) -> str:
+    match mechanism.reading:
+        case "identical":
+            return "the same computation, bit for bit"
+        case "round-off":
+            return "the same mathematics up to rounding"
+        case "real" if mechanism.ratio is not None:
+            return "a real difference (float64 doesn't shrink it to round-off)"
+        case "real":
+            return f"a real difference (its first gap is {number(mechanism.size)} times the ULP control's)"
+        case "late":
+            return f"a real difference from update {mechanism.onset} on"
+    return "by a mechanism that is untested"
+
+
+def _mean(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
+    main, what = effect.main, show(outcome)
+    measured = f"{number(main.estimate)} {interval(main.ci_adjusted)}"
+    of = "runs" if not answer.paired else "seed"
+    sample = f"{main.size} runs a level" if not answer.paired else count(main.size, of)
+    match effect.mean_conclusion:
+        case "different":
+            said = f"{_direction(answer, main)} {what}: {measured} for {contrast(effect, show)}"
+            said += f" (p {p_value(main.p_adjusted)}, {sample})"
+            if effect.mean.deviating and not main.is_different:
+                where = "; ".join(f"{number(each.estimate)} at {show(each.where)}" for each in effect.mean.deviating)
+                said = f"it changes {what} at one level of another factor ({where}), {measured} on average ({sample})"
+            elif main.margin and abs(main.estimate) < main.margin.value:
+                said += f", yet it is smaller than the margin of {margin(main.margin)}"
+        case "identical":
+            said = f"the same {what} in every run ({sample})"
+        case "equivalent":
+            said = f"no difference in {what} beyond {number(_beyond(effect))} either way (90%, {sample})"
+        case _ if not effect.mean.can_reject:
+            needed = statistics.fewest_for(main.level)
+            said = f"nothing can be concluded on {what} from {sample}: at least {needed} are needed"
+        case _:
+            said = f"whether it changes {what} is undecided: {measured} ({sample})"
+    return said + _failures(effect)
+
+
+def _direction(answer: Attribution, main: Estimate) -> str:
+    if main.ranked is not None and math.isfinite(main.ranked.estimate):
+        rises = main.ranked.estimate > 0
+    else:
+        rises = main.estimate > 0
+    if answer.blocks.goal == "minimize":
+        return "it raises" if rises else "it lowers"
+    return "it adds to" if rises else "it costs"
+
+
+def _beyond(effect: Effect) -> float:
+    """The largest effect that the 90% intervals of all that decide leave open."""
+    return max(abs(end) for each in effect.mean.deciding for end in each.ci90)
+
+
+def _failures(effect: Effect) -> str:
+    failures = effect.failures
+    if failures.conclusion == "none":
+        return ""
+    (k, n), (k_reference, n_reference) = failures.level, failures.reference
+    return (
+        f". {k} of {n} runs failed, against {k_reference} of {n_reference} at the reference "
+        f"(p {p_value(failures.p_adjusted)}); a failed run counts as the worst, and the estimate is of the others"
+    )
+
+
+def placebo(answer: Attribution) -> str:
+    """The ULP control analysed as an effect, in a sentence; empty without one."""
+    test = answer.placebo
+    if test is None:
+        return ""
+    return (
+        f"One ULP, a placebo analysed in the same way, gives {number(test.estimate)} {interval(test.interval())} "
+        f"({count(test.size, 'seed')})."
+    )
+
+
+def effect_line(effect: Effect) -> str:
+    """An effect, in a line for the terminal."""
+    main = effect.main
+    return (
+        f"{label(effect, str)} ({effect.level} - {effect.factor.reference}): {number(main.estimate)} "
+        f"{interval(main.ci_adjusted)}, p {p_value(main.p_adjusted)} by Holm; mechanism {effect.mechanism.reading}, "
+        f"mean {effect.mean_conclusion}, spread {effect.spread_conclusion}: {effect.conclusion}"
+    )
+
+
+def blind_spots(answer: Attribution, show: Show) -> str:
+    """What a study could not see, in sentences."""
+    seeds = len(answer.blocks.seeds)
+    said = [
+        f"With a chance of 80% it finds {label(effect, show)} effects of {number(effect.main.detectable)} or more"
+        for effect in answer.effects
+        if effect.main.detectable
+    ]
+    rate = statistics.rarest_visible(seeds)
+    said.append(f"Failures in fewer than {100 * rate:.2g}% of seeds may not have shown up (95%, {count(seeds, 'seed')})")
+    first = next((effect.main for effect in answer.effects if effect.main.can_reject), None)
+    if first is not None:
+        times = statistics.exaggeration(first.size, first.level)
+        said.append(
+            f"An estimate that just passes the test is {times:.1f} times too large on average, where the truth is half "
+            "of it"
+        )
+    return ". ".join(said) + "."
+
+
+def what_would_settle(answer: Attribution, show: Show) -> str:
+    """How many seeds each undecided effect needs, in sentences; empty where all is decided."""
+    said = []
+    for effect in answer.effects:
+        if effect.mean_conclusion != "undecided":
+            continue
+        needed = effect.main.seeds_needed
+        arms = len(answer.arms) * len(answer.blocks.precisions)
+        if needed is None:
+            said.append(f"No number of seeds up to 10,000 is likely to decide the {label(effect, show)} effect")
+        else:
+            said.append(
+                f"About {count(needed, 'seed')} would decide the {label(effect, show)} effect with a chance of 80%, if "
+                f"it is as it seems: {count(needed * arms, 'run')}"
+            )
+    return ". ".join(said) + "." * bool(said)
+
+
+def margin_caution(answer: Attribution, show: Show) -> str:
+    """What the margin can't say, in sentences; empty without one."""
+    if answer.margin is None:
+        return "There is no equivalence margin, so nothing can be called equivalent."
+    if answer.margin.deviation is None:
+        return f"The equivalence margin, {margin(answer.margin)}, was given."
+    said = (
+        f"The equivalence margin, {margin(answer.margin)}, is half the standard deviation between seeds of the "
+        "reference's runs. Fix one before the data: what difference would matter?"
+    )
+    inside = [
+        effect
+        for effect in answer.effects
+        if effect.mean_conclusion == "different" and abs(effect.main.estimate) < answer.margin.value
+    ]
+    for effect in inside:
+        said += (
+            f" It is larger than the {label(effect, show)} effect that is called different: an equivalent effect may "
+            "be as large."
+        )
+    return said
+
+
+def mechanism_cell(mechanism: Mechanism) -> str:
+    """Whether two levels are the same mathematics, and the gap that shows it."""
+    said = {
+        "identical": "the same bits",
+        "round-off": "yes, up to rounding",
+        "real": "no",
+        "late": f"not from update {mechanism.onset} on",
+        "untested": "untested",
+    }[mechanism.reading]
+    return said if mechanism.ratio is None else f"{said}: gap float32 / float64 {power_of_two(mechanism.ratio)}"
+
+
+def power_of_two(ratio: float) -> str:
+    """A ratio near one as it is, a large one as a power of two."""
+    return number(ratio) if ratio < 1000 else f"2^{math.log2(ratio):.1f}"
+
+
+def spread_cell(effect: Effect) -> str:
+    """The spread of pairs over what a one-ULP perturbation does."""
+    spread = effect.spread
+    if spread is None:
+        return "untested"
+    return f"{number(spread.either.estimate)} {interval(spread.either.ci)}: {effect.spread_conclusion}"
+
+
+def sensitivity_cell(effect: Effect) -> str:
+    """What round-off alone does to a run, at the reference and at the level."""
+    spread = effect.spread
+    if spread is None:
+        return "untested"
+    reference, level = (math.sqrt(float(squares.mean()) / 2) for squares in (spread.sensitivity.base, spread.sensitivity.squares))
+    return f"{number(reference)}, {number(level)} (p {p_value(spread.sensitivity.p_unequal)})"
+
+
+def control_cell(answer: Attribution) -> str:
+    """What round-off alone does to a run, over all arms."""
+    return number(ulp_deviation(answer.blocks, list(range(len(answer.arms)))))
+
+
+def failures_cell(effect: Effect) -> str:
+    """Failed runs of all, at the reference and at the level."""
+    (k, n), (k_reference, n_reference) = effect.failures.level, effect.failures.reference
+    said = f"{k_reference} of {n_reference}, {k} of {n}"
+    return said if effect.failures.conclusion == "none" else f"{said}: {effect.failures.conclusion}"
+
+
+def simple_cell(estimate_: Estimate) -> str:
+    """What the tests say of a simple effect."""
+    if estimate_.is_different:
+        return "different"
+    return "equivalent" if estimate_.is_equivalent else "undecided"
+
+
+@dataclasses.dataclass(frozen=True)
+class GapRow:
+    """A line of the divergence table."""
+
+    runs: str
+    gaps: Gaps
+
+
+def distinct_gaps(design: Design) -> list[GapRow]:
+    """The gaps that say something of their own: of each effect its first pair, and the reference's ULP control."""
+    answer = design.answer
+    names = [arm.name for arm in answer.arms]
+    wanted = []
+    for effect in answer.effects:
+        stratum = effect.contrast.strata[0]
+        wanted.append((label(effect, str), {names[stratum.reference[0]], names[stratum.level[0]]}))
+    wanted.append((ULP, {names[0]}))
+    return [
+        GapRow(f"{name}: {', '.join(dict.fromkeys((gaps.a, gaps.b)))}", gaps)
+        for name, arms in wanted
+        for gaps in design.gaps
+        if {gaps.a, gaps.b} == arms
+    ]
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Whole numbers in order, with a dash for those that follow each other: 0-9, 12."""
+    runs: list[list[int]] = []
+    for number_ in numbers:
+        if runs and number_ == runs[-1][-1] + 1:
+            runs[-1].append(number_)
+        else:
+            runs.append([number_])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def price(price_: Price, outcome: str) -> str:
+    """How much of a training return's difference is the exploration cost, in a sentence or two."""
+    total, policy, noise = price_.total, price_.policy, price_.noise
+    text = (
+        f"The scale as a {total.b} instead of a {total.a} changes {markdown(outcome)} by {number(total.estimate)} "
+        f"{interval(total.ci)}, and the deterministic policy's return by {number(policy.estimate)} "
+        f"{interval(policy.ci)}. The rest, {number(noise.estimate)} {interval(noise.ci)}, is the exploration cost"
+    )
+    if price_.share and 0 <= price_.share.estimate <= 1:
+        return f"{text}: {percent(price_.share)} of the difference."
+    return f"{text}."
+
+
+def prediction(compensation: Compensation) -> str:
+    """What the law predicts, said before the result."""
+    step = {0.5: "half", 0.25: "a quarter of"}.get(compensation.law, f"{compensation.law:g} times")
+    optimizer = {"adam": "Adam", "sgd": "plain gradient descent"}.get(compensation.optimizer, compensation.optimizer)
+    return (
+        f"Prediction: under {optimizer}, a scale that is a std, learned with {step} the learning rate on the raw "
+        "scale, equals a scale that is a variance. With that, the parameterization's effect is none."
+    )
+
+
+def outcome_of(compensation: Compensation) -> str:
+    """What came of the prediction."""
+    effect = compensation.effect
+    if effect is None:
+        return "It can't be tested here: both parameterizations are needed, on the same seeds."
+    main = effect.main
+    kept = {
+        "equivalent": "The prediction holds: that is equivalent to none within the margin",
+        "identical": "The prediction holds: the outcomes are identical",
+        "different": "The prediction fails: something else than the learning speed is left",
+        "undecided": "Whether the prediction holds is undecided",
+    }[effect.mean_conclusion]
+    text = (
+        f"With compensation, the effect is {number(main.estimate)} {interval(main.ci)}, with a margin of "
+        f"{margin(main.margin)} (p of equivalence {p_value(main.p_equivalent)}). {kept}."
+    )
+    if compensation.explained is None:
+        return f"{text} The plain design shows no difference of which a share could be explained."
+    return f"{text} The scale's learning speed explains {percent(compensation.explained)} of the plain design's effect."
