@@ -43,8 +43,9 @@ def declare(source: str, table: pd.DataFrame, reading: Reading) -> Runs:
         table, factors = _factors(table, reading)
     except _WrongError as error:
         raise UnreadableSourceError(f"{source}: {error}") from error
+    others = [name for name in table.columns if name not in COLUMNS]
     return Runs(
-        table=table,
+        table=table[[*COLUMNS, *others]],
         outcomes=_outcomes(table, reading, factors),
         factors=factors,
         paired=not reading.unpaired,
@@ -106,7 +107,7 @@ def _typed(table: pd.DataFrame, reading: Reading) -> pd.DataFrame:
 def _check_names(table: pd.DataFrame, reading: Reading) -> None:
     """Refuse names that are of no column, or of one that is something else."""
     others = [name for name in table.columns if name not in COLUMNS]
-    for kind, names in (("design column", reading.design), ("factor", reading.declared)):
+    for kind, names in (("design", reading.design), ("factor", reading.declared)):
         for name in names:
             if name in COLUMNS and (kind, name) != ("factor", "condition"):
                 raise _WrongError(f"{kind} {name!r} is a column of every run: choose another")

@@ -79,7 +79,7 @@ def _check_names(folder: Path, reading: Reading, hyperparameters: list[str], con
     for name in reading.design:
         if name not in hyperparameters:
             raise UnreadableSourceError(
-                f"{folder}: design column {name!r} is not a column{near(name, hyperparameters)}"
+                f"{folder}: design {name!r} is not a hyperparameter{near(name, hyperparameters)}"
             )
     for name in reading.declared:
         if name not in THREAD:
