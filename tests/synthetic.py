@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.sources import FACTORS
+from reports.thread import CONDITIONS
 
 
 def study(
@@ -22,7 +22,7 @@ def study(
     """Runs of a full factorial in which each effect, and each deviation, is what it is said to be."""
     rng = rng or np.random.default_rng(0)
     bases = rng.normal(0, between_seeds, size=seeds)
-    cells = itertools.product(FACTORS.items(), range(seeds), ("float32", "float64"), (0, 1))
+    cells = itertools.product(CONDITIONS.items(), range(seeds), ("float32", "float64"), (0, 1))
     rows = []
     for (condition, (what, how)), seed, precision, replicate in cells:
         mean = bases[seed] + parameterization * (what == "std") + implementation * (how == "normal")

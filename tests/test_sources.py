@@ -1,26 +1,18 @@
-"""What runs are read from: ledgers and tables, whole, damaged, or wrong."""
+"""What is read of ledgers, whole, damaged, or wrong; and where reports go."""
 
-import json
-import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from reports import report, sources
-from reports.report import Options
-from reports.section import make_section
-from reports.sources.runs import FACTORS, UnreadableSourceError
-from reports.writing.verdict import design_verdict
+from reports import sources
+from reports.sources import Mapping, Reading, UnreadableSourceError
+from reports.sources.reading import AS_IS
+from reports.sources.runs import COLUMNS
+from reports.thread import FACTORS
 from tests.synthetic import rewrite, study, write_ledger
 
-COLUMNS = ["condition", "seed", "precision", "replicate", "final_return"]
 RUN = "mvn_std-1-float32-0"
-HUGE = json.dumps({"fingerprint": [1.0, 10**400], "episodic_return": 1.0, "global_step": 1})
 
 
 @pytest.fixture
@@ -29,43 +21,34 @@ def ledger(tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
-def verdict(output: Path) -> dict[str, Any]:
-    def no_constant(name: str) -> None:
-        raise AssertionError(f"{name} is no JSON")
-
-    found: dict[str, Any] = json.loads((output / "verdict.json").read_text(), parse_constant=no_constant)
-    return found
-
-
-def table(tmp_path: Path, runs: pd.DataFrame) -> str:
-    path = tmp_path / "runs.csv"
-    runs.to_csv(path, index=False)
-    return str(path)
-
-
-def refused(source: str, options: Options | None = None) -> str:
+def refused(source: str, reading: Reading = AS_IS, outcome: str = "final_return") -> str:
     with pytest.raises(UnreadableSourceError) as error:
-        report.write(source, None, options or Options())
+        sources.read(source, reading=reading).with_numbers(outcome)
     assert "\n" not in str(error.value)
     return str(error.value)
 
 
-def test_outcomes_are_what_outcome_files_say_and_hyperparameters_what_cells_say(ledger: Path) -> None:
+def test_outcomes_are_what_the_outcome_files_have(ledger: Path) -> None:
     for number, path in enumerate(sorted(ledger.glob("*/outcome.json"))):
         rewrite(path, seconds=float(number))
     runs = sources.read(str(ledger))
     assert runs.outcomes == ["final_return", "seconds"]
-    assert runs.hyperparameters == ["num_envs"]
-    report.write(str(ledger), None, Options(outcome="seconds"))
-    (design,) = verdict(ledger / "report")["designs"]
-    assert design["n_seeds"] == 2
+    assert sorted(runs.with_numbers("seconds").table["seconds"]) == list(range(32))
 
 
-@pytest.mark.parametrize("rollouts", ["own", "shared"])
-def test_a_training_return_is_said_to_be_of_whoever_acted(tmp_path: Path, rollouts: str) -> None:
-    write_ledger(tmp_path, study(seeds=2), rollouts=rollouts)
-    said = report.write(str(tmp_path), None, Options())
-    assert ("final_return isn't these runs' own" in said) == (rollouts == "shared")
+def test_hyperparameters_are_what_the_cells_have(ledger: Path) -> None:
+    assert sources.read(str(ledger)).hyperparameters == ["num_envs"]
+
+
+def test_a_ledger_s_factors_are_the_thread_s(ledger: Path) -> None:
+    runs = sources.read(str(ledger))
+    assert (runs.factors, runs.paired) == (FACTORS, True)
+    assert [*runs.table.columns[:9]] == [*COLUMNS, "parameterization", "implementation"]
+
+
+def test_a_ledger_s_reference_comes_first_in_each_factor(ledger: Path) -> None:
+    runs = sources.read(str(ledger), reading=Reading(reference="normal_std"))
+    assert [factor.levels for factor in runs.factors] == [("std", "variance"), ("normal", "mvn")]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +81,7 @@ def test_a_training_return_is_said_to_be_of_whoever_acted(tmp_path: Path, rollou
         ("outcome.json", {"seed": 1}, "outcome.json: seed must be left to cell.json, not 1"),
     ],
 )  # fmt: skip
-def test_a_run_of_the_wrong_shape_is_damaged_named_and_counted(
+def test_a_run_of_the_wrong_shape_is_damaged_and_counted(
     ledger: Path, file: str, damage: str | dict[str, Any], words: str
 ) -> None:
     path = ledger / RUN / file
@@ -113,14 +96,6 @@ def test_a_run_of_the_wrong_shape_is_damaged_named_and_counted(
     (outcome,) = runs.table[runs.table["status"] == "damaged"]["error"].tolist() or runs.unknown.values()
     assert words in outcome
     assert "\n" not in outcome
-
-
-@pytest.mark.parametrize("file", ["cell.json", "outcome.json"])
-def test_a_damaged_run_is_named_and_counted_and_its_block_leaves(ledger: Path, file: str) -> None:
-    (ledger / RUN / file).write_text("{}")
-    assert f"warning: 1 runs are damaged, such as {RUN}: {file}" in report.write(str(ledger), None, Options())
-    assert "1 damaged, 31 finished" in (ledger / "report" / "report.md").read_text()
-    assert verdict(ledger / "report")["designs"][0]["n_seeds"] == 1
 
 
 def test_a_run_without_a_cell_file_is_damaged(ledger: Path) -> None:
@@ -140,264 +115,77 @@ def test_a_sweep_knows_what_a_damaged_cell_was(ledger: Path) -> None:
 def test_whole_numbers_stay_whole_beside_damage(ledger: Path) -> None:
     (ledger / RUN / "cell.json").write_text("{")
     rewrite(ledger / "mvn_std-0-float32-0" / "cell.json", num_envs=None)
-    report.write(str(ledger), None, Options())
-    text = (ledger / "report" / "report.md").read_text()
-    assert "seeds 0, 1;" in text
-    assert "| num_envs | 2 |" in text
-    assert [design["design"]["num_envs"] for design in verdict(ledger / "report")["designs"]] == [None, 2]
+    table = sources.read(str(ledger)).table
+    assert {repr(value) for value in table["num_envs"]} == {"None", "2"}
+    assert table["seed"].dtype == "int64"
 
 
 def test_a_ledger_of_damaged_runs_is_one_line(ledger: Path) -> None:
     for path in ledger.glob("*/cell.json"):
         path.write_text("{")
     assert "every run is damaged, such as mvn_std-0-float32-0: cell.json: " in refused(str(ledger))
-    assert not (ledger / "report").exists()
 
 
-def test_a_cell_that_is_there_twice_is_one_line(ledger: Path) -> None:
-    rewrite(ledger / RUN / "cell.json", seed=0)
-    assert f"{RUN} is there twice, first as mvn_std-0-float32-0: condition mvn_std" in refused(str(ledger))
+def test_a_failed_run_has_its_error_and_no_outcome(ledger: Path) -> None:
+    path = ledger / RUN / "outcome.json"
+    path.write_text('{"status": "failed", "error": "the machine burned", "final_return": null}')
+    row = sources.read(str(ledger)).with_numbers("final_return").table.set_index("run").loc[RUN]
+    assert (row["status"], row["error"]) == ("failed", "the machine burned")
+    assert row[["final_return"]].isna().all()
 
 
-@pytest.mark.parametrize("updates", ["", "[]\n", '{"fingerprint": [[1]]}\n', HUGE, "one more line"])
-def test_a_history_unlike_its_design_is_one_line(ledger: Path, updates: str) -> None:
+def test_a_history_that_is_no_json_is_one_line(ledger: Path) -> None:
     path = ledger / RUN / "updates.jsonl"
-    path.write_text(updates if updates != "one more line" else path.read_text() + path.read_text())
-    assert f"{path} is damaged" in refused(str(ledger))
+    path.write_text("[]\n")
+    with pytest.raises(UnreadableSourceError, match=f"{path} is damaged"):
+        sources.read(str(ledger)).history(RUN, "fingerprint")
 
 
-def test_fingerprints_that_are_null_or_nothing_leave_the_mechanism_untested(ledger: Path) -> None:
-    for path in ledger.glob("*/updates.jsonl"):
-        values = [None, None] if "float32" in str(path) else [0.0, 0.0]
-        update = {"global_step": 1, "episodic_return": None, "fingerprint": values}
-        path.write_text(2 * (json.dumps(update) + "\n"))
-    report.write(str(ledger), None, Options())
-    (design,) = verdict(ledger / "report")["designs"]
-    assert {json.dumps(row["gap"]) for row in design["mechanism"]} == {'{"float32": null, "float64": null}'}
-    assert {row["scales_with_precision"] for row in design["mechanism"]} == {None}
-    assert not any("suspicious" in warning for warning in design["warnings"])
-
-
-def test_one_precision_has_a_null_for_the_other(tmp_path: Path) -> None:
-    runs = study(seeds=2)
-    write_ledger(tmp_path / "runs", runs[runs["precision"] == "float64"])
-    report.write(str(tmp_path / "runs"), None, Options())
-    for row in verdict(tmp_path / "runs" / "report")["designs"][0]["mechanism"]:
-        assert row["gap"].keys() == {"float32", "float64"}
-        assert (row["gap"]["float32"], row["ratio"], row["scales_with_precision"]) == (None, None, None)
-        assert row["gap"]["float64"] > 0
-
-
-def test_provenance_is_of_the_chosen_runs_and_of_their_design(tmp_path: Path) -> None:
-    runs = study(seeds=2)
-    for env_id, cpu in [("Reacher-v5", "a"), ("Pendulum-v1", "b")]:
-        write_ledger(tmp_path, runs.assign(run=env_id + runs["run"]), env_id=env_id)
-        for path in tmp_path.glob(f"{env_id}*/cell.json"):
-            rewrite(path, provenance={"cpu": cpu, "leaks_precision": env_id == "Pendulum-v1"})
-    other = tmp_path / "Reacher-v5mvn_std-1-float64-0" / "cell.json"
-    rewrite(other, provenance={"cpu": "a", "version_torch": "3.0"})
-
-    def warnings(**options: Any) -> dict[str, str]:
-        report.write(str(tmp_path), tmp_path / "out", Options(**options))
-        designs = verdict(tmp_path / "out")["designs"]
-        return {design["design"]["env_id"]: " ".join(design["warnings"]) for design in designs}
-
-    found = warnings()
-    assert ["processors" in found[name] for name in found] == [False, False]
-    assert {name for name in found if "different versions" in found[name]} == {"Reacher-v5"}
-    assert {name for name in found if "quantised" in found[name]} == {"Pendulum-v1"}
-    assert "different versions" not in warnings(where=("env_id=Reacher-v5", "precision=float32"))["Reacher-v5"]
-    text = (tmp_path / "out" / "report.md").read_text()
-    assert "- 16 runs: cpu a" in text
-    assert "cpu b" not in text
-
-
-@pytest.mark.parametrize("name", ["seed", "replicate", "num_envs", "condition", "status", "nothing"])
+@pytest.mark.parametrize("name", ["seed", "replicate", "num_envs", "condition", "status", "implementation", "nothing"])
 def test_what_is_no_outcome_is_refused_with_those_that_are(ledger: Path, name: str) -> None:
-    line = refused(str(ledger), Options(outcome=name))
+    line = refused(str(ledger), outcome=name)
     assert line == f"--outcome {name}: there is no such outcome; choose from final_return"
-    assert not (ledger / "report").exists()
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "words"),
+    ("reading", "words"),
     [
-        ("precision", None, "row 4: precision must be said in every row, not empty"),
-        ("status", None, "row 4: status must be said in every row, not empty"),
-        ("status", "Finished", "row 4: status must be one of finished, failed"),
-        ("parameterization", None, "row 4: parameterization must be said in every row, not empty"),
-        ("implementation", "other", "row 4: implementation must be the same in all rows of a condition, not 'other'"),
-        ("seed", float("inf"), "row 4: seed must be a whole number, not "),
-        ("seed", 10**400, "row 4: seed must be a whole number, not "),
-        ("seed", 0.5, "row 4: seed must be a whole number, not 0.5"),
-        ("seed", None, "row 4: seed must be a whole number, not empty"),
-        ("replicate", "one", "row 4: replicate must be a whole number, not 'one'"),
-        ("condition", None, "row 4: condition must be said in every row, not empty"),
-        ("final_return", "good", "row 4: final_return must be a number, or empty where there is none, not 'good'"),
+        (Reading(unpaired=True), "a study's runs are paired by their seeds"),
+        (Reading(mapping=Mapping.parse("seed=Seed")), "a study's runs need no mapping"),
+        (Reading(reference="mvn"), "'mvn' is not a condition; the conditions are mvn_std, mvn_var, normal_sqrt"),
+        (Reading(design=("num_env",)), "design 'num_env' is not a hyperparameter. Did you mean 'num_envs'?"),
+        (Reading(factors=("num_envs",)), "factor 'num_envs' is unknown: a study's conditions differ in"),
     ],
 )
-def test_a_wrong_value_in_a_table_is_one_line_that_names_its_row(
-    tmp_path: Path, column: str, value: object, words: str
+def test_what_a_ledger_cannot_be_read_as_is_one_line(ledger: Path, reading: Reading, words: str) -> None:
+    line = refused(str(ledger), reading)
+    assert line.startswith(str(ledger))
+    assert words in line
+
+
+@pytest.mark.parametrize("source", ["runs.csv", "sb3:.", "tb:."])
+def test_a_sweep_file_chooses_among_a_study_s_runs_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
-    runs = study(seeds=2).replace({"condition": {"mvn_std": "ours"}}).drop(columns="run")
-    values = [value if row == 2 else old for row, old in enumerate(runs[column])]
-    runs = runs.assign(**{column: pd.Series(values, dtype=object)})
-    assert words in refused(table(tmp_path, runs))
-
-
-def test_a_condition_of_ours_is_what_its_name_says(tmp_path: Path) -> None:
-    runs = study(seeds=2)[[*COLUMNS, "parameterization", "implementation"]]
-    runs.loc[5, "implementation"] = "normal"
-    assert "row 7: implementation must be what the condition's name says, not 'normal'" in refused(
-        table(tmp_path, runs)
-    )
-
-
-def test_text_in_a_column_that_is_not_asked_for_is_no_matter(tmp_path: Path) -> None:
-    runs = study(seeds=2)[COLUMNS].assign(note="fine", eval_return=1.0).astype({"eval_return": object})
-    runs.loc[3, "eval_return"] = "lost"
-    source = table(tmp_path, runs)
-    report.write(source, None, Options())
-    assert refused(source, Options(outcome="eval_return")).startswith("row 5: eval_return must be a number")
-    assert refused(source, Options(outcome="x")).endswith("choose from eval_return, final_return")
-
-
-def test_infinite_outcomes_are_counted_and_leave(tmp_path: Path) -> None:
-    runs = study(seeds=3)[COLUMNS]
-    runs.loc[(runs["condition"] == "mvn_var") | (runs["seed"] == 1), "final_return"] = float("inf")
-    printed = report.write(table(tmp_path, runs), None, Options())
-    assert "24 finished runs have no finite final_return" in printed
-    assert verdict(tmp_path / "runs-report")["designs"][0]["n_seeds"] == 2
-
-
-@pytest.mark.parametrize("columns", [[*COLUMNS, "status"], [*COLUMNS[:-1], "status"]])
-def test_a_table_in_which_nothing_finished_says_so(tmp_path: Path, columns: list[str]) -> None:
-    runs = study(seeds=2).assign(status="failed", final_return=None)
-    printed = report.write(table(tmp_path, runs[columns]), None, Options())
-    assert "no run has finished with a final_return" in printed
-    assert "32 runs are failed, such as row 2" in printed
-    (design,) = verdict(tmp_path / "runs-report")["designs"]
-    assert (design["verdict"], design["n_seeds"], design["pairs"]) == ("undecided", 0, [])
-    for entry in design["effects"].values():
-        told = {name: value for name, value in entry.items() if value is not None}
-        assert told == {"ci": [None, None], "ci_adjusted": [None, None], "conclusion": "undecided"}
-    assert "parameterization effect" in design["untested"]
-
-
-def test_a_failed_ledger_of_null_outcomes_says_so(ledger: Path) -> None:
-    for path in ledger.glob("*/outcome.json"):
-        path.write_text('{"status": "failed", "error": "the machine\\nburned", "final_return": null}')
-    printed = report.write(str(ledger), None, Options())
-    assert "32 runs are failed, such as mvn_std-0-float32-0: the machine burned\n" in printed
-    assert "no run has finished with a final_return" in printed
+    monkeypatch.chdir(tmp_path)
+    study(seeds=2).to_csv("runs.csv", index=False)
+    with pytest.raises(UnreadableSourceError, match="leave the sweep file out"):
+        sources.read(source, {})
 
 
 @pytest.mark.parametrize(
-    ("choose", "words"),
+    ("source", "output"),
     [
-        (lambda runs: runs[runs["seed"] == 0], "a single seed: a difference can be seen, but nothing be tested"),
-        (lambda runs: runs[runs["condition"] == "mvn_std"], "can't be estimated: all runs are of one, variance"),
-        (lambda runs: runs.assign(final_return=0.1), "every run has the same final_return"),
-        (lambda runs: runs[runs["replicate"] == 0], "no replicates: whether round-off explains"),
+        ("wandb:me/project/sweep", "wandb-me-project-sweep-report"),
+        ("data/table.csv", "data/table-report"),
+        ("sb3:data/logs/", "data/logs-report"),
+        ("tb:logs", "logs-report"),
+        ("tb:.", "report"),
     ],
 )
-def test_too_little_of_something_is_said(
-    tmp_path: Path, choose: Callable[[pd.DataFrame], pd.DataFrame], words: str
-) -> None:
-    printed = report.write(table(tmp_path, choose(study()[COLUMNS])), None, Options())
-    assert words in printed
-    assert "±-" not in (tmp_path / "runs-report" / "report.md").read_text()
-    (design,) = verdict(tmp_path / "runs-report")["designs"]
-    assert design["verdict"] == "undecided"
-    assert set(design["effects"]) == {"parameterization", "implementation"}
+def test_a_report_goes_beside_its_source(source: str, output: str) -> None:
+    assert sources.beside(source) == Path(output)
 
 
-def test_a_table_of_broken_lines_is_one_line(tmp_path: Path) -> None:
-    path = tmp_path / "runs.csv"
-    path.write_text("condition,seed,final_return\nmvn_std,1,2\nmvn_std,1,2,3\n")
-    assert "can't be read as a table" in refused(str(path))
-    path.write_text("condition,seed,final_return\nmvn_std,1,2,3\nmvn_std,2,2,3\n")
-    assert "more fields than its header" in refused(str(path))
-
-
-def test_a_spreadsheets_own_csv_is_read_as_any_other(tmp_path: Path) -> None:
-    runs = study(seeds=3)[COLUMNS]
-    plain = sources.read(table(tmp_path, runs)).with_numbers("final_return").table
-    text = runs.rename(columns={"seed": " seed "}).to_csv(index=False, sep=";", decimal=",", lineterminator="\r\n")
-    (tmp_path / "runs.csv").write_text("\ufeff" + text + ";;;;\r\n\r\n", encoding="utf-8")
-    spreadsheet = sources.read(str(tmp_path / "runs.csv")).with_numbers("final_return").table
-    pd.testing.assert_frame_equal(plain, spreadsheet)
-
-
-def test_what_would_keep_more_seeds_is_said(tmp_path: Path) -> None:
-    runs = study(seeds=8)[COLUMNS]
-    runs = runs[(runs["precision"] == "float32") | (runs["seed"] < 3)]
-    printed = report.write(table(tmp_path, runs), None, Options())
-    assert "holes: seeds 3, 4, 5, 6, 7" in printed
-    assert "`--where precision=float32` would keep 8 seeds" in printed
-    report.write(table(tmp_path, runs), tmp_path / "out", Options(where=("precision=float32",)))
-    assert verdict(tmp_path / "out")["designs"][0]["n_seeds"] == 8
-
-
-def test_another_column_can_choose_where_a_table_has_several_designs(tmp_path: Path) -> None:
-    runs = pd.concat([study(seeds=2)[COLUMNS].assign(env=env) for env in ("a", "b")])
-    source = table(tmp_path, runs)
-    assert "row 34 is there twice, first as row 2: condition mvn_std" in refused(source)
-    report.write(source, None, Options(where=("env=a",)))
-
-
-def test_names_are_no_formulas(tmp_path: Path) -> None:
-    runs = study(seeds=2).replace({"condition": {"mvn_std": r"$\ours$"}}).drop(columns="run")
-    report.write(table(tmp_path, runs), None, Options())
-    assert r"$\ours$" in (tmp_path / "runs-report" / "outcomes-1.svg").read_text()
-
-
-@pytest.mark.parametrize("place", ["file", "file/below", "taken"])
-def test_a_report_that_cannot_be_written_is_one_line(tmp_path: Path, place: str) -> None:
-    (tmp_path / "file").touch()
-    (tmp_path / "taken" / "verdict.json").mkdir(parents=True)
-    with pytest.raises(UnreadableSourceError) as error:
-        report.write(table(tmp_path, study(seeds=2)[COLUMNS]), tmp_path / place, Options())
-    assert str(error.value).startswith(f"-o {tmp_path / place}: no report can be written there (")
-    assert "\n" not in str(error.value)
-
-
-CELLS = st.dictionaries(
-    st.tuples(
-        st.sampled_from([*FACTORS, "jax"]),
-        st.integers(0, 6),
-        st.sampled_from(["float32", "float64"]),
-        st.integers(0, 2),
-    ),
-    st.sampled_from([0.1, 0.1, 0.2, -1.0, 1e-320, 1e149, -1e149, 1e200, float("inf"), None]),
-    min_size=1,
-)
-STRANGE = st.sampled_from(["", "inf", "-1", "0.5", "1e30", "10000000000000000000000", "odd", "failed", "float32"])
-
-
-@settings(max_examples=200, deadline=None)
-@given(CELLS, st.none() | st.tuples(st.sampled_from([*COLUMNS, "status", "implementation"]), STRANGE))
-def test_any_table_is_answered_or_refused_in_one_line(
-    tmp_path_factory: pytest.TempPathFactory,
-    cells: dict[tuple[str, int, str, int], float | None],
-    strange: tuple[str, str] | None,
-) -> None:
-    runs = pd.DataFrame([(*place, value) for place, value in cells.items()], columns=COLUMNS, dtype=object)
-    runs = runs.assign(parameterization="std", implementation="jax", status="finished")
-    for condition, factors in FACTORS.items():
-        runs.loc[runs["condition"] == condition, ["parameterization", "implementation"]] = factors
-    if strange:
-        runs.loc[0, strange[0]] = strange[1]
-    source = table(tmp_path_factory.mktemp("any"), runs)
-    try:
-        read = sources.read(source).with_numbers("final_return")
-    except UnreadableSourceError as complaint:
-        assert strange
-        assert "\n" not in str(complaint)  # noqa: PT017  (a refusal is one of two right ends)
-        return
-    section = make_section(read, read.table, "final_return", [], None)
-    json.dumps(design_verdict(section), allow_nan=False)
-    answer = section.answer
-    for estimate in answer.effects.values():
-        assert 0 < estimate.p <= estimate.p_adjusted <= 1
-        assert estimate.ci[0] <= estimate.estimate <= estimate.ci[1] or math.isclose(*estimate.ci)
+def test_a_report_goes_into_its_runs_directory(tmp_path: Path) -> None:
+    assert sources.beside(str(tmp_path)) == tmp_path / "report"

@@ -1,60 +1,92 @@
-"""Where runs come from: a `ledger`, W&B (`wandb`), or a `table` that anyone can make. What they are is in `runs`."""
+"""Where runs come from, and what their columns are.
+
+Sources are a run store (`ledger`), W&B (`wandb`, `wandb_mapped`), Monitor files of Stable-Baselines3 (`sb3`), event
+files (`tensorboard`), or a `table` that anyone can make. What runs are is in `runs`, how to read them in `reading`.
+"""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import abc
 from pathlib import Path
 from typing import Any
 
+from reports.sources import sb3, tensorboard, wandb
 from reports.sources.ledger import read_ledger
-from reports.sources.runs import FACTORS, Runs, UnreadableSourceError, as_numbers
+from reports.sources.mapping import Mapping
+from reports.sources.reading import AS_IS, Reading
+from reports.sources.runs import Runs, UnreadableSourceError, as_numbers
+from reports.sources.sb3 import read_sb3
 from reports.sources.table import read_table
-from reports.sources.wandb import SCHEME, Mapped, fetch_ledger, fetch_table
+from reports.sources.tensorboard import read_tensorboard
+from reports.sources.wandb import fetch_ledger
+from reports.sources.wandb_mapped import read_mapped
 
-__all__ = ["FACTORS", "Mapped", "UnreadableSourceError", "beside", "read", "where"]
+__all__ = ["Mapping", "Reading", "UnreadableSourceError", "beside", "read", "where"]
 
 
 def read(
     source: str,
-    expected: Mapping[str, Mapping[str, Any]] | None = None,
-    mapped: Mapped | None = None,
-    any_state: bool = False,
+    expected: abc.Mapping[str, abc.Mapping[str, Any]] | None = None,
+    reading: Reading = AS_IS,
 ) -> Runs:
-    """Read runs from a runs directory, a CSV or Parquet file, or `wandb:entity/project[/sweep]`.
+    """Return the runs of a source.
 
-    **Arguments**: `expected`, descriptions by run id: only these are read, and those that aren't there are missing;
-    `mapped`, what is what in W&B's runs that aren't a study's; `any_state`, whether those of them that haven't finished
-    count too.
+    Args:
+        source: A runs directory, a CSV or Parquet file, `wandb:entity/project[/sweep]`, `sb3:FOLDER` or `tb:FOLDER`.
+        expected: Descriptions by run id: only these runs of a study are read, and those that aren't there are missing.
+        reading: What the columns are, and what to compare.
 
-    **Raises**: `UnreadableSourceError`.
+    Raises:
+        UnreadableSourceError: The source can't be read so.
     """
-    if mapped is not None and not source.startswith(SCHEME):
-        raise UnreadableSourceError(f"{source}: --map is for runs in W&B, a wandb:entity/project")
-    if mapped is not None and expected is not None:
-        raise UnreadableSourceError(f"{source}: runs of others have no cells, so a sweep file can't choose among them")
-    if source.startswith(SCHEME):
-        if mapped is not None:
-            return read_table(fetch_table(source, mapped, any_state))
-        return read_ledger(fetch_ledger(source), expected)
-    path = Path(source)
-    if path.is_dir():
-        return read_ledger(path, expected)
-    if not path.exists():
-        raise UnreadableSourceError(f"{source}: there is no such directory or table")
+    if _is_ledger(source, reading):
+        if reading.unpaired:
+            raise UnreadableSourceError(f"{source}: a study's runs are paired by their seeds: they can't be unpaired")
+        folder = fetch_ledger(source) if source.startswith(wandb.SCHEME) else Path(source)
+        return read_ledger(folder, expected, reading)
     if expected is not None:
-        raise UnreadableSourceError(f"{source}: a table's runs have no cells, so a sweep file can't choose among them")
-    return read_table(path)
+        raise UnreadableSourceError(
+            f"{source}: only a study's runs are those of a sweep file: leave the sweep file out"
+        )
+    if source.startswith(wandb.SCHEME) and reading.mapping is not None:
+        return read_mapped(source, reading.mapping, reading)
+    if source.startswith(sb3.SCHEME):
+        return read_sb3(source, reading)
+    if source.startswith(tensorboard.SCHEME):
+        return read_tensorboard(source, reading)
+    if not Path(source).exists():
+        raise UnreadableSourceError(f"{source}: there is no such directory or table")
+    return read_table(Path(source), reading)
+
+
+def _is_ledger(source: str, reading: Reading) -> bool:
+    """Return whether a source has a study's own runs."""
+    if source.startswith(wandb.SCHEME):
+        return reading.mapping is None
+    if source.startswith((sb3.SCHEME, tensorboard.SCHEME)) or not Path(source).is_dir():
+        return False
+    if reading.mapping is not None:
+        raise UnreadableSourceError(f"{source}: a study's runs need no mapping: leave it out")
+    return True
 
 
 def beside(source: str) -> Path:
-    """Where a report goes if nobody says: into the runs directory, beside the table, or here."""
-    if source.startswith(SCHEME):
+    """Return where a report goes by default: into the runs directory, beside the table or folder, or here."""
+    if source.startswith(wandb.SCHEME):
         return Path(f"{re.sub(r'[^A-Za-z0-9.-]+', '-', source)}-report")
+    for scheme in (sb3.SCHEME, tensorboard.SCHEME):
+        if source.startswith(scheme):
+            folder = Path(source.removeprefix(scheme))
+            return folder.with_name(f"{folder.name}-report") if folder.name else folder / "report"
     path = Path(source)
     return path / "report" if path.is_dir() else path.with_name(f"{path.stem}-report")
 
 
-def where(runs: Runs, conditions: Sequence[str]) -> Runs:
-    """Only the runs for which each `key=value` holds. **Raises**: `UnreadableSourceError`."""
+def where(runs: Runs, conditions: abc.Sequence[str]) -> Runs:
+    """Return only the runs for which each `key=value` holds.
+
+    Raises:
+        UnreadableSourceError: A column doesn't exist, or no run has the value.
+    """
     for condition in conditions:
         key, equals, value = condition.partition("=")
         if not equals or key not in runs.table:

@@ -8,21 +8,32 @@ from typing import Any
 
 import pandas as pd
 
+from reports.sources.declare import THREAD, thread_factors, wrong_reference
 from reports.sources.looks import read_looks
-from reports.sources.runs import FACTORS, LARGEST, WORDS, Runs, UnreadableSourceError
+from reports.sources.reading import AS_IS, Reading, near
+from reports.sources.runs import COLUMNS, LARGEST, Runs, UnreadableSourceError
+from reports.thread import CONDITIONS
 
 Json = dict[str, Any]
+
+OWN = (*COLUMNS, *THREAD)
+"""Columns that are neither hyperparameters nor outcomes."""
 
 
 class _DamagedError(ValueError):
     """A file of a run that isn't what it should be. Its text is one line."""
 
 
-def read_ledger(folder: Path, expected: Mapping[str, Mapping[str, Any]] | None) -> Runs:
-    """Read a runs directory.
+def read_ledger(folder: Path, expected: Mapping[str, Mapping[str, Any]] | None, reading: Reading = AS_IS) -> Runs:
+    """Return the runs of a runs directory.
 
-    **Arguments**: `expected`, as `sources.read` takes it. **Raises**: `UnreadableSourceError`, when there are no runs,
-    or their looks are damaged.
+    Args:
+        folder: The directory.
+        expected: Descriptions by run id: only these are read, and those that aren't there are missing.
+        reading: What to compare. Every hyperparameter is a design column, and runs are paired by seed.
+
+    Raises:
+        UnreadableSourceError: There are no runs, their looks are damaged, or a name is unknown.
     """
     found = {path.parent.name for name in ("cell.json", "outcome.json") for path in folder.glob(f"*/{name}")}
     here = sorted(found if expected is None else found & expected.keys())
@@ -44,15 +55,17 @@ def read_ledger(folder: Path, expected: Mapping[str, Mapping[str, Any]] | None) 
     unknown = {run: ending["error"] for run, ending in endings.items() if run not in descriptions}
     if not descriptions:
         raise UnreadableSourceError(f"{folder}: every run is damaged, such as {here[0]}: {unknown[here[0]]}")
-    hyperparameters = sorted({name for description in descriptions.values() for name in description} - {*WORDS})
-    outcomes = sorted({name for ending in endings.values() for name in ending} - {*WORDS, *hyperparameters})
+    hyperparameters = sorted({name for description in descriptions.values() for name in description} - {*OWN})
+    _check_names(folder, reading, hyperparameters, [row["condition"] for row in descriptions.values()])
+    outcomes = sorted({name for ending in endings.values() for name in ending} - {*OWN, *hyperparameters})
     rows = [
         {**endings[run], **description, **_factors(description), "run": run}
         for run, description in sorted(descriptions.items())
     ]
     return Runs(
-        table=pd.DataFrame({name: _column(rows, name) for name in (*WORDS, *hyperparameters, *outcomes)}),
+        table=pd.DataFrame({name: _column(rows, name) for name in (*OWN, *hyperparameters, *outcomes)}),
         outcomes=outcomes,
+        factors=thread_factors(reading),
         hyperparameters=hyperparameters,
         unknown=unknown,
         provenance=provenance,
@@ -61,12 +74,31 @@ def read_ledger(folder: Path, expected: Mapping[str, Mapping[str, Any]] | None) 
     )
 
 
+def _check_names(folder: Path, reading: Reading, hyperparameters: list[str], conditions: list[str]) -> None:
+    """Refuse design columns, factors and a reference that the runs don't have."""
+    for name in reading.design:
+        if name not in hyperparameters:
+            raise UnreadableSourceError(
+                f"{folder}: design {name!r} is not a hyperparameter{near(name, hyperparameters)}"
+            )
+    for name in reading.declared:
+        if name not in THREAD:
+            raise UnreadableSourceError(
+                f"{folder}: factor {name!r} is unknown: a study's conditions differ in {' and '.join(THREAD)}"
+            )
+    wrong = wrong_reference(reading, sorted(conditions, key=list(CONDITIONS).index))
+    if wrong:
+        raise UnreadableSourceError(f"{folder}: {wrong}")
+
+
 def _read_cell(folder: Path) -> Json:
     """What `cell.json` says, but the id. **Raises**: `_DamagedError`."""
     cell = _read_object(folder / "cell.json")
     if cell.pop("id", None) != folder.name:
         raise _DamagedError("cell.json has another cell's id, or none")
-    _refuse(cell.get("condition") not in list(FACTORS), "cell.json", cell, "condition", f"one of {', '.join(FACTORS)}")
+    _refuse(
+        cell.get("condition") not in [*CONDITIONS], "cell.json", cell, "condition", f"one of {', '.join(CONDITIONS)}"
+    )
     _refuse(not isinstance(cell.get("precision"), str), "cell.json", cell, "precision", "float32 or float64")
     for name in ("seed", "replicate"):
         _refuse(type(cell.get(name)) is not int, "cell.json", cell, name, "a whole number")
@@ -91,7 +123,7 @@ def _read_ending(folder: Path) -> Json:
     for name, value in ending.items():
         is_number = type(value) in (int, float) and abs(value) < LARGEST
         _refuse(not is_number, "outcome.json", ending, name, "a finite number")
-        _refuse(name in WORDS, "outcome.json", ending, name, "left to cell.json")
+        _refuse(name in OWN, "outcome.json", ending, name, "left to cell.json")
     return {"status": "finished", **ending}
 
 
@@ -113,8 +145,7 @@ def _refuse(wrong: bool, file: str, values: Json, name: str, must: str) -> None:
 
 
 def _factors(description: Mapping[str, Any]) -> dict[str, str]:
-    parameterization, implementation = FACTORS[description["condition"]]
-    return {"parameterization": parameterization, "implementation": implementation}
+    return dict(zip(THREAD, CONDITIONS[description["condition"]], strict=True))
 
 
 def _column(rows: list[Json], name: str) -> "pd.Series[Any]":

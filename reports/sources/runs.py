@@ -13,19 +13,10 @@ from numpy.typing import NDArray
 
 from reports.factors import Factor
 
-FACTORS: dict[str, tuple[str, str]] = {
-    "mvn_std": ("variance", "mvn"),
-    "mvn_var": ("std", "mvn"),
-    "normal_sqrt": ("variance", "normal"),
-    "normal_std": ("std", "normal"),
-}
-"""Parameterization and implementation of the study's own conditions; others bring theirs."""
-
 PLACE = ("condition", "precision", "replicate", "seed")
 """Where in its design a run belongs."""
 COLUMNS = ("run", "status", "error", *PLACE)
 """Columns that every table of runs has; the others are factors, hyperparameters and outcomes."""
-WORDS = ("run", "status", "error", "parameterization", "implementation", *PLACE)
 LARGEST = 1e150
 """An outcome is a number smaller than this: the squares of larger ones are none."""
 
@@ -50,7 +41,7 @@ class Runs:
     """Runs, finished or not."""
 
     table: pd.DataFrame
-    """a row a run: `WORDS`, hyperparameters and outcomes"""
+    """a row a run: `COLUMNS`, factors, hyperparameters and outcomes"""
     outcomes: list[str]
     """which columns are outcomes; without finished runs there are none"""
     factors: tuple[Factor, ...] = ()
@@ -98,8 +89,8 @@ class Runs:
         **Arguments**: `option`, by which it was asked for.
         """
         finished = self.table["status"] == "finished"
-        is_other = outcome in WORDS or outcome in self.hyperparameters
-        if is_other or (outcome not in self.table and finished.any()):
+        own = {*COLUMNS, *self.hyperparameters, *(factor.name for factor in self.factors)}
+        if outcome in own or (outcome not in self.table and finished.any()):
             others = f"; choose from {', '.join(self.outcomes)}" if self.outcomes else ", nor any other"
             raise UnreadableSourceError(f"{option} {outcome}: there is no such outcome{others}")
         values = self.table.get(outcome, pd.Series(np.nan, self.table.index))
@@ -107,10 +98,14 @@ class Runs:
         strange = self.table[finished & values.notna() & numbers.isna()]
         if len(strange):
             first = strange.iloc[0]
-            raise UnreadableSourceError(
-                f"{first['run']}: {outcome} must be a number, or empty where there is none, not {first[outcome]!r}"
-            )
+            must = "a number, or empty where there is none"
+            raise UnreadableSourceError(f"{title(first['run'])}: {outcome} must be {must}, not {first[outcome]!r}")
         return dataclasses.replace(self, table=self.table.assign(**{outcome: numbers.astype(float)}))
+
+
+def title(run: str) -> str:
+    """Return a run's name for an error: a row of a table has no other."""
+    return run if run.startswith("row ") else f"run {run}"
 
 
 def as_numbers(column: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -1,7 +1,7 @@
-"""Runs from Weights & Biases, through a cache that is laid out like a ledger.
+"""The study's own runs from Weights & Biases, through a cache that is laid out like a ledger.
 
 A run of the study saves the ledger's own files, so that nothing of its history is sampled or rounded, and the report is
-the ledger's. Of other people's runs, what a mapping names is gathered into a table.
+the ledger's. Other people's runs are read in `wandb_mapped`.
 """
 
 import dataclasses
@@ -9,12 +9,11 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import pandas as pd
 from filelock import FileLock
 from platformdirs import user_cache_path
 from rich.console import Console
@@ -22,6 +21,8 @@ from rich.progress import track
 
 from reports.sources.runs import UnreadableSourceError
 
+Item = TypeVar("Item")
+Done = TypeVar("Done")
 Json = dict[str, Any]
 Run = Any
 """`wandb.apis.public.Run`, which has no types."""
@@ -33,13 +34,6 @@ FILES = ("cell.json", "updates.jsonl", "outcome.json")
 
 DOWNLOADS = 8
 """Runs that are downloaded at once."""
-
-STATUSES = {"finished": "finished", "failed": "failed", "crashed": "failed", "killed": "failed"}
-"""A run's status, by W&B's state; one that isn't here goes on."""
-
-NEEDED = ("condition", "seed", "outcome")
-COLUMNS = (*NEEDED, "precision", "replicate", "parameterization", "implementation")
-"""What a mapping may name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,31 +64,29 @@ def fetch_ledger(source: str) -> Path:
     What is here and hasn't changed isn't fetched again. **Raises**: `UnreadableSourceError`.
     """
     place = Place.parse(source)
-    runs = _chosen(_ask(source, place))
+    runs = _chosen(ask(source, place))
     if not runs:
-        raise UnreadableSourceError(f"{source}: none of its runs is a cell of a study: for others, give --map")
+        raise UnreadableSourceError(f"{source}: none of its runs is of a study: other people's runs need a mapping")
     place.cache.mkdir(parents=True, exist_ok=True)
     with FileLock(place.cache / ".lock"):
         for folder in place.cache.iterdir():
             if folder.is_dir() and folder.name not in runs:
                 shutil.rmtree(folder)
         changed = {cell: run for cell, run in runs.items() if _stamp(run) != _read_stamp(place.cache / cell)}
-        _keep_all(changed, place.cache)
+        in_parallel(lambda cell: _keep(changed[cell], cell, place.cache / cell), list(changed), "downloading runs")
     return place.cache
 
 
-def _keep_all(runs: Mapping[str, Run], cache: Path) -> None:
-    """Download runs, several at once: each is many small questions, and W&B is far away."""
+def in_parallel(do: "Callable[[Item], Done]", items: "Sequence[Item]", doing: str) -> "list[Done]":
+    """Return what a function makes of each item, several at once: each asks W&B much, and W&B is far away."""
     pool = ThreadPoolExecutor(DOWNLOADS)
     try:
-        kept = pool.map(lambda cell: _keep(runs[cell], cell, cache / cell), runs)
-        for _ in track(kept, "downloading runs", len(runs), console=Console(stderr=True), transient=True):
-            pass
+        return [*track(pool.map(do, items), doing, len(items), console=Console(stderr=True), transient=True)]
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _ask(source: str, place: Place) -> list[Run]:
+def ask(source: str, place: Place) -> list[Run]:
     """All runs there, oldest first, without their histories. **Raises**: `UnreadableSourceError`."""
     import wandb
 
@@ -164,78 +156,3 @@ def _read_stamp(folder: Path) -> Any:
         return json.loads((folder / "wandb.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-
-
-@dataclasses.dataclass(frozen=True)
-class Mapped:
-    """What of other people's runs is what, as `condition=config.dist,seed=config.seed,outcome=summary.eval/return`."""
-
-    columns: Mapping[str, str]
-
-    @classmethod
-    def parse(cls, text: str) -> "Mapped":
-        """**Raises**: `UnreadableSourceError`."""
-        columns = {}
-        for part in text.split(","):
-            name, equals, where = part.partition("=")
-            section, dot, key = where.partition(".")
-            if not equals or name not in COLUMNS or section not in ("config", "summary") or not dot or not key:
-                raise UnreadableSourceError(
-                    f"--map {part}: give NAME=config.KEY or NAME=summary.KEY, NAME one of {', '.join(COLUMNS)}"
-                )
-            columns[name] = where
-        missing = [name for name in NEEDED if name not in columns]
-        if missing:
-            raise UnreadableSourceError(f"--map: it must say what {missing[0]} is, such as {missing[0]}=config.KEY")
-        return cls(columns)
-
-    def __str__(self) -> str:
-        return ",".join(f"{name}={where}" for name, where in self.columns.items())
-
-    @property
-    def outcome(self) -> str:
-        """What the outcome is called there."""
-        return self.columns["outcome"].partition(".")[2]
-
-
-def fetch_table(source: str, mapped: Mapped, any_state: bool) -> Path:
-    """Gather other people's runs into a table. **Returns**: a CSV file.
-
-    **Arguments**: `any_state`, whether runs that crashed, failed or go on count, if they have the outcome.
-
-    **Raises**: `UnreadableSourceError`.
-    """
-    place = Place.parse(source)
-    rows = list(_rows(_ask(source, place), mapped, any_state))
-    if not rows:
-        raise UnreadableSourceError(f"{source}: there are no runs, or none has {mapped.columns['condition']}")
-    place.cache.mkdir(parents=True, exist_ok=True)
-    path = place.cache / "mapped.csv"
-    pd.DataFrame(rows).to_csv(path, index=False)
-    return path
-
-
-def _rows(runs: Sequence[Run], mapped: Mapped, any_state: bool) -> Iterator[Json]:
-    for run in runs:
-        values = {name: _look_up(run, where) for name, where in mapped.columns.items()}
-        if values["condition"] is None:
-            continue
-        outcome = values.pop("outcome")
-        status = STATUSES.get(run.state, "unfinished")
-        if any_state and outcome is not None:
-            status = "finished"
-        error = None if status == "finished" else f"W&B calls it {run.state}"
-        yield {"run": run.id, "status": status, "error": error, **values, mapped.outcome: outcome}
-
-
-def _look_up(run: Run, where: str) -> Any:
-    """A value of the config or the summary, where a dot may lead into a group; None if there is none."""
-    section, _, key = where.partition(".")
-    values = run.config if section == "config" else run.summary
-    if values.get(key) is not None:
-        return values.get(key)
-    for part in key.split("."):
-        if not hasattr(values, "get"):
-            return None
-        values = values.get(part)
-    return values

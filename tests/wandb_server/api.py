@@ -284,7 +284,13 @@ def _history(run: Run, first: int | None, end: int | None, samples: int) -> list
 
 
 def _sampled(rows: list[Json], spec: Json) -> list[Json]:
-    whole = [row for row in rows if all(key in row for key in spec["keys"])]
+    """Rows of a range of steps, both ends included, that have all keys; and of too many, some."""
+    first, last = spec.get("minStep") or 0, spec.get("maxStep")
+    whole = [
+        row
+        for row in rows
+        if all(key in row for key in spec["keys"]) and first <= row["_step"] and (last is None or row["_step"] <= last)
+    ]
     return [{key: row[key] for key in spec["keys"]} for row in _some(whole, spec.get("samples", 500))]
 
 

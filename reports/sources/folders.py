@@ -1,0 +1,73 @@
+"""Runs in folders, whose paths say what they are: `CONDITION/SEED/...`, or as a template has it."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from reports.sources.mapping import Mapping
+from reports.sources.runs import UnreadableSourceError
+
+LAYOUT = re.compile(r"(?P<condition>[^/]+)/(?:[^/]*_|seed[-_]?)?(?P<seed>\d+)(?:/.*)?")
+"""`CONDITION/SEED` or `CONDITION/anything_SEED`, and whatever is below."""
+
+FIELD = re.compile(r"\{(\w+)\}|\*")
+"""What a template leaves open: a column, or what doesn't matter."""
+
+
+def folder_of(source: str, scheme: str) -> Path:
+    """Return the folder of a source such as `sb3:logs`.
+
+    Raises:
+        UnreadableSourceError: There is no such folder.
+    """
+    folder = Path(source.removeprefix(scheme))
+    if source == scheme or not folder.is_dir():
+        raise UnreadableSourceError(f"{source}: there is no such directory")
+    return folder
+
+
+def describe(source: str, paths: Sequence[str], mapping: Mapping | None) -> list[dict[str, Any]]:
+    """Return the columns that the runs' paths, and the constants of a mapping, fill.
+
+    Args:
+        source: What errors name.
+        paths: For each run its path in the source's folder, with slashes.
+        mapping: Its `path` is a template, such as `{condition}/{env_id}/seed_{seed}`.
+
+    Raises:
+        UnreadableSourceError: A path doesn't fit the template, or the mapping names something else.
+    """
+    values = mapping.values if mapping else {}
+    for name, value in values.items():
+        if name not in ("path", "outcome") and not value.is_constant:
+            raise UnreadableSourceError(
+                f"{source}: {name}={value} must be a constant in quotes: the path says the rest"
+            )
+    constants = {name: value.text for name, value in values.items() if value.is_constant}
+    template = values["path"].text if "path" in values else None
+    layout = _compile(source, template) if template else LAYOUT
+    rows = []
+    for path in paths:
+        found = layout.fullmatch(path)
+        if found is None:
+            expected = template or "CONDITION/SEED or CONDITION/anything_SEED"
+            raise UnreadableSourceError(
+                f"{source}: {path} is not like {expected}: say what it is, such as path={{condition}}/seed_{{seed}}"
+            )
+        rows.append({"run": path, **found.groupdict(), **constants})
+    return rows
+
+
+def _compile(source: str, template: str) -> re.Pattern[str]:
+    """Return the pattern of the paths that a template stands for."""
+    pattern, end = "", 0
+    for field in FIELD.finditer(template):
+        name = field[1]
+        what = r"\d+" if name == "seed" else "[^/]+"
+        pattern += re.escape(template[end : field.start()]) + (f"(?P<{name}>{what})" if name else "[^/]*")
+        end = field.end()
+    try:
+        return re.compile(pattern + re.escape(template[end:].rstrip("/")) + "(?:/.*)?")
+    except re.error as error:
+        raise UnreadableSourceError(f"{source}: path={template} is no template: {error}") from error

@@ -1,0 +1,52 @@
+"""How runs are to be read: what their columns are, and what to compare."""
+
+import dataclasses
+import difflib
+from collections.abc import Iterable
+
+from reports.sources.mapping import Mapping
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How to read runs; by default as they are.
+
+    Attributes:
+        mapping: Which of the source's values is which column.
+        any_state: Whether W&B's runs that haven't finished count too, where they have the outcome.
+        design: Columns whose values split runs into designs.
+        factors: Columns in which arms differ, beside those that are found.
+        must_agree: Factors whose levels are the same mathematics.
+        reference: The condition that others are compared with; by default that of the first run.
+        unpaired: Whether runs of the same seed have nothing in common.
+        outcome: The outcome that is studied.
+    """
+
+    mapping: Mapping | None = None
+    any_state: bool = False
+    design: tuple[str, ...] = ()
+    factors: tuple[str, ...] = ()
+    must_agree: tuple[str, ...] = ()
+    reference: str | None = None
+    unpaired: bool = False
+    outcome: str | None = None
+
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """The factors that are named."""
+        return tuple(dict.fromkeys((*self.factors, *self.must_agree)))
+
+    def label(self, column: str) -> str:
+        """Return a column's name for an error, with where its values come from."""
+        return self.mapping.label(column) if self.mapping else column
+
+
+AS_IS = Reading()
+"""Runs as they are."""
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """Return the end of an error about an unknown name: the one that was meant, or all there are."""
+    choices = list(names)
+    close = difflib.get_close_matches(name, choices, n=1)
+    return f". Did you mean {close[0]!r}?" if close else f"; choose from {', '.join(choices)}"
