@@ -12,12 +12,12 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from reports import statistics
-from reports.attribution import attribute
-from reports.layout import PRIMARY, references
+from reports.analysis.attribution import attribute
+from reports.documents.words import interval, number
 from reports.sources.looks import LOOKS
 from reports.sources.runs import plain
 from reports.statistics.sequential import Look, Schedule, look, seeds_to_go
-from reports.writing.words import interval, number
+from reports.thread import FACTORS
 from study.cells import LARGEST_SEED, Cell, MistakeError, make_cell
 from study.files import write_atomically, writing
 from study.ledger import Json
@@ -172,14 +172,13 @@ def look_at(
     if margin is None:
         pilot = runs[(runs["seed"] < first_seed + blocks.schedule.looks[0]).to_numpy()]
         margin = _half_deviation(pilot, blocks.outcome)
-    answer = attribute(runs, blocks.outcome, margin)
+    answer = attribute(runs, blocks.outcome, FACTORS, margin)
     effects: Effects = {}
-    for factor in PRIMARY:
-        if factor in answer.effects:
-            effect = answer.effects[factor]
-            differences = np.full(tried, np.nan)
-            differences[np.array(answer.seeds) - first_seed] = effect.differences
-            effects[factor] = (effect.a, effect.b, differences)
+    for effect in answer.effects:
+        differences = np.full(tried, np.nan)
+        seeds = np.array(answer.blocks.seeds)[effect.main.seeds]
+        differences[seeds - first_seed] = effect.main.differences
+        effects[effect.factor.name] = (effect.factor.reference, effect.level, differences)
     looks = look(
         {factor: differences for factor, (_, _, differences) in effects.items()},
         margin,

@@ -16,7 +16,7 @@ from reports.analysis.failures import Failures, judge_failures
 from reports.analysis.interactions import Interaction, judge_interactions
 from reports.analysis.mean import Case, Estimate, Mean, judge_means
 from reports.analysis.mechanism import UNTESTED, Mechanism
-from reports.analysis.spread import PrecisionSensitivity, Spread, judge_spread, placebo, precision_sensitivity
+from reports.analysis.spread import PrecisionSensitivity, Spread, judge_spreads, placebo, precision_sensitivity
 from reports.factors import Factor
 from reports.statistics import Array, Margin, SignFlip
 
@@ -107,20 +107,15 @@ class Attribution:
         factors: With the levels that there are.
         margin: The equivalence margin.
         effects: Of each factor, each level against the reference.
-        interactions: Of each factor with the others and with the precision.
-        placebo: The ULP control analysed as if it were an effect.
-        precision: A one-ULP perturbation's effect in two precisions.
         warnings: What a reader must know.
         paired: Whether runs of the same seed belong together.
+        resamples: Sign flips to draw where there are too many to try all.
     """
 
     blocks: Blocks
     factors: tuple[Factor, ...]
     margin: Margin | None
     effects: tuple[Effect, ...]
-    interactions: tuple[Interaction, ...]
-    placebo: SignFlip | None
-    precision: PrecisionSensitivity | None
     warnings: list[str]
     paired: bool
     resamples: int = statistics.RESAMPLES
@@ -163,6 +158,22 @@ class Attribution:
             return "undecided"
         words = {effect.conclusion for effect in self.effects}
         return "round-off" if words <= {conclusions.ROUND_OFF, conclusions.IDENTICAL} else "no effect"
+
+    @functools.cached_property
+    def interactions(self) -> tuple[Interaction, ...]:
+        """Of each factor with the others and with the precision; none where runs are unpaired."""
+        own = [effect.contrast for effect in self.effects]
+        return tuple(judge_interactions(self.blocks, own, self.resamples)) if self.paired else ()
+
+    @functools.cached_property
+    def placebo(self) -> SignFlip | None:
+        """The ULP control analysed as if it were an effect; None without a control."""
+        return placebo(self.blocks, self.resamples) if self.paired else None
+
+    @functools.cached_property
+    def precision(self) -> PrecisionSensitivity | None:
+        """What round-off does in two precisions; None where no control tells."""
+        return precision_sensitivity(self.blocks, self.resamples) if self.paired else None
 
     @functools.cached_property
     def sizes(self) -> list[statistics.Sizes | None]:
@@ -296,15 +307,17 @@ def judge_together(
     answers = []
     for blocks, margin, own in zip(outcomes, margins, cases, strict=True):
         found = [case.contrast for case in own]
+        spreads = judge_spreads(blocks, found, resamples) if paired else [None] * len(found)
+        failures = judge_failures(blocks, found, paired)
         effects = tuple(
             Effect(
                 contrast=contrast,
                 mechanism=mechanism(contrast, blocks.arms) if mechanism else UNTESTED,
                 mean=next(means),
-                spread=judge_spread(blocks, contrast, resamples) if paired else None,
-                failures=failures,
+                spread=spread,
+                failures=failed,
             )
-            for contrast, failures in zip(found, judge_failures(blocks, found, paired), strict=True)
+            for contrast, spread, failed in zip(found, spreads, failures, strict=True)
         )
         answers.append(
             Attribution(
@@ -312,9 +325,6 @@ def judge_together(
                 factors=tuple(factors),
                 margin=own[0].margin if own else margin,
                 effects=effects,
-                interactions=tuple(judge_interactions(blocks, found)) if paired else (),
-                placebo=placebo(blocks, resamples) if paired else None,
-                precision=precision_sensitivity(blocks, resamples) if paired else None,
                 warnings=[],
                 paired=paired,
                 resamples=resamples,

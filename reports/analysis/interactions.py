@@ -40,13 +40,13 @@ class Interaction:
         return self.p_adjusted <= ALPHA
 
 
-def judge_interactions(blocks: Blocks, contrasts: Sequence[Contrast]) -> list[Interaction]:
+def judge_interactions(blocks: Blocks, contrasts: Sequence[Contrast], resamples: int) -> list[Interaction]:
     """Test all interactions of a design as one family, by Holm."""
     drafts = [
         draft
         for contrast in contrasts
         for first, second in _neighbours(contrast.parts)
-        if (draft := _interaction(blocks, contrast, first, second)) is not None
+        if (draft := _interaction(blocks, contrast, first, second, resamples)) is not None
     ]
     adjusted = statistics.holm([draft.p for draft in drafts]) if drafts else []
     return [dataclasses.replace(draft, p_adjusted=p) for draft, p in zip(drafts, adjusted, strict=True)]
@@ -64,12 +64,12 @@ def _neighbours(parts: Sequence[Part]) -> list[tuple[Part, Part]]:
     return found
 
 
-def _interaction(blocks: Blocks, contrast: Contrast, first: Part, second: Part) -> Interaction | None:
+def _interaction(blocks: Blocks, contrast: Contrast, first: Part, second: Part, resamples: int) -> Interaction | None:
     a, b = (contrast.by_seed(blocks.outcomes, part) for part in (first, second))
     both = np.isfinite(a) & np.isfinite(b)
     test: Test
     if both.sum() > 1:
-        test = statistics.sign_flip((b - a)[both])
+        test = statistics.sign_flip((b - a)[both], resamples)
     else:
         sides = a[np.isfinite(a)], b[np.isfinite(b)]
         if min(map(len, sides)) < 2:

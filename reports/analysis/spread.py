@@ -9,6 +9,7 @@ tests finds it so, after Holm's correction.
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -30,17 +31,15 @@ class Spread:
         reference: The spread of pairs over the reference's response.
         level: The spread of pairs over the level's response.
         either: The spread of pairs over that of both responses together.
+        p_values: Of the tests that pairs vary more than both responses, and that the responses differ, by Holm over
+            all such tests of the design.
     """
 
     sensitivity: Ratio
     reference: Ratio
     level: Ratio
     either: Ratio
-
-    @functools.cached_property
-    def p_values(self) -> list[float]:
-        """Of both tests, pairs' and sensitivity's, by Holm."""
-        return statistics.holm([self.either.p_larger, self.sensitivity.p_unequal])
+    p_values: tuple[float, float]
 
     @functools.cached_property
     def conclusion(self) -> SpreadConclusion:
@@ -51,19 +50,31 @@ class Spread:
         return "bounded" if max(limits) <= ALPHA else "undecided"
 
 
-def judge_spread(blocks: Blocks, contrast: Contrast, resamples: int = statistics.RESAMPLES) -> Spread | None:
-    """Return a contrast's spread; None without ULP controls at both levels in any seed."""
+def judge_spreads(blocks: Blocks, contrasts: Sequence[Contrast], resamples: int) -> list[Spread | None]:
+    """Return each contrast's spread, the tests Holm-corrected together; None without ULP controls at both levels."""
+    found = [_measure(blocks, contrast, resamples) for contrast in contrasts]
+    tested = [p for spread in found if spread for p in spread.p_values]
+    adjusted = iter(statistics.holm(tested))
+    return [
+        dataclasses.replace(spread, p_values=(next(adjusted), next(adjusted))) if spread else None for spread in found
+    ]
+
+
+def _measure(blocks: Blocks, contrast: Contrast, resamples: int) -> Spread | None:
+    """A contrast's spread, not yet corrected; None without ULP controls at both levels in any seed."""
     reference, level = (mean_of_known(side**2) for side in contrast.sides(blocks.responses))
     pairs = _pair_squares(blocks, contrast)
     known = np.isfinite(reference) & np.isfinite(level) & np.isfinite(pairs)
     if not known.any() or not (reference[known].any() or level[known].any()):
         return None
     reference, level, pairs = reference[known], level[known], pairs[known]
+    sensitivity, either = Ratio(level, reference, resamples), Ratio(pairs, (reference + level) / 2, resamples)
     return Spread(
-        sensitivity=Ratio(level, reference, resamples),
+        sensitivity=sensitivity,
         reference=Ratio(pairs, reference, resamples),
         level=Ratio(pairs, level, resamples),
-        either=Ratio(pairs, (reference + level) / 2, resamples),
+        either=either,
+        p_values=(either.p_larger, sensitivity.p_unequal),
     )
 
 

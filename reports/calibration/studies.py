@@ -1,46 +1,32 @@
-"""The test of the tests: studies of known truth, and how often each answer is given.
+"""Synthetic studies, and what is true of them.
 
-A simulated study is the thread's own design: four conditions, both precisions, with and without the nudge. An outcome
-is its seed's, plus the effects, plus what chaos makes of round-off: drawn anew for every run, which is what replicates
-of an unstable problem look like. Seeds and, unless a truth is calm, chaos have deviation 1 each, so single runs have
-sqrt(2), and the true default margin is 0.71. The answers are `attribution.judge`'s own, margin, family, spread and all.
+A study has the thread's four arms unless it says otherwise. Seeds and chaos (what round-off becomes in an outcome) each
+have a standard deviation of 1, so a single run's is the square root of 2, and the equivalence margin is half of that.
 """
 
 import dataclasses
-import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self, get_args
+from collections.abc import Callable, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
 
-from reports.attribution import MARGIN, Estimate, Verdict, judge
-from reports.layout import PRIMARY, Factor, Layout, Place
-from reports.sources.runs import FACTORS
-from reports.statistics import ALPHA, Array, Margin, holm, p_equivalent
+from reports import thread
+from reports.analysis.blocks import Arm, Blocks
+from reports.factors import Factor
+from reports.statistics import Array
 
-RESAMPLES = 10_000
-"""Sign flips to draw above 20 seeds: a p-value of drawn flips is valid however few they are (Phipson & Smyth 2010)."""
-
-LAYOUT = Layout(
-    tuple(
-        Place(condition, *FACTORS[condition], precision, replicate)
-        for condition, precision, replicate in itertools.product(sorted(FACTORS), ("float32", "float64"), (0, 1))
-    )
-)
-
-IS_STD = np.array([place.parameterization == "std" for place in LAYOUT.places])
-IS_NORMAL = np.array([place.implementation == "normal" for place in LAYOUT.places])
+MARGIN = 0.5 * math.sqrt(2.0)
+"""The equivalence margin: half the standard deviation between seeds of single runs."""
+BOUND = 1.25
+"""The spread's bound."""
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
 
 
 def _bimodal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """One in five fails, by far."""
-    scatter: Array = rng.normal(0, 0.1, shape) - (rng.random(shape) < 0.2)
-    return (scatter + 0.2) / math.sqrt(0.16 + 0.01)
+    """One in five is far worse."""
+    spread: Array = rng.normal(0, 0.1, shape) - (rng.random(shape) < 0.2)
+    return (spread + 0.2) / math.sqrt(0.16 + 0.01)
 
 
 SHAPES: dict[str, Draw] = {
@@ -49,173 +35,247 @@ SHAPES: dict[str, Draw] = {
     "bimodal": _bimodal,
     "skewed": lambda rng, shape: rng.exponential(size=shape) - 1,
 }
-"""Of seeds and of chaos: mean 0, deviation 1. Heavy tails are Student's t of 3 degrees of freedom."""
+"""Of seeds and of chaos: mean 0, standard deviation 1. Heavy tails are Student's t with 3 degrees of freedom."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Truth:
-    """What a study's effects are."""
+    """What is true of one factor.
+
+    Attributes:
+        effects: Its effect in each part that the report tests: all of them, and each level and precision.
+        spread: How much more pairs vary than a one-ULP perturbation of the calmer level makes them vary.
+        fails: Whether runs fail more often at one level.
+    """
+
+    effects: tuple[float, ...] = (0.0,)
+    spread: float = 1.0
+    fails: bool = False
+
+    @property
+    def is_none(self) -> bool:
+        """Whether there is no effect anywhere."""
+        return not any(self.effects) and not self.fails
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether an effect is as large as the margin somewhere, or runs fail more often."""
+        return max(map(abs, self.effects)) >= MARGIN * (1 - 1e-9) or self.fails
+
+    @property
+    def is_more_spread(self) -> bool:
+        """Whether runs vary more than the bound."""
+        return self.spread >= BOUND * (1 - 1e-9)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Study:
+    """How a study's outcomes come about.
+
+    Attributes:
+        name: In words.
+        truths: By factor.
+        shift: Added to the outcomes of a seed: `[arms, precisions]`, from the arms' levels and the precisions.
+        chaos: The standard deviation of what round-off becomes, by arm.
+        seed_effect: The standard deviation between seeds of the implementation's effect, beside its mean.
+        skew: How much the parameterization's effect, zero on average, grows with the seed.
+        failing: The rate of failure by arm.
+        collapse: The rate at which runs of the second implementation lose 5 standard deviations.
+        is_shared: Whether both implementations have the same chaos.
+        transform: Applied to every outcome.
+        arms: Which of the arms there are.
+        precisions: Which precisions there are.
+        controlled: The share of seeds that have ULP controls.
+        factors: In what the arms differ.
+        paired: Whether seeds pair runs.
+        is_estimated: Whether the margin is estimated from the runs.
+    """
 
     name: str
-    parameterization: float = 0.0
-    implementation: float = 0.0
-    scatter: float = 0.0
-    """deviation between seeds of what the implementation does beside: no effect on the mean, but no round-off either"""
-    chaos: float = 1.0
-    """deviation of what round-off becomes, between runs of a seed; that between seeds is 1"""
-
-    @property
-    def margin(self) -> float:
-        """The true default margin."""
-        return MARGIN * math.hypot(1.0, self.chaos)
-
-    @property
-    def is_at_margin(self) -> bool:
-        """Whether the parameterization's effect is at the margin."""
-        return math.isclose(self.parameterization, self.margin)
-
-
-TRUTHS = (
-    Truth("no effect"),
-    Truth("parameterization", parameterization=0.5),
-    Truth("implementation", implementation=0.5),
-    Truth("both", parameterization=0.5, implementation=-0.5),
-    Truth("at the margin", parameterization=MARGIN * math.hypot(1.0, 1.0)),
-    Truth("at the margin, calm", parameterization=MARGIN * math.hypot(1.0, 0.2), chaos=0.2),
-    Truth("more scatter", scatter=2.0),
-)
-SEEDS = (5, 10, 20, 30)
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """How often studies of one truth, shape and size came to each answer, as shares."""
-
-    truth: Truth
-    shape: str
-    seeds: int
-    studies: int
-    verdicts: dict[str, float]
-    false_different: float
-    """an effect of zero was called different"""
-    false_equivalent: float
-    """an effect at the margin passed the test of equivalence"""
-    false_equivalent_as_if_exact: float
-    """the same, had the estimated margin been taken for an exact one"""
-    covered: float
-    """of both effects' 95% intervals, those that have the truth in them"""
-    jointly_covered: float
-    """both adjusted intervals have theirs, which isn't promised"""
-    equivalent: float
-    """the parameterization's effect of zero passed the test of equivalence"""
-    equivalent_by_t: float
-    """the parameterization's effect passed that of two one-sided t tests which know the true margin"""
-    power: dict[str, float]
-    """the parameterization's effect was called different: here, by paired t tests, and by Wilcoxon's; with Holm all"""
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """A row from what `dataclasses.asdict` makes of it. **Raises**: `KeyError` or `TypeError`, where it is none."""
-        return cls(**{**values, "truth": Truth(**values["truth"])})
-
-
-def simulate(truth: Truth, shape: str, seeds: int, studies: int) -> Row:
-    """Simulate and judge. A row has its own random numbers, and is the same whatever other rows there are."""
-    place = TRUTHS.index(truth) if truth in TRUTHS else len(TRUTHS)
-    rng = np.random.default_rng([place, [*SHAPES].index(shape), seeds])
-    effects: dict[Factor, float] = {"parameterization": truth.parameterization, "implementation": truth.implementation}
-    shift = truth.parameterization * IS_STD + truth.implementation * IS_NORMAL
-    answers = []
-    for _ in range(studies):
-        base, chaos = SHAPES[shape](rng, (seeds, 1)), SHAPES[shape](rng, (seeds, len(LAYOUT.places)))
-        more = truth.scatter * rng.normal(size=(seeds, 1)) * IS_NORMAL
-        answers.append(judge(LAYOUT, base + truth.chaos * chaos + shift + more, None, RESAMPLES))
-
-    def share(holds: Callable[[Estimate, float], bool]) -> NDArray[np.bool_]:
-        """By factor and study, whether it holds of the effect and the truth: `[factors, studies]`."""
-        return np.array([[holds(answer.effects[factor], effects[factor]) for answer in answers] for factor in PRIMARY])
-
-    differences = np.array([[answer.effects[factor].differences for answer in answers] for factor in PRIMARY])
-    different = share(lambda effect, _: effect.p_adjusted <= ALPHA)
-    return Row(
-        truth=truth,
-        shape=shape,
-        seeds=seeds,
-        studies=studies,
-        verdicts={
-            verdict: sum(answer.verdict == verdict for answer in answers) / studies for verdict in get_args(Verdict)
-        },
-        false_different=_any(different & share(lambda _, true: true == 0)),
-        false_equivalent=_any(share(lambda effect, true: truth.is_at_margin and true != 0 and effect.is_equivalent)),
-        false_equivalent_as_if_exact=_any(
-            share(lambda effect, true: truth.is_at_margin and true != 0 and _as_if_exact(effect))
-        ),
-        covered=float(share(lambda effect, true: effect.flip.p_two_sided(true) > ALPHA).mean()),
-        jointly_covered=1 - _any(share(lambda effect, true: effect.flip.p_two_sided(true) <= effect.level)),
-        equivalent=float(share(lambda effect, true: true == 0 and effect.is_equivalent)[0].mean()),
-        equivalent_by_t=float(_is_inside(differences[0], truth.margin).mean()),
-        power={
-            "sign flip": float(different[0].mean()),
-            "t": _power(np.asarray(stats.ttest_1samp(differences, 0, axis=2).pvalue)),
-            "Wilcoxon": _power(np.asarray(stats.wilcoxon(differences, axis=2).pvalue)),
-        },
+    truths: Mapping[str, Truth]
+    shift: Callable[[Mapping[str, str], str], float] = lambda _levels, _precision: 0.0
+    chaos: Callable[[Mapping[str, str]], float] = lambda _levels: 1.0
+    seed_effect: float = 0.0
+    skew: float = 0.0
+    failing: Callable[[Mapping[str, str]], float] = lambda _levels: 0.0
+    collapse: float = 0.0
+    is_shared: bool = False
+    transform: Callable[[Array], Array] = lambda outcomes: outcomes
+    arms: tuple[Arm, ...] = tuple(
+        Arm(name, dict(zip(("parameterization", "implementation"), levels, strict=True)))
+        for name, levels in sorted(thread.CONDITIONS.items(), key=lambda item: item[0] in ("mvn_var", "normal_std"))
     )
+    precisions: tuple[str, ...] = ("float32", "float64")
+    controlled: float = 1.0
+    factors: tuple[Factor, ...] = thread.FACTORS
+    paired: bool = True
+    is_estimated: bool = False
+
+    def draw(self, shape: str, seeds: int, rng: np.random.Generator) -> Blocks:
+        """Draw a study. **Arguments**: `shape`, one of `SHAPES`; `seeds`, how many."""
+        size = (seeds, len(self.arms), len(self.precisions), 2)
+        base = SHAPES[shape](rng, (seeds, 1, 1, 1) if self.paired else size[:3])
+        base = base if self.paired else base[..., None]
+        outcomes = base + self._chaos(shape, size, rng) + self._shifts()[None, :, :, None]
+        is_normal = np.array([arm.levels.get("implementation") == "normal" for arm in self.arms])[None, :, None, None]
+        is_std = np.array([arm.levels.get("parameterization") == "std" for arm in self.arms])[None, :, None, None]
+        outcomes = outcomes + self.seed_effect * rng.normal(size=(seeds, 1, 1, 1)) * is_normal
+        outcomes = outcomes + self.skew * base * is_std
+        outcomes = outcomes - 5.0 * (rng.random(size) < self.collapse) * is_normal
+        outcomes = self.transform(outcomes)
+        rates = np.array([self.failing(arm.levels) for arm in self.arms])[None, :, None, None]
+        failed = rng.random(size) < rates
+        outcomes = np.where(failed, np.nan, outcomes)
+        controls = outcomes[..., 1:].copy()
+        controls[int(self.controlled * seeds) :] = np.nan
+        return Blocks(
+            seeds=tuple(range(seeds)),
+            arms=self.arms,
+            precisions=self.precisions,
+            outcomes=outcomes[..., 0],
+            failed=failed[..., 0],
+            controls=controls,
+        )
+
+    def _chaos(self, shape: str, size: tuple[int, ...], rng: np.random.Generator) -> Array:
+        chaos = SHAPES[shape](rng, size)
+        if self.is_shared:
+            first = {}
+            for number, arm in enumerate(self.arms):
+                chaos[:, number] = chaos[:, first.setdefault(arm.levels["parameterization"], number)]
+        return chaos * np.array([self.chaos(arm.levels) for arm in self.arms])[None, :, None, None]
+
+    def _shifts(self) -> Array:
+        return np.array(
+            [[self.shift(arm.levels, precision) for precision in self.precisions] for arm in self.arms], dtype=float
+        )
 
 
-def _any(happened: NDArray[np.bool_]) -> float:
-    """The share of studies in which it happened to any effect."""
-    return float(happened.any(axis=0).mean())
+def _is(factor: str, level: str, size: float) -> Callable[[Mapping[str, str], str], float]:
+    return lambda levels, _precision: size * (levels.get(factor) == level)
 
 
-def _as_if_exact(effect: Estimate) -> bool:
-    if effect.margin is None:
-        return False
-    return p_equivalent(effect.differences, effect.flip, Margin(effect.margin.value)) <= ALPHA
+def _both(parameterization: float, implementation: float) -> dict[str, Truth]:
+    return {
+        "parameterization": Truth(effects=(parameterization,) * 5),
+        "implementation": Truth(effects=(implementation,) * 5),
+    }
 
 
-def _is_inside(differences: Array, margin: float) -> NDArray[np.bool_]:
-    """Two one-sided t tests: `[studies, seeds]` to `[studies]`."""
-    seeds = differences.shape[1]
-    half = stats.t.isf(ALPHA, seeds - 1) * differences.std(axis=1, ddof=1) / math.sqrt(seeds)
-    return np.asarray(np.abs(differences.mean(axis=1)) + half < margin)
+def _implementation(*effects: float, spread: float = 1.0, fails: bool = False) -> dict[str, Truth]:
+    return {"parameterization": Truth(), "implementation": Truth(effects=effects, spread=spread, fails=fails)}
 
 
-def _power(p_values: Array) -> float:
-    """The share of studies in which Holm rejects the first of two hypotheses: `[2, studies]`."""
-    return float(np.mean([holm(study)[0] <= ALPHA for study in p_values.T]))
+def _crossed(by: str, size: float) -> Callable[[Mapping[str, str], str], float]:
+    """The implementation's effect, of opposite sign at the two levels of another factor or in both precisions."""
+
+    def shift(levels: Mapping[str, str], precision: str) -> float:
+        first = precision == "float32" if by == "precision" else levels[by] == "variance"
+        return (levels["implementation"] == "normal") * (size if first else -size)
+
+    return shift
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The rows in Markdown, shares in percent, and how exact they are."""
-    verdicts = get_args(Verdict)
-    columns = [
-        "truth", "shape", "seeds", *(f"*{verdict}*" for verdict in verdicts), "false different", "false equivalent",
-        "as if exact", "interval covers", "both adjusted cover", "power", "by t", "by Wilcoxon", "equivalence",
-        "by t, margin known",
-    ]  # fmt: skip
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    for row in rows:
-        is_none = row.truth.parameterization == 0
-        shares = [
-            *(row.verdicts[verdict] for verdict in verdicts),
-            row.false_different if 0 in (row.truth.parameterization, row.truth.implementation) else None,
-            row.false_equivalent if row.truth.is_at_margin else None,
-            row.false_equivalent_as_if_exact if row.truth.is_at_margin else None,
-            row.covered,
-            row.jointly_covered,
-            *((None, None, None) if is_none else row.power.values()),
-            row.equivalent if is_none else None,
-            row.equivalent_by_t if is_none else None,
-        ]
-        cells = [row.truth.name, row.shape, str(row.seeds)]
-        cells += ["" if share is None else f"{100 * share:.1f}" for share in shares]
-        lines.append(f"| {' | '.join(cells)} |")
-    for share in (0.05, 0.5):
-        largest = max(error(share, row.studies) for row in rows)
-        lines.append(f"\nMonte-Carlo standard error of a figure of {100 * share:.0f}: {100 * largest:.1f}")
-    return "\n".join(lines)
+def _in_float32(size: float) -> Callable[[Mapping[str, str], str], float]:
+    return lambda levels, precision: size * (levels["implementation"] == "normal" and precision == "float32")
 
 
-def error(share: float, studies: int) -> float:
-    """The Monte-Carlo standard error of a share."""
-    return math.sqrt(share * (1 - share) / studies)
+def _noisier(times: float) -> Callable[[Mapping[str, str]], float]:
+    return lambda levels: times if levels["implementation"] == "normal" else 1.0
+
+
+def _excess(times: float) -> float:
+    """Of pairs over the calmer level's response, where one level is so many times more chaotic."""
+    return math.sqrt((1 + times**2) / 2)
+
+
+def _failing(rate: float) -> Callable[[Mapping[str, str]], float]:
+    return lambda levels: rate * (levels.get("implementation") == "normal")
+
+
+ARMS: tuple[Arm, ...] = Study.__dataclass_fields__["arms"].default  # type: ignore[assignment]
+THREE = tuple(Arm(name, {"condition": name}) for name in ("a", "b", "c"))
+CONDITION = (Factor(name="condition", levels=("a", "b", "c"), must_agree=True),)
+TWO = tuple(Arm(name, {"condition": name}) for name in ("a", "b"))
+PAIR = (Factor(name="condition", levels=("a", "b"), must_agree=True),)
+
+STUDIES = (
+    Study(name="no effect", truths=_both(0, 0)),
+    Study(name="parameterization", truths=_both(0.5, 0), shift=_is("parameterization", "std", 0.5)),
+    Study(name="implementation", truths=_both(0, 0.5), shift=_is("implementation", "normal", 0.5)),
+    Study(
+        name="parameterization at the margin",
+        truths=_both(MARGIN, 0),
+        shift=_is("parameterization", "std", MARGIN),
+    ),
+    Study(
+        name="at the margin, which is estimated",
+        truths=_both(MARGIN, 0),
+        shift=_is("parameterization", "std", MARGIN),
+        is_estimated=True,
+    ),
+    Study(
+        name="implementation at the margin", truths=_both(0, MARGIN), shift=_is("implementation", "normal", MARGIN)
+    ),
+    Study(
+        name="crossover by level",
+        truths=_implementation(0, MARGIN, -MARGIN, 0, 0),
+        shift=_crossed("parameterization", MARGIN),
+    ),
+    Study(
+        name="crossover by precision",
+        truths=_implementation(0, 0, 0, MARGIN, -MARGIN),
+        shift=_crossed("precision", MARGIN),
+    ),
+    Study(
+        name="effect in float32 alone",
+        truths=_implementation(MARGIN / 2, MARGIN / 2, MARGIN / 2, MARGIN, 0),
+        shift=_in_float32(MARGIN),
+    ),
+    Study(name="1.5 times the chaos", truths=_implementation(0, spread=_excess(1.5)), chaos=_noisier(1.5)),
+    Study(name="2 times the chaos", truths=_implementation(0, spread=_excess(2.0)), chaos=_noisier(2.0)),
+    Study(
+        name="pairs vary 1.25 times",
+        truths=_implementation(0, spread=BOUND),
+        seed_effect=math.sqrt(2 * (BOUND**2 - 1)),
+    ),
+    Study(name="chaos that implementations share", truths=_both(0, 0), is_shared=True),
+    Study(name="1 in 3 fails", truths=_implementation(0, fails=True), failing=_failing(1 / 3)),
+    Study(name="1 in 10 fails", truths=_implementation(0, fails=True), failing=_failing(1 / 10)),
+    Study(name="all fail alike, 1 in 10", truths=_both(0, 0), failing=lambda _levels: 0.1),
+    Study(name="1 in 10 collapses", truths=_implementation(*(-0.5,) * 5, spread=math.sqrt(1 + 9 * 0.25)), collapse=0.1),
+    Study(name="1 in 20 collapses", truths=_implementation(*(-0.25,) * 5, spread=math.sqrt(1 + 19 / 16)), collapse=0.05),
+    Study(name="effect that grows with the seed", truths=_both(0, 0), skew=1.0),
+    Study(name="ceiling", truths=_both(0, 0), transform=lambda outcomes: np.minimum(outcomes, 0.5)),
+    Study(name="whole numbers", truths=_both(0, 0), transform=np.round),
+    Study(name="three arms only", truths=_both(0, 0), arms=ARMS[:3]),
+    Study(name="one precision", truths=_both(0, 0), precisions=("float32",)),
+    Study(
+        name="one precision, at the margin",
+        truths=_both(0, MARGIN),
+        shift=_is("implementation", "normal", MARGIN),
+        precisions=("float32",),
+    ),
+    Study(name="controls on half of the seeds", truths=_both(0, 0), controlled=0.5),
+    Study(
+        name="three levels, one at the margin",
+        truths={"condition=b": Truth(), "condition=c": Truth(effects=(MARGIN,))},
+        shift=_is("condition", "c", MARGIN),
+        arms=THREE,
+        factors=CONDITION,
+        precisions=("float32",),
+    ),
+    Study(
+        name="unpaired", truths={"condition": Truth()}, arms=TWO, factors=PAIR, precisions=("unknown",), paired=False
+    ),
+    Study(
+        name="unpaired, at the margin",
+        truths={"condition": Truth(effects=(MARGIN,))},
+        shift=_is("condition", "b", MARGIN),
+        arms=TWO,
+        factors=PAIR,
+        precisions=("unknown",),
+        paired=False,
+    ),
+)
+SEEDS = (5, 7, 10, 20, 40)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from reports.attribution import Attribution
-from reports.section import Section
+from reports.analysis.attribution import Attribution
+from reports.analysis.design import Design
+from reports.documents import figures, words
 from reports.sources.runs import UnreadableSourceError
 from reports.statistics import ALPHA, POWER, Array, Margin, fewest_seeds, power_different, power_equivalent
-from reports.writing import figures, words
 
 SEEDS = (5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 300)
 """Where the curve is drawn."""
@@ -37,7 +37,7 @@ class Conclusion:
 def conclusions(deviation: float, margin: Margin | None, seen: float | None = None, what: str = "") -> list[Conclusion]:
     """What might be concluded of one effect.
 
-    **Arguments**: `deviation`, of the differences between seeds; `margin`, the effect that matters; `seen`, the effect
+    **Arguments**: `deviation`, of the differences between seeds; `margin`, the equivalence margin; `seen`, the effect
     as it seems; `what`, the effect's name.
     """
     if not deviation > 0:
@@ -73,10 +73,13 @@ def from_data(answer: Attribution) -> list[Conclusion]:
     """What more seeds of a design might conclude, by what its seeds so far are like."""
     return [
         conclusion
-        for factor, effect in answer.effects.items()
-        if len(effect.differences) > 1
+        for effect in answer.effects
+        if len(effect.main.differences) > 1
         for conclusion in conclusions(
-            float(effect.differences.std(ddof=1)), effect.margin, effect.estimate, f"{factor}: "
+            float(effect.main.differences.std(ddof=1)),
+            effect.main.margin,
+            effect.main.estimate,
+            f"{words.label(effect, str)}: ",
         )
     ]
 
@@ -88,7 +91,7 @@ def write(plans: Sequence[tuple[str, list[Conclusion]]], output: Path) -> str:
     """
     if not any(plan for _, plan in plans):
         raise UnreadableSourceError(
-            "--plan: these runs have no spread between seeds to plan from: give --guess and --margin"
+            "these runs have no spread between seeds to plan from: guess one, and give a margin"
         )
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -96,7 +99,7 @@ def write(plans: Sequence[tuple[str, list[Conclusion]]], output: Path) -> str:
         (output / "plan.md").write_text(text, encoding="utf-8")
     except OSError as error:
         raise UnreadableSourceError(
-            f"-o {output}: no plan can be written there ({error.strerror or error}): give another directory"
+            f"{output}: no plan can be written there ({error.strerror or error}): give another directory"
         ) from error
     table = [
         f"{name}{conclusion.text}: {_needed(conclusion)}"
@@ -106,19 +109,19 @@ def write(plans: Sequence[tuple[str, list[Conclusion]]], output: Path) -> str:
     return "\n".join([*table, str(output / "plan.md")])
 
 
-def from_sections(sections: Sequence[Section]) -> list[tuple[str, list[Conclusion]]]:
+def from_designs(designs: Sequence[Design]) -> list[tuple[str, list[Conclusion]]]:
     """A plan a design."""
-    return [(section.name if len(sections) > 1 else "", from_data(section.answer)) for section in sections]
+    return [(design.name if len(designs) > 1 else "", from_data(design.answer)) for design in designs]
 
 
 def _lines(plans: Sequence[tuple[str, list[Conclusion]]], output: Path) -> Iterator[str]:
     yield "# How many seeds?\n"
     for index, (name, plan) in enumerate(plans):
         if name:
-            yield f"## {name}\n"
+            yield f"## {words.markdown(name)}\n"
         yield "| conclusion | seeds, for a chance of 80% |\n|---|---|"
         for conclusion in plan:
-            yield f"| {conclusion.text} | {_needed(conclusion)} |"
+            yield f"| {words.markdown(conclusion.text)} | {_needed(conclusion)} |"
         if plan:
             curves = {conclusion.text: conclusion.curve(SEEDS) for conclusion in plan}
             figures.power_curves(curves, SEEDS, POWER, output / f"plan-{index + 1}")

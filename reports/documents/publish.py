@@ -39,8 +39,12 @@ def publish(source: str, folder: Path) -> list[str]:
         artifact = wandb.Artifact("report", type="report", metadata={"source": source, "outcome": verdict["outcome"]})
         artifact.add_dir(str(folder))
         run.log_artifact(artifact)
-        verdicts = {_name(design["design"]): design["verdict"] for design in verdict["designs"]}
-        run.summary.update({f"verdict/{name}": verdict for name, verdict in verdicts.items()})
+        verdicts = {
+            f"{_name(design['design'])}/{name}": factor["conclusion"]
+            for design in verdict["designs"]
+            for name, factor in design["factors"].items()
+        }
+        run.summary.update({f"conclusion/{name}": conclusion for name, conclusion in verdicts.items()})
         run.finish()
         published = [run.url or f"{run.dir}: `wandb sync` uploads it"]
         if place and run.url and importlib.util.find_spec("wandb_workspaces"):
@@ -72,7 +76,7 @@ def _page(source: str, place: Place, folder: Path) -> str:
     page = workspaces.Report(
         entity=place.entity or "",
         project=place.project,
-        title="Which part is the parameterization, and which is round-off?",
+        title="What differs, by which mechanism, and does it matter?",
         description=source,
         blocks=[
             workspaces.PanelGrid(runsets=[runs], panels=panels),

@@ -17,12 +17,12 @@ from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 from scipy import stats
 
-from reports.attribution import Attribution, Estimate, attribute
-from reports.sources.runs import FACTORS
+from reports.analysis.attribution import Attribution, Effect, attribute
+from reports.documents import words
+from reports.documents.figures import RC
+from reports.documents.pages import page
 from reports.statistics import ALPHA, Array, holm
-from reports.writing import words
-from reports.writing.figures import STYLE
-from reports.writing.pages import page
+from reports.thread import CONDITIONS, FACTORS
 
 Searches = Mapping[str, optuna.Study]
 """By condition."""
@@ -35,7 +35,7 @@ FEWEST_TRIALS = 8
 
 @dataclasses.dataclass(frozen=True)
 class Shift:
-    """Where good values of a hyperparameter are, for conditions in which theta is a variance or a std."""
+    """Where good values of a hyperparameter are, for conditions in which the scale is a variance or a std."""
 
     name: str
     variance: float
@@ -53,8 +53,8 @@ def write(
 
     **Arguments**: `untuned` and `tuned`, runs of the same held-out seeds, as `attribute` takes them.
     """
-    before = attribute(untuned, outcome, margin)
-    after = attribute(tuned, outcome, margin)
+    before = attribute(untuned, outcome, FACTORS, margin)
+    after = attribute(tuned, outcome, FACTORS, margin)
     shifts = good_places(searches)
     output.mkdir(parents=True, exist_ok=True)
     pictures = [_draw_slice(study, condition, output) for condition, study in searches.items()]
@@ -78,14 +78,16 @@ def write(
 
 def answer(before: Attribution, after: Attribution, outcome: str) -> str:
     """Whether the parameterization's difference survives, in a sentence."""
-    if "parameterization" not in before.effects or "parameterization" not in after.effects:
-        return f"What theta means can't be told to change `{outcome}` or not: {(after.warnings or ['unknown'])[0]}."
-    then, now = before.effects["parameterization"], after.effects["parameterization"]
+    then, now = before.effect("parameterization"), after.effect("parameterization")
+    if then is None or now is None:
+        reason = (after.warnings or ["no run shows it"])[0]
+        return f"Whether the parameterization changes {outcome} can't be told: {reason}."
     told = (
-        f"untuned, theta as a {then.b} instead of a {then.a} changes `{outcome}` by {_in_words(then)}; "
-        f"each condition tuned by itself, by {_in_words(now)} ({words.plural_seeds(len(after.seeds))}, held out)"
+        f"untuned, the scale as a {then.level} instead of a {then.factor.reference} changes {outcome} by "
+        f"{_in_words(then)}; each condition tuned by itself, by {_in_words(now)} "
+        f"({words.count(now.main.size, 'seed')}, held out)"
     )
-    match then.conclusion, now.conclusion:
+    match then.mean_conclusion, now.mean_conclusion:
         case "different", "different":
             verdict = "The difference survives fair tuning"
         case "different", "equivalent":
@@ -93,14 +95,14 @@ def answer(before: Attribution, after: Attribution, outcome: str) -> str:
         case _, "different":
             verdict = "Tuned, there is a difference that wasn't seen before"
         case _, "equivalent":
-            verdict = "Tuned, the conditions are as good as equal"
+            verdict = "Tuned, the conditions are equivalent within the margin"
         case _:
             verdict = "Whether a difference survives fair tuning is undecided"
     return f"{verdict}: {told}."
 
 
-def _in_words(effect: Estimate) -> str:
-    return f"{words.number(effect.estimate)} {words.interval(effect.ci)}, {effect.conclusion}"
+def _in_words(effect: Effect) -> str:
+    return f"{words.number(effect.main.estimate)} {words.interval(effect.main.ci_adjusted)}, {effect.mean_conclusion}"
 
 
 def absorbed(shifts: Sequence[Shift]) -> str:
@@ -111,12 +113,12 @@ def absorbed(shifts: Sequence[Shift]) -> str:
         )
     first = min(shifts, key=lambda shift: shift.p)
     told = (
-        f"its good values are about {first.variance:.3g} where theta is a variance and {first.std:.3g} where it is a "
+        f"its good values are about {first.variance:.3g} where the scale is a variance and {first.std:.3g} where it is a "
         f"std (p {words.p_value(first.p)})"
     )
     if first.p <= ALPHA:
-        return f"`{first.name}` absorbs the parameterization: {told}."
-    return f"No hyperparameter clearly absorbs the parameterization; `{first.name}` comes closest: {told}."
+        return f"{first.name} absorbs the parameterization: {told}."
+    return f"No hyperparameter clearly absorbs the parameterization; {first.name} comes closest: {told}."
 
 
 def good_places(searches: Searches) -> list[Shift]:
@@ -125,7 +127,7 @@ def good_places(searches: Searches) -> list[Shift]:
     for condition, study in searches.items():
         complete = sorted(_complete(study), key=lambda trial: -_value(trial))
         if len(complete) >= FEWEST_TRIALS:
-            groups[FACTORS[condition][0]] += complete[: int(np.ceil(BEST_SHARE * len(complete)))]
+            groups[CONDITIONS[condition][0]] += complete[: int(np.ceil(BEST_SHARE * len(complete)))]
     if not all(groups.values()):
         return []
     names = [
@@ -202,7 +204,7 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
         "state": trial.state.name.lower(),
         "value": trial.value,
         "params": ", ".join(f"{name} {value:.4g}" for name, value in trial.params.items()),
-        "cells": " ".join(f"`{name}`" for name in trial.user_attrs.get("cells", [])),
+        "cells": " ".join(trial.user_attrs.get("cells", [])),
     }
 
 
@@ -211,7 +213,7 @@ def _draw_slice(study: optuna.Study, condition: str, output: Path) -> str:
     path = output / f"slice-{condition}.png"
     complete = optuna.create_study(direction="maximize")
     complete.add_trials(_complete(study))
-    with mpl.rc_context(STYLE), warnings.catch_warnings():
+    with mpl.rc_context(RC), warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         axes = np.atleast_1d(np.asarray(optuna.visualization.matplotlib.plot_slice(complete), dtype=object))
         for axis in axes:

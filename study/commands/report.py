@@ -1,13 +1,18 @@
 """`study report`."""
 
 import dataclasses
+import math
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from reports.sources.runs import UnreadableSourceError
 from study.sweepfile import read_cells
+
+if TYPE_CHECKING:
+    from reports.documents.report import Options
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -15,23 +20,35 @@ class Report:
     """Write the answer: report.md, its figures, and verdict.json."""
 
     source: Positional[str] = ""
-    """a runs directory, a CSV or Parquet table of runs, or wandb:entity/project[/sweep]"""
+    """a run store, a CSV or Parquet table of runs, wandb:entity/project[/sweep], sb3:DIR or tb:DIR"""
     output: Annotated[Path | None, arg(aliases=["-o"])] = None
     """where to; SOURCE/report by default, beside a table, or here for runs in W&B"""
-    outcome: str = "final_return"
-    """which of the runs' outcomes to study"""
+    outcome: str | None = None
+    """the primary outcome; the mapping's by default, or final_return"""
     also: tuple[str, ...] | None = None
-    """other outcomes, tested as a family of their own; by default final_return, auc_return and eval_return"""
+    """other outcomes, a family of their own; by default final_return, auc_return, eval_return and final_std"""
+    goal: Literal["maximize", "minimize"] = "maximize"
+    """whether large outcomes are good: a failed run counts as the worst"""
     margin: float | None = None
-    """the effect up to which two policies are as good as equal; by default half the deviation between seeds"""
+    """the equivalence margin: what difference would matter? By default half the standard deviation between seeds"""
     sweep: Path | None = None
-    """only the cells of this sweep file, and a word on those that are missing"""
+    """only the runs of this sweep file, and a word on those that are missing"""
     where: tuple[str, ...] = ()
-    """only the runs of which this holds, as key=value"""
+    """only the runs for which this holds, as key=value"""
     map: str | None = None
-    """what is what in a W&B project of others: condition=config.dist,seed=config.seed,outcome=summary.eval/return"""
+    """which value is which column: condition=config.dist,seed=config.seed,outcome=summary.eval/return"""
+    design: tuple[str, ...] = ()
+    """columns whose values split the runs into designs, such as env_id"""
+    factor: tuple[str, ...] = ()
+    """columns in which arms differ, beside those of text that are found"""
+    must_agree: tuple[str, ...] = ()
+    """factors whose levels are the same mathematics, so that only round-off may tell them apart"""
+    reference: str | None = None
+    """the condition that the others are compared with; by default the first"""
+    unpaired: FlagCreatePairsOff[bool] = False
+    """runs of the same seed have nothing in common"""
     any_state: FlagCreatePairsOff[bool] = False
-    """with --map: runs that crashed, failed or go on count too, where they have the outcome"""
+    """with --map: W&B's runs that haven't finished count too, where they have the outcome"""
     html: FlagCreatePairsOff[bool] = False
     """write report.html too, one file with everything in it"""
     publish: FlagCreatePairsOff[bool] = False
@@ -39,46 +56,63 @@ class Report:
     plan: FlagCreatePairsOff[bool] = False
     """write only how many seeds each conclusion needs, as plan.md"""
     guess: float | None = None
-    """plan without runs: the deviation of a difference between seeds; with --margin, the effect that matters"""
+    """plan without runs: the standard deviation of a difference between seeds; with --margin, the effect that matters"""
 
     def run(self) -> None:
-        """Read, compute, write, and print the verdict."""
+        """Read, compute, write, and print the headlines."""
+        for name, value in (("guess", self.guess), ("margin", self.margin)):
+            if value is not None and not 0 < value < math.inf:
+                raise UnreadableSourceError(f"--{name} must be positive and finite, not {value}")
         if self.guess is not None:
-            print(self._plan_from_guess())
+            print(self._plan_from_guess(self.guess))
             return
         if not self.source:
-            raise UnreadableSourceError("report what? Give a runs directory or a table of runs")
-        from reports import plan, report
-        from reports.sources import Mapped, beside
-        from reports.writing.publish import publish
+            raise UnreadableSourceError("report what? Give a run store or a table of runs")
+        from reports.documents import plan, report
+        from reports.documents.publish import publish
+        from reports.sources import beside
 
         expected = {cell.id: dataclasses.asdict(cell) for cell in read_cells(self.sweep)} if self.sweep else None
-        mapped = Mapped.parse(self.map) if self.map else None
-        options = report.Options(
-            outcome=mapped.outcome if mapped else self.outcome,
-            also=self.also,
-            margin=self.margin,
-            where=self.where,
-            sweep=self.sweep,
-            mapped=mapped,
-            any_state=self.any_state,
-            html=self.html,
-        )
         output = self.output or beside(self.source)
+        options = self._options()
         if self.plan:
-            _, sections = report.read(self.source, options, expected)
-            print(plan.write(plan.from_sections(sections), output))
+            _, designs = report.read(self.source, options, expected)
+            print(plan.write(plan.from_designs(designs), output))
             return
         print(report.write(self.source, output, options, expected))
         if self.publish:
             print(*publish(self.source, output), sep="\n")
 
-    def _plan_from_guess(self) -> str:
-        from reports import plan
+    def _options(self) -> "Options":
+        from reports.documents import report
+        from reports.sources import Mapping, Reading
+
+        mapping = Mapping.parse(self.map) if self.map else None
+        outcome = self.outcome or (mapping and mapping.outcome) or "final_return"
+        return report.Options(
+            outcome=outcome,
+            also=self.also,
+            margin=self.margin,
+            goal=self.goal,
+            where=self.where,
+            html=self.html,
+            command=("study", *sys.argv[1:]) if sys.argv[1:2] == ["report"] else (),
+            reading=Reading(
+                mapping=mapping,
+                any_state=self.any_state,
+                design=self.design,
+                factors=self.factor,
+                must_agree=self.must_agree,
+                reference=self.reference,
+                unpaired=self.unpaired,
+                outcome=outcome,
+            ),
+        )
+
+    def _plan_from_guess(self, guess: float) -> str:
+        from reports.documents import plan
         from reports.statistics import Margin
 
-        for name, value in (("guess", self.guess), ("margin", self.margin)):
-            if value is None or not 0 < value < float("inf"):
-                raise UnreadableSourceError(f"--{name} must be positive and finite, not {value}")
-        assert self.guess is not None and self.margin is not None
-        return plan.write([("", plan.conclusions(self.guess, Margin(self.margin)))], self.output or Path("plan"))
+        if self.margin is None:
+            raise UnreadableSourceError("--guess needs --margin: the effect that matters")
+        return plan.write([("", plan.conclusions(guess, Margin(self.margin)))], self.output or Path("plan"))

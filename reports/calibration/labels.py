@@ -1,0 +1,160 @@
+"""How often the report's labels are wrong, and how often they are given where they are right."""
+
+import dataclasses
+import zlib
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+
+from reports.analysis import conclusions
+from reports.analysis.attribution import Attribution, Effect, Pair, by_name, judge
+from reports.analysis.blocks import Arm, Contrast
+from reports.analysis.mechanism import Mechanism
+from reports.calibration.studies import MARGIN, Study, Truth
+from reports.statistics import Margin
+
+RESAMPLES = 2_000
+"""Sign flips to draw above 20 seeds: a p-value of drawn flips is valid however few they are (Phipson & Smyth 2010)."""
+
+WRONG = ("different", "equivalent", "round-off", "bounded", "larger", "failures", "pair", "verdict")
+"""Labels that a reader can see: of the mean, of a factor, of the spread, of failures, of a pair, of the thread's design."""
+RIGHT = ("different", "equivalent", "round-off", "bounded", "larger", "failures")
+"""Those that are also counted where they are right."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """How often labels were given on studies of one kind, as shares of the studies.
+
+    Attributes:
+        study: Its name.
+        shape: Of seeds and chaos.
+        seeds: Of each study.
+        studies: How many.
+        wrong: Of each label, the share of studies in which any factor, or pair, had it wrongly; None where it can't be
+            wrong.
+        right: Of each label, the share of studies in which a factor of which it is true had it; None where it isn't
+            true of any.
+    """
+
+    study: str
+    shape: str
+    seeds: int
+    studies: int
+    wrong: dict[str, float | None]
+    right: dict[str, float | None]
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return a row from what `dataclasses.asdict` makes of it. Raises `TypeError` where it is none."""
+        return cls(**values)
+
+
+def simulate(study: Study, shape: str, seeds: int, studies: int) -> Row:
+    """Simulate and judge. A row has its own random numbers, and is the same whatever other rows there are."""
+    rng = np.random.default_rng([zlib.crc32(study.name.encode()), zlib.crc32(shape.encode()), seeds])
+    wrong: dict[str, list[bool]] = {label: [] for label in WRONG}
+    right: dict[str, list[bool]] = {label: [] for label in RIGHT}
+    for _ in range(studies):
+        answer = judge(
+            study.draw(shape, seeds, rng),
+            study.factors,
+            None if study.is_estimated else Margin(MARGIN),
+            paired=study.paired,
+            mechanism=_mechanism,
+            resamples=RESAMPLES,
+        )
+        given = [(given_labels(effect), study.truths[name]) for name, effect in by_name(answer).items()]
+        for label in WRONG[:6]:
+            _note(wrong[label], [label in labels for labels, truth in given if not is_true(label, truth)])
+            _note(right[label], [label in labels for labels, truth in given if is_true(label, truth)])
+        _note(wrong["pair"], [is_pair_wrong(answer, pair, study.truths) for pair in answer.pairs])
+        if answer.verdict:
+            _note(wrong["verdict"], [is_verdict_wrong(answer.verdict, study.truths)])
+    return Row(
+        study=study.name,
+        shape=shape,
+        seeds=seeds,
+        studies=studies,
+        wrong={label: _share(values, studies) for label, values in wrong.items()},
+        right={label: _share(values, studies) for label, values in right.items()},
+    )
+
+
+def _note(studies: list[bool], happened: list[bool]) -> None:
+    if happened:
+        studies.append(any(happened))
+
+
+def _share(happened: list[bool], studies: int) -> float | None:
+    return sum(happened) / studies if happened else None
+
+
+def _mechanism(contrast: Contrast, _arms: Any) -> Mechanism:
+    """As it is: round-off where levels must agree, real elsewhere. Its own readings are calibrated in `mechanisms`."""
+    return Mechanism(reading="round-off" if contrast.factor.must_agree else "real")
+
+
+def given_labels(effect: Effect) -> set[str]:
+    """Return the labels that an effect has."""
+    labels: set[str] = {effect.mean_conclusion, effect.spread_conclusion}
+    if effect.conclusion == conclusions.ROUND_OFF:
+        labels.add("round-off")
+    if effect.failures.conclusion == "different":
+        labels.add("failures")
+    return labels
+
+
+def is_true(label: str, truth: Truth) -> bool:
+    """Return whether a label is true of a factor."""
+    match label:
+        case "different":
+            return not truth.is_none
+        case "equivalent":
+            return not truth.is_outside
+        case "round-off":
+            return not truth.is_outside and not truth.is_more_spread
+        case "bounded":
+            return not truth.is_more_spread
+        case "larger":
+            return truth.spread > 1.0
+        case "failures":
+            return truth.fails
+    raise ValueError(label)
+
+
+def is_pair_wrong(answer: Attribution, pair: Pair, truths: Mapping[str, Truth]) -> bool:
+    """Return whether a pair's label names a factor without any effect, or none where there is one outside."""
+    arms: dict[str, Arm] = {arm.name: arm for arm in answer.arms}
+    a, b = arms[pair.difference.a].levels, arms[pair.difference.b].levels
+    own = [truth for name, truth in truths.items() if _differs(name, a, b)]
+    match pair.explained_by:
+        case "undecided":
+            return False
+        case "round-off":
+            return any(truth.is_outside or truth.is_more_spread for truth in own)
+        case "no effect":
+            return any(truth.is_outside for truth in own)
+        case "both" | "several":
+            return any(truth.is_none for truth in own)
+    return truths[pair.explained_by].is_none if pair.explained_by in truths else all(truth.is_none for truth in own)
+
+
+def _differs(name: str, a: Mapping[str, str], b: Mapping[str, str]) -> bool:
+    factor, _, level = name.partition("=")
+    return a[factor] != b[factor] and (not level or level in (a[factor], b[factor]))
+
+
+def is_verdict_wrong(verdict: str, truths: Mapping[str, Truth]) -> bool:
+    """Return whether a verdict blames a factor without any effect, or none where one has an effect outside."""
+    match verdict:
+        case "undecided":
+            return False
+        case "both":
+            return any(truth.is_none for truth in truths.values())
+        case "round-off":
+            return any(truth.is_outside or truth.is_more_spread for truth in truths.values())
+        case "no effect":
+            return any(truth.is_outside for truth in truths.values())
+    return truths[verdict].is_none
