@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from reports import statistics
-from reports.analysis.attribution import Attribution, Effect, by_name
+from reports.analysis.attribution import Attribution, by_name
+from reports.analysis.effects import Effect
 from reports.statistics import ALPHA, Array, Interval
 
 RESAMPLES = 2000

@@ -2,23 +2,23 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from reports import statistics, thread
 from reports.analysis import conclusions
-from reports.analysis.blocks import Arm, Blocks, Contrast, Goal, Stratum, arm_pairs, contrasts, factors_of, make_blocks
-from reports.analysis.conclusions import MeanConclusion, Verdict
-from reports.analysis.failures import Failures, judge_failures
+from reports.analysis.blocks import Arm, Blocks, Contrast, Goal, contrasts, factors_of, has_runs, make_blocks
+from reports.analysis.conclusions import Verdict
+from reports.analysis.effects import Effect
+from reports.analysis.failures import judge_failures
 from reports.analysis.interactions import Interaction, judge_interactions
-from reports.analysis.mean import Case, Estimate, Mean, judge_means
+from reports.analysis.mean import Case, Mean, judge_means
 from reports.analysis.mechanism import UNTESTED, Mechanism
-from reports.analysis.spread import PrecisionSensitivity, Spread, judge_spreads, placebo, precision_sensitivity
+from reports.analysis.spread import PrecisionSensitivity, judge_spreads, placebo, precision_sensitivity
 from reports.factors import Factor
-from reports.statistics import Array, Margin, SignFlip
+from reports.statistics import Margin, SignFlip
 
 MARGIN = 0.5
 """The default equivalence margin, in standard deviations between seeds of the reference's single runs."""
@@ -26,76 +26,6 @@ SEED = 0
 """Of the generator that draws bootstrap samples."""
 
 ReadMechanism = Callable[[Contrast, Sequence[Arm]], Mechanism]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Effect:
-    """What one level of a factor does, against the reference: three axes and the conclusion.
-
-    Attributes:
-        contrast: The factor, the level, and where they are compared.
-        mechanism: Whether the computation is the same.
-        mean: Whether the outcome's mean changes.
-        spread: Whether runs vary more; None where no ULP control tells.
-        failures: Whether runs fail more often.
-    """
-
-    contrast: Contrast
-    mechanism: Mechanism
-    mean: Mean
-    spread: Spread | None
-    failures: Failures
-
-    @property
-    def factor(self) -> Factor:
-        """The factor."""
-        return self.contrast.factor
-
-    @property
-    def level(self) -> str:
-        """The level that is compared with the factor's reference."""
-        return self.contrast.level
-
-    @property
-    def main(self) -> Estimate:
-        """The main effect on the mean."""
-        return self.mean.main
-
-    @functools.cached_property
-    def mean_conclusion(self) -> MeanConclusion:
-        """What the mean does; nothing is equivalent while failures may differ."""
-        return self.mean.conclusion(self.failures.may_differ)
-
-    @property
-    def spread_conclusion(self) -> conclusions.SpreadConclusion:
-        """What the spread does."""
-        return self.spread.conclusion if self.spread else "untested"
-
-    @functools.cached_property
-    def conclusion(self) -> str:
-        """All axes together, as `conclusions.conclude` joins them."""
-        return conclusions.conclude(
-            self.mechanism.reading,
-            self.mean_conclusion,
-            self.spread_conclusion,
-            self.failures.conclusion,
-            self.mechanism.onset,
-        )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Pair:
-    """Two arms.
-
-    Attributes:
-        difference: In the mean, b minus a.
-        factor: The factor in which alone they differ; "both", or "several", where it isn't one.
-        explained_by: A factor, "both", "round-off", "no effect", or "undecided".
-    """
-
-    difference: Estimate
-    factor: str
-    explained_by: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,7 +37,6 @@ class Attribution:
         factors: With the levels that there are.
         margin: The equivalence margin.
         effects: Of each factor, each level against the reference.
-        warnings: What a reader must know.
         paired: Whether runs of the same seed belong together.
         resamples: Sign flips to draw where there are too many to try all.
     """
@@ -116,7 +45,6 @@ class Attribution:
     factors: tuple[Factor, ...]
     margin: Margin | None
     effects: tuple[Effect, ...]
-    warnings: list[str]
     paired: bool
     resamples: int = statistics.RESAMPLES
 
@@ -186,11 +114,6 @@ class Attribution:
         """What the outcome's variance consists of; None without replicates in every cell of a two-level factorial."""
         return _variance_shares(self.blocks, self.factors) if self.paired else None
 
-    @functools.cached_property
-    def pairs(self) -> list[Pair]:
-        """All pairs of arms, their p-values Holm-corrected together."""
-        return _pairs(self)
-
     def __repr__(self) -> str:
         lines = [f"Attribution of {len(self.blocks.seeds)} seeds, {len(self.arms)} arms"]
         for effect in self.effects:
@@ -201,7 +124,7 @@ class Attribution:
                 f"mean {effect.mean_conclusion}, spread {effect.spread_conclusion}, "
                 f"failures {effect.failures.conclusion}: {effect.conclusion}"
             )
-        return "\n".join([*lines, *(f"  warning: {warning}" for warning in self.warnings)])
+        return "\n".join(lines)
 
 
 def attribute(
@@ -254,10 +177,7 @@ def attribute_together(
     blocks = {outcome: make_blocks(runs, outcome, present, goal) for outcome in margins}
     given = [None if margin is None else Margin(margin) for margin in margins.values()]
     answers = judge_together(list(blocks.values()), present, given, paired=paired, mechanism=mechanism)
-    return {
-        outcome: dataclasses.replace(answer, warnings=[*_of_runs(runs, outcome, own), *cautions(answer)])
-        for (outcome, own), answer in zip(blocks.items(), answers, strict=True)
-    }
+    return dict(zip(blocks, answers, strict=True))
 
 
 def judge(
@@ -270,9 +190,7 @@ def judge(
     resamples: int = statistics.RESAMPLES,
 ) -> Attribution:
     """Answer for the blocks of one outcome: the statistics alone, and no word on what they rest on."""
-    (answer,) = judge_together(
-        [blocks], factors, [margin], paired=paired, mechanism=mechanism, resamples=resamples
-    )
+    (answer,) = judge_together([blocks], factors, [margin], paired=paired, mechanism=mechanism, resamples=resamples)
     return answer
 
 
@@ -295,49 +213,49 @@ def judge_together(
         mechanism: Reads a contrast's mechanism.
         resamples: Sign flips to draw where there are too many to try all.
     """
-    cases = [
-        [
-            Case(blocks, contrast, margin or estimate_margin(blocks, factors))
-            for contrast in contrasts(blocks, factors)
-            if _has_runs(blocks, contrast, paired)
-        ]
-        for blocks, margin in zip(outcomes, margins, strict=True)
+    margins = [margin or estimate_margin(blocks, factors) for blocks, margin in zip(outcomes, margins, strict=True)]
+    found = [
+        [contrast for contrast in contrasts(blocks, factors) if has_runs(blocks, contrast, paired)]
+        for blocks in outcomes
     ]
-    means = iter(judge_means([case for own in cases for case in own], paired, resamples))
-    answers = []
-    for blocks, margin, own in zip(outcomes, margins, cases, strict=True):
-        found = [case.contrast for case in own]
-        spreads = judge_spreads(blocks, found, resamples) if paired else [None] * len(found)
-        failures = judge_failures(blocks, found, paired)
-        effects = tuple(
-            Effect(
-                contrast=contrast,
-                mechanism=mechanism(contrast, blocks.arms) if mechanism else UNTESTED,
-                mean=next(means),
-                spread=spread,
-                failures=failed,
-            )
-            for contrast, spread, failed in zip(found, spreads, failures, strict=True)
+    cases = [
+        Case(blocks, contrast, margin)
+        for blocks, own, margin in zip(outcomes, found, margins, strict=True)
+        for contrast in own
+    ]
+    means = iter(judge_means(cases, paired, resamples))
+    return [
+        Attribution(
+            blocks=blocks,
+            factors=tuple(factors),
+            margin=margin,
+            effects=tuple(_effects(blocks, own, means, paired, mechanism, resamples)),
+            paired=paired,
+            resamples=resamples,
         )
-        answers.append(
-            Attribution(
-                blocks=blocks,
-                factors=tuple(factors),
-                margin=own[0].margin if own else margin,
-                effects=effects,
-                warnings=[],
-                paired=paired,
-                resamples=resamples,
-            )
-        )
-    return answers
+        for blocks, own, margin in zip(outcomes, found, margins, strict=True)
+    ]
 
 
-def _has_runs(blocks: Blocks, contrast: Contrast, paired: bool) -> bool:
-    """Whether any seed, or any stratum where seeds pair nothing, has ended runs at both levels."""
-    if paired:
-        return bool(np.isfinite(contrast.by_seed(blocks.ranks, contrast.whole)).any())
-    return all(np.isfinite(side).any() for side in contrast.sides(blocks.ranks))
+def _effects(
+    blocks: Blocks,
+    found: Sequence[Contrast],
+    means: Iterator[Mean],
+    paired: bool,
+    mechanism: ReadMechanism | None,
+    resamples: int,
+) -> Iterator[Effect]:
+    """Join the axes of each contrast; `means` yields theirs, in order."""
+    spreads = judge_spreads(blocks, found, resamples) if paired else [None] * len(found)
+    failures = judge_failures(blocks, found, paired)
+    for contrast, spread, failed in zip(found, spreads, failures, strict=True):
+        yield Effect(
+            contrast=contrast,
+            mechanism=mechanism(contrast, blocks.arms) if mechanism else UNTESTED,
+            mean=next(means),
+            spread=spread,
+            failures=failed,
+        )
 
 
 def estimate_margin(blocks: Blocks, factors: Sequence[Factor]) -> Margin | None:
@@ -382,155 +300,14 @@ def _variance_shares(blocks: Blocks, factors: Sequence[Factor]) -> dict[str, flo
             signs[factor.name] = -1.0 + 2 * level[grid[0]]
     if precisions == 2:
         signs["precision"] = -1.0 + 2 * grid[1]
-    cells = sum((values > 0).astype(int) << bit for bit, values in enumerate(signs.values()))
-    return statistics.variance_shares(whole, signs, list(np.atleast_1d(cells))) if signs else None
-
-
-def _pairs(answer: Attribution) -> list[Pair]:
-    """All pairs of arms: each is tested as a contrast of its own."""
-    blocks, pairs = answer.blocks, arm_pairs(answer.arms)
-    single = [_pair_contrast(answer.arms, a, b, blocks.precisions) for a, b in pairs]
-    usable = [index for index, contrast in enumerate(single) if _has_runs(blocks, contrast, answer.paired)]
-    cases = [Case(blocks, single[index], answer.margin) for index in usable]
-    means = judge_means(cases, answer.paired, answer.resamples)
-    return [
-        Pair(
-            difference=mean.main,
-            factor=_difference_in(answer, *pairs[index]),
-            explained_by=_explain(answer, mean, *pairs[index]),
-        )
-        for index, mean in zip(usable, means, strict=True)
+    cells = [
+        sum(int(values[run] > 0) << bit for bit, values in enumerate(signs.values())) for run in range(grid.shape[1])
     ]
+    return statistics.variance_shares(whole, signs, cells) if signs else None
 
 
-def _pair_contrast(arms: Sequence[Arm], a: int, b: int, precisions: tuple[str, ...]) -> Contrast:
-    factor = Factor(name="arm", levels=(arms[a].name, arms[b].name))
-    return Contrast(factor, arms[b].name, (Stratum({}, (a,), (b,)),), precisions)
-
-
-def _differing(answer: Attribution, a: int, b: int) -> list[Factor]:
-    first, second = answer.arms[a].levels, answer.arms[b].levels
-    return [factor for factor in answer.factors if first[factor.name] != second[factor.name]]
-
-
-def _difference_in(answer: Attribution, a: int, b: int) -> str:
-    match _differing(answer, a, b):
-        case [only]:
-            return only.name
-        case [_, _]:
-            return "both"
-    return "several"
-
-
-def _explain(answer: Attribution, mean: Mean, a: int, b: int) -> str:
-    """What sets a pair apart: never more than the conclusions on its factors allow."""
-    factors = _differing(answer, a, b)
-    effects = [_effect_between(answer, factor, a, b) for factor in factors]
-    if any(effect is None for effect in effects):
-        return "undecided"
-    found = [effect for effect in effects if effect is not None]
-    different = [effect for effect in found if effect.mean_conclusion == "different"]
-    settled = all(effect.mean_conclusion != "undecided" for effect in found)
-    if mean.main.is_different and different and settled:
-        return different[0].factor.name if len(different) == 1 else "both" if len(different) == 2 else "several"
-    if different or not settled or not mean.main.is_equivalent:
-        return "undecided"
-    words = {effect.conclusion for effect in found}
-    return "round-off" if words <= {conclusions.ROUND_OFF, conclusions.IDENTICAL} else "no effect"
-
-
-def _effect_between(answer: Attribution, factor: Factor, a: int, b: int) -> Effect | None:
-    """The effect of the level that one of the arms has, where the other has the reference; else None."""
-    levels = [answer.arms[number].levels[factor.name] for number in (a, b)]
-    if factor.reference not in levels:
-        return None
-    other = levels[1] if levels[0] == factor.reference else levels[0]
-    return next((effect for effect in answer.of(factor.name) if effect.level == other), None)
-
-
-def _of_runs(runs: pd.DataFrame, outcome: str, blocks: Blocks) -> list[str]:
-    """A word on runs that didn't end with an outcome."""
-    warnings = []
-    for status, group in runs[runs["status"] != "finished"].groupby("status"):
-        first = group.iloc[0]
-        reason = " ".join(str(first["error"] or "no reason is given").split())
-        warnings.append(f"{_count(len(group), 'run')} {status}, such as {first['run']}: {reason}")
-    finished = runs[runs["status"] == "finished"]
-    with np.errstate(invalid="ignore"):
-        lost = finished[~(pd.to_numeric(finished[outcome], errors="coerce").abs() < 1e150)]
-    if len(lost):
-        warnings.append(
-            f"{_count(len(lost), 'finished run')} without a finite {outcome}, such as {lost['run'].iloc[0]}: "
-            "counted as failed"
-        )
-    if finished.empty:
-        warnings.append(f"no run has finished with a {outcome}: nothing can be concluded")
-    elif finished[outcome].nunique() == 1 and len(finished) > 1:
-        warnings.append(f"every run has the same {outcome}: there is nothing to explain")
-    return [*warnings, *_incomplete(blocks)]
-
-
-def _incomplete(blocks: Blocks) -> list[str]:
-    """Seeds that lack an arm in every precision."""
-    there = (np.isfinite(blocks.outcomes) | blocks.failed).any(axis=2)
-    missing = [str(seed) for seed, whole in zip(blocks.seeds, there.all(axis=1), strict=True) if not whole]
-    if not missing:
-        return []
-    return [f"incomplete blocks (seeds with a missing run): {', '.join(missing)}"]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
-
-
-def cautions(answer: Attribution) -> list[str]:
-    """What a reader must know of an answer's statistics."""
-    found = []
-    for factor in answer.factors:
-        effects = answer.of(factor.name)
-        if not effects:
-            found.append(f"the {factor.name} effect can't be estimated: {_why_not(answer, factor)}")
-        for effect in effects:
-            found += _cautions_of(answer, effect)
-    if answer.margin is None and answer.effects:
-        found.append("no equivalence margin: the reference's runs don't vary between seeds; give a margin")
-    if answer.effects and answer.paired and not answer.blocks.has_controls:
-        found.append("no ULP control: whether round-off alone makes runs vary as much is untested")
-    for interaction in answer.interactions:
-        if interaction.is_different:
-            found.append(f"the {interaction.factor} effect isn't the same at each level of {interaction.other}")
-    return found
-
-
-def _why_not(answer: Attribution, factor: Factor) -> str:
-    if len(factor.levels) < 2:
-        return f"all runs are of one level, {factor.levels[0] if factor.levels else 'none'}"
-    return "no seed has finished runs that differ in it alone"
-
-
-def _cautions_of(answer: Attribution, effect: Effect) -> list[str]:
-    found, main, name = [], effect.main, effect.factor.name
-    label = f"{name} ({effect.level} against {effect.factor.reference})"
-    if not effect.mean.can_reject:
-        needed = statistics.fewest_for(main.level)
-        found.append(f"{label}: with {_count(main.size, 'seed')} no test can find a difference; {needed} are needed")
-    if effect.mean_conclusion == "different" and main.margin and abs(main.estimate) < main.margin.value:
-        kind = "estimated " if main.margin.deviation else ""
-        found.append(f"{label} is different, but by less than the {kind}equivalence margin")
-    if effect.mean.deviating and not main.is_different:
-        where = ", ".join(f"{simple.where} {simple.estimate:+.3g}" for simple in effect.mean.deviating)
-        found.append(f"{label} is different at one level of another factor: {where}")
-    skewed = main.p_skew
-    if skewed is not None and main.ranked is None and (skewed <= main.level) != (main.p <= main.level):
-        found.append(
-            f"{label}: the skew-corrected p is {skewed:.2g}, on the other side of the level {main.level:.2g} than the "
-            f"sign flips' {main.p:.2g}: its differences are skewed, and one of the tests errs"
-        )
-    return found
-
-
-def by_name(answer: Attribution) -> Mapping[str, Any]:
-    """The effects by the name that programs know them by: the factor's, with the level where it has several."""
+def by_name(answer: Attribution) -> dict[str, Effect]:
+    """Return the effects by the name that programs know them by: the factor's, with the level where it has several."""
     several = {factor.name for factor in answer.factors if len(factor.levels) > 2}
     return {
         f"{effect.factor.name}={effect.level}" if effect.factor.name in several else effect.factor.name: effect
@@ -539,9 +316,8 @@ def by_name(answer: Attribution) -> Mapping[str, Any]:
 
 
 def differences_of(answer: Attribution, factor: str) -> dict[int, float]:
-    """A factor's differences by seed, of its first level."""
+    """Return a factor's differences by seed, of its first level."""
     effect = answer.effect(factor)
     if effect is None:
         return {}
-    seeds: Array = effect.main.seeds
-    return dict(zip((answer.blocks.seeds[int(i)] for i in seeds), effect.main.differences, strict=True))
+    return dict(zip((answer.blocks.seeds[int(i)] for i in effect.main.seeds), effect.main.differences, strict=True))

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from reports.factors import Factor
-from reports.sources.runs import LARGEST
+from reports.sources.runs import LARGEST, as_numbers
 from reports.statistics import Array
 
 Goal = Literal["maximize", "minimize"]
@@ -100,7 +100,7 @@ def make_blocks(runs: pd.DataFrame, outcome: str, factors: Sequence[Factor], goa
         runs["condition"].map(index).to_numpy(dtype=int),
         np.searchsorted(precisions, runs["precision"].to_numpy(dtype=object)),
     )
-    values = pd.to_numeric(runs[outcome], errors="coerce").to_numpy(dtype=float)
+    values = as_numbers(runs[outcome]).to_numpy(dtype=float)
     with np.errstate(invalid="ignore"):
         finite = np.abs(values) < LARGEST
     status, replicate = runs["status"].to_numpy(dtype=object), runs["replicate"].to_numpy()
@@ -220,7 +220,7 @@ class Contrast:
             axis=1,
         )
 
-    def sides(self, values: Array) -> tuple[Array, Array]:
+    def sides(self, values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return single runs at the reference and at the level, `[seeds, arms of all strata, precisions, ...]` each."""
         return tuple(  # type: ignore[return-value]
             np.concatenate([values[:, list(getattr(stratum, side))] for stratum in self.strata], axis=1)
@@ -270,6 +270,13 @@ def _strata(arms: Sequence[Arm], factor: Factor, level: str, others: Sequence[st
         for levels, sides in by_levels.items()
         if factor.reference in sides and level in sides
     ]
+
+
+def has_runs(blocks: Blocks, contrast: Contrast, paired: bool) -> bool:
+    """Return whether any seed, or any stratum where seeds pair nothing, has ended runs at both levels."""
+    if paired:
+        return bool(np.isfinite(contrast.by_seed(blocks.ranks, contrast.whole)).any())
+    return all(np.isfinite(side).any() for side in contrast.sides(blocks.ranks))
 
 
 def arm_pairs(arms: Sequence[Arm]) -> list[tuple[int, int]]:

@@ -1,15 +1,18 @@
 """All that is to be said of one design: the runs that agree in everything but arm, seed, precision and replicate."""
 
 import dataclasses
+import functools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
+from reports.analysis import cautions
 from reports.analysis.attribution import Attribution, attribute, attribute_together
 from reports.analysis.blocks import Goal
-from reports.analysis.mechanism import Gaps, Mechanism, measure_gaps, read_contrast, tensor_names
+from reports.analysis.mechanism import Gaps, measure_gaps, read_contrast, tensor_names
+from reports.analysis.pairs import Pair, judge_pairs
 from reports.analysis.price import TRAINING, Price, price_of_exploration
 from reports.analysis.provenance import doubts, origins
 from reports.sources.runs import PLACE, Runs, UnreadableSourceError, plain
@@ -94,6 +97,11 @@ class Design:
         """Its finished runs."""
         return self.table[self.table["status"] == "finished"]
 
+    @functools.cached_property
+    def pairs(self) -> list[Pair]:
+        """All pairs of arms."""
+        return judge_pairs(self.answer)
+
     @property
     def appendix(self) -> list[dict[str, Any]]:
         """A line a run, in order: what every number comes from."""
@@ -125,7 +133,7 @@ def make_design(runs: Runs, rows: pd.DataFrame, question: Question) -> Design:
     settings: dict[str, Any] = {
         "goal": question.goal,
         "paired": runs.paired,
-        "mechanism": lambda contrast, arms: _mechanism(gaps, contrast, arms),
+        "mechanism": lambda contrast, arms: read_contrast(gaps, contrast, [arm.name for arm in arms]),
     }
     answer = attribute(rows, question.outcome, runs.factors, question.margin, **settings)
     others = attribute_together(rows, dict.fromkeys(question.others), runs.factors, **settings)
@@ -145,12 +153,13 @@ def make_design(runs: Runs, rows: pd.DataFrame, question: Question) -> Design:
         price=None if is_replayed or not answer.is_thread else price_of_exploration(rows, question.outcome),
         histories=histories,
         gaps=gaps,
-        warnings=[*answer.warnings, *doubts(runs, finished), *([_replayed(question.outcome)] if is_replayed else [])],
+        warnings=[
+            *cautions.of_runs(rows, question.outcome, answer.blocks),
+            *cautions.of_answer(answer),
+            *doubts(runs, finished),
+            *([_replayed(question.outcome)] if is_replayed else []),
+        ],
     )
-
-
-def _mechanism(gaps: Sequence[Gaps], contrast: Any, arms: Sequence[Any]) -> Mechanism:
-    return read_contrast(gaps, contrast, [arm.name for arm in arms])
 
 
 def _histories(runs: Runs, finished: pd.DataFrame) -> dict[str, History]:

@@ -1,6 +1,7 @@
 """Failures: whether runs fail more often at a level than at the reference."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -47,7 +48,7 @@ class Failures:
         return self.conclusion in ("different", "undecided")
 
 
-def judge_failures(blocks: Blocks, contrasts: list[Contrast], paired: bool) -> list[Failures]:
+def judge_failures(blocks: Blocks, contrasts: Sequence[Contrast], paired: bool) -> list[Failures]:
     """Count and test the failed runs of each contrast, by Holm over those in which any failed."""
     found = [_count(blocks, contrast, paired) for contrast in contrasts]
     tested = [failures.p for failures in found if failures.p is not None]

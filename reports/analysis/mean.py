@@ -11,13 +11,14 @@ import functools
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reports import statistics
 from reports.analysis.blocks import Blocks, Contrast, Part
 from reports.analysis.conclusions import MeanConclusion
 from reports.statistics import ALPHA, Array, Margin, Test, TwoSample
 
-RESAMPLES = statistics.RESAMPLES
+Indices = NDArray[np.intp]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,7 @@ class Estimate:
     where: str = ""
     a: str
     b: str
-    seeds: Array = dataclasses.field(default_factory=lambda: np.array([], dtype=int))
+    seeds: Indices = dataclasses.field(default_factory=lambda: np.array([], dtype=np.intp))
     test: Test
     ranked: Test | None = None
     p: float
@@ -189,7 +190,7 @@ class Case:
     margin: Margin | None
 
 
-def judge_means(cases: Sequence[Case], paired: bool, resamples: int = RESAMPLES) -> list[Mean]:
+def judge_means(cases: Sequence[Case], paired: bool, resamples: int = statistics.RESAMPLES) -> list[Mean]:
     """Test contrasts as one family, by Holm; within a must-agree factor, by Holm over its effects.
 
     A must-agree factor enters the family with the smallest of its effects' own Holm-corrected p-values, and its effects
@@ -245,7 +246,7 @@ def _draft(case: Case, paired: bool, resamples: int) -> list[Estimate]:
 
 
 def _paired(blocks: Blocks, contrast: Contrast, part: Part, resamples: int) -> Estimate | None:
-    def test(values: Array) -> tuple[Test, Array]:
+    def test(values: Array) -> tuple[Test, Indices]:
         by_seed = contrast.by_seed(values, part)
         known = np.flatnonzero(np.isfinite(by_seed))
         return (statistics.sign_flip(by_seed[known], resamples) if len(known) else statistics.Untested()), known
@@ -257,7 +258,7 @@ def _paired(blocks: Blocks, contrast: Contrast, part: Part, resamples: int) -> E
 
 def _unpaired(blocks: Blocks, contrast: Contrast, part: Part) -> Estimate | None:
     ranked = _two_sample(blocks.ranks, contrast, part) if has_failures(blocks, contrast) else None
-    return _estimate(contrast, part, _two_sample(blocks.outcomes, contrast, part), ranked, np.array([], dtype=int))
+    return _estimate(contrast, part, _two_sample(blocks.outcomes, contrast, part), ranked, np.array([], dtype=np.intp))
 
 
 def has_failures(blocks: Blocks, contrast: Contrast) -> bool:
@@ -277,7 +278,7 @@ def _two_sample(values: Array, contrast: Contrast, part: Part) -> Test:
     return TwoSample(strata) if strata else statistics.Untested()
 
 
-def _estimate(contrast: Contrast, part: Part, test: Test, ranked: Test | None, seeds: Array) -> Estimate | None:
+def _estimate(contrast: Contrast, part: Part, test: Test, ranked: Test | None, seeds: Indices) -> Estimate | None:
     if not (ranked or test).size:
         return None
     p = (ranked or test).p_two_sided()

@@ -250,28 +250,32 @@ def read_mechanism(pair: Sequence[Gaps], controls: Sequence[Gaps]) -> Mechanism:
     by_precision = {gaps.precision: gaps for gaps in pair}
     if not by_precision:
         return UNTESTED
-    medians = {name: gaps.medians for name, gaps in by_precision.items()}
-    told = {
-        "gap": {name: by_precision[name].first if name in by_precision else None for name in (SINGLE, DOUBLE)},
-        "first_tensor": next((gaps.first_tensor for gaps in pair if gaps.first_tensor), None),
-    }
+    seen = Mechanism(
+        reading="untested",
+        gap={name: by_precision[name].first if name in by_precision else None for name in (SINGLE, DOUBLE)},
+        first_tensor=next((gaps.first_tensor for gaps in pair if gaps.first_tensor), None),
+    )
     if all((gaps.gaps == 0).all() for gaps in pair):
-        return Mechanism(reading="identical", **told)
+        return dataclasses.replace(seen, reading="identical")
+    medians = {name: gaps.medians for name, gaps in by_precision.items()}
     longest = DOUBLE if DOUBLE in medians else next(iter(medians))
     control = _control(controls, longest)
     start = _first_difference(list(medians.values()))
-    size = _over(medians[longest], control, start)
+    seen = dataclasses.replace(seen, size=_over(medians[longest], control, start))
     if SINGLE not in medians or DOUBLE not in medians:
-        # One precision shows a real difference, if that is large enough; round-off can't be told from a small one.
-        is_real = size is not None and math.log2(size) > LATE_BITS
-        return Mechanism(reading="real" if is_real else "untested", size=size, **told)
+        return dataclasses.replace(seen, reading="real" if _is_far_larger(seen.size) else "untested")
     bits = _bits(medians[SINGLE], medians[DOUBLE])
-    told |= {"ratio": _power(bits, start), "size": size, "bits": bits[: _until_apart(medians[SINGLE])]}
-    is_large = size is not None and math.log2(size) > SIZE_BITS
-    if not _is_near(bits, start) or is_large:
-        return Mechanism(reading="late" if start else "real", onset=start + 1 if start else None, **told)
+    seen = dataclasses.replace(seen, ratio=_power(bits, start), bits=bits[: _until_apart(medians[SINGLE])])
+    is_large = seen.size is not None and math.log2(seen.size) > SIZE_BITS
+    if is_large or not _is_near(bits, start):
+        return dataclasses.replace(seen, reading="late" if start else "real", onset=start + 1 if start else None)
     late = _late(medians, bits, control, start)
-    return Mechanism(reading="round-off" if late is None else "late", onset=late, **told)
+    return dataclasses.replace(seen, reading="round-off" if late is None else "late", onset=late)
+
+
+def _is_far_larger(size: float | None) -> bool:
+    """Whether one precision shows a real difference: a small one can't be told from round-off."""
+    return size is not None and math.log2(size) > LATE_BITS
 
 
 def _control(controls: Sequence[Gaps], precision: str) -> Array | None:

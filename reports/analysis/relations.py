@@ -12,17 +12,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.analysis.attribution import Attribution, Effect, attribute, differences_of
+from reports.analysis.attribution import Attribution, attribute, differences_of
 from reports.analysis.design import Design
+from reports.analysis.effects import Effect
 from reports.analysis.mechanism import ULP, Gaps, rates
 from reports.statistics import Array, Interval, ratio
 from reports.thread import FACTORS
 
 LAW = {"adam": 0.5, "sgd": 0.25}
-"""By optimizer, the learning rate of the raw scale, as a multiple, with which the scale as a std is the scale as a variance.
+"""By optimizer, the learning rate of the raw scale, as a multiple, with which a std learns as a variance does.
 
-With log std = raw scale / 2, its gradient is half as large, and a step in it counts half: a quarter in all. Adam divides by
-the gradient's size, so that only the step's half is left.
+With log std = raw scale / 2, its gradient is half as large, and a step in it counts half: a quarter in all. Adam
+divides by the gradient's size, so that only the step's half is left.
 """
 NEGLIGIBLE_EPSILON = 0.01
 """Adam's epsilon, over the typical size of the raw scale's gradient, up to which it may be forgotten."""
@@ -83,7 +84,9 @@ def amplifications(designs: Sequence[Design]) -> list[Amplification]:
                     Amplification(
                         own=own.name,
                         shared=shared.name,
-                        comparison=f"{ULP}: {comparison.a}" if comparison.is_control else f"{comparison.a}, {comparison.b}",
+                        comparison=f"{ULP}: {comparison.a}"
+                        if comparison.is_control
+                        else f"{comparison.a}, {comparison.b}",
                         precision=comparison.precision,
                         own_rate=comparison.rate,
                         shared_rate=other.rate,
@@ -160,9 +163,11 @@ def _open_channels(hyperparameters: Mapping[str, Any], compensated: Design) -> I
         elif epsilon >= NEGLIGIBLE_EPSILON * (typical := float(np.median(gradients))):
             yield f"Adam's epsilon ({epsilon}) isn't small beside the raw scale's gradient, typically {typical:.2g}"
     if hyperparameters.get("initial_scale", 1.0) != 1.0:
-        yield f"the initial std differs: the scale begins at {hyperparameters['initial_scale']}, as a variance or as a std"
+        scale = hyperparameters["initial_scale"]
+        yield f"the initial std differs: the scale begins at {scale}, as a variance or as a std"
     if hyperparameters.get("scale_transform", "exp") != "exp":
-        yield f"the law is the exponential's, and here the scale is the {hyperparameters['scale_transform']} of the raw scale"
+        transform = hyperparameters["scale_transform"]
+        yield f"the law is the exponential's, and here the scale is the {transform} of the raw scale"
     if hyperparameters.get("state_dependent_scale"):
         yield "the scale depends on the state: a learning rate of its own doesn't reach the outputs it comes from"
 

@@ -81,17 +81,16 @@ def _measure(blocks: Blocks, contrast: Contrast, resamples: int) -> Spread | Non
 def _pair_squares(blocks: Blocks, contrast: Contrast) -> Array:
     """Each seed's mean squared difference of single runs, `[seeds]`.
 
-    About zero where levels must agree; else about its mean in each stratum and precision, and as large as if that mean
+    About its mean in each stratum and precision, so that the mean's effect is no spread; and as large as if that mean
     had been known.
     """
     differences = np.concatenate([_run_differences(blocks.outcomes, stratum) for stratum in contrast.strata], axis=1)
-    if not contrast.factor.must_agree:
-        known = np.isfinite(differences)
-        counts = known.sum(axis=0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means = np.where(known, differences, 0.0).sum(axis=0) / counts
-            differences = (differences - means) * np.sqrt(counts / np.maximum(counts - 1, 1))
-    return mean_of_known(differences**2)
+    known = np.isfinite(differences)
+    counts = known.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = np.where(known, differences, 0.0).sum(axis=0) / counts
+        centred = (differences - means) * np.sqrt(counts / np.maximum(counts - 1, 1))
+    return mean_of_known(centred**2)
 
 
 def _run_differences(outcomes: Array, stratum: Stratum) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from reports.calibration import SHAPES
+from reports.calibration.studies import SHAPES
 from reports.statistics import Array
 from reports.statistics.sequential import Decision, Look, Schedule, look
 

@@ -8,9 +8,11 @@ from typing import Any, Self
 import numpy as np
 
 from reports.analysis import conclusions
-from reports.analysis.attribution import Attribution, Effect, Pair, by_name, judge
+from reports.analysis.attribution import Attribution, by_name, judge
 from reports.analysis.blocks import Arm, Contrast
+from reports.analysis.effects import Effect
 from reports.analysis.mechanism import Mechanism
+from reports.analysis.pairs import Pair, judge_pairs
 from reports.calibration.studies import MARGIN, Study, Truth
 from reports.statistics import Margin
 
@@ -18,7 +20,7 @@ RESAMPLES = 2_000
 """Sign flips to draw above 20 seeds: a p-value of drawn flips is valid however few they are (Phipson & Smyth 2010)."""
 
 WRONG = ("different", "equivalent", "round-off", "bounded", "larger", "failures", "pair", "verdict")
-"""Labels that a reader can see: of the mean, of a factor, of the spread, of failures, of a pair, of the thread's design."""
+"""Labels that a reader can see: of the mean, a factor, the spread, failures, a pair, and the thread's design."""
 RIGHT = ("different", "equivalent", "round-off", "bounded", "larger", "failures")
 """Those that are also counted where they are right."""
 
@@ -69,7 +71,7 @@ def simulate(study: Study, shape: str, seeds: int, studies: int) -> Row:
         for label in WRONG[:6]:
             _note(wrong[label], [label in labels for labels, truth in given if not is_true(label, truth)])
             _note(right[label], [label in labels for labels, truth in given if is_true(label, truth)])
-        _note(wrong["pair"], [is_pair_wrong(answer, pair, study.truths) for pair in answer.pairs])
+        _note(wrong["pair"], [is_pair_wrong(answer, pair, study.truths) for pair in judge_pairs(answer)])
         if answer.verdict:
             _note(wrong["verdict"], [is_verdict_wrong(answer.verdict, study.truths)])
     return Row(

@@ -140,10 +140,11 @@ class Study:
     def _chaos(self, shape: str, size: tuple[int, ...], rng: np.random.Generator) -> Array:
         chaos = SHAPES[shape](rng, size)
         if self.is_shared:
-            first = {}
+            first: dict[str, int] = {}
             for number, arm in enumerate(self.arms):
                 chaos[:, number] = chaos[:, first.setdefault(arm.levels["parameterization"], number)]
-        return chaos * np.array([self.chaos(arm.levels) for arm in self.arms])[None, :, None, None]
+        by_arm = np.array([self.chaos(arm.levels) for arm in self.arms])
+        return np.asarray(chaos * by_arm[:, None, None])
 
     def _shifts(self) -> Array:
         return np.array(
@@ -214,9 +215,7 @@ STUDIES = (
         shift=_is("parameterization", "std", MARGIN),
         is_estimated=True,
     ),
-    Study(
-        name="implementation at the margin", truths=_both(0, MARGIN), shift=_is("implementation", "normal", MARGIN)
-    ),
+    Study(name="implementation at the margin", truths=_both(0, MARGIN), shift=_is("implementation", "normal", MARGIN)),
     Study(
         name="crossover by level",
         truths=_implementation(0, MARGIN, -MARGIN, 0, 0),
@@ -244,7 +243,9 @@ STUDIES = (
     Study(name="1 in 10 fails", truths=_implementation(0, fails=True), failing=_failing(1 / 10)),
     Study(name="all fail alike, 1 in 10", truths=_both(0, 0), failing=lambda _levels: 0.1),
     Study(name="1 in 10 collapses", truths=_implementation(*(-0.5,) * 5, spread=math.sqrt(1 + 9 * 0.25)), collapse=0.1),
-    Study(name="1 in 20 collapses", truths=_implementation(*(-0.25,) * 5, spread=math.sqrt(1 + 19 / 16)), collapse=0.05),
+    Study(
+        name="1 in 20 collapses", truths=_implementation(*(-0.25,) * 5, spread=math.sqrt(1 + 19 / 16)), collapse=0.05
+    ),
     Study(name="effect that grows with the seed", truths=_both(0, 0), skew=1.0),
     Study(name="ceiling", truths=_both(0, 0), transform=lambda outcomes: np.minimum(outcomes, 0.5)),
     Study(name="whole numbers", truths=_both(0, 0), transform=np.round),

@@ -151,8 +151,15 @@ def _gap_ratios(panel: Axes, lines: Sequence[GapLine]) -> None:
     panel.axhline(EPSILON_BITS, color="0.6", linewidth=0.8)
     for line in lines:
         colour, style, marker = line.style
-        panel.plot(np.arange(1, len(line.bits) + 1), line.bits, linestyle=style, marker=marker, color=colour, markersize=4)
-    panel.set(title="float32 over float64, until float32 is apart", xlabel="update", ylabel="log2 of the gaps' ratio", ylim=(-3, 35))
+        panel.plot(
+            np.arange(1, len(line.bits) + 1), line.bits, linestyle=style, marker=marker, color=colour, markersize=4
+        )
+    panel.set(
+        title="float32 over float64, until float32 is apart",
+        xlabel="update",
+        ylabel="log2 of the gaps' ratio",
+        ylim=(-3, 35),
+    )
 
 
 def learning_curves(curves: Mapping[str, Curve], ylabel: str, path: Path) -> None:

@@ -35,7 +35,9 @@ def page(template: str, **values: Any) -> str:
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         autoescape=False,  # it is Markdown, whose escapes are others
-        finalize=lambda value: words.markdown(value) if isinstance(value, str) and not hasattr(value, "__html__") else value,
+        finalize=lambda value: (
+            words.markdown(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+        ),
     )
     environment.filters |= {name: _marked(function) for name, function in FILTERS.items()}
     environment.filters["join_names"] = lambda names: Markup(", ".join(words.markdown(name) for name in names))

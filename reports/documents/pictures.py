@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from reports.analysis.attribution import Attribution, Effect
+from reports.analysis.attribution import Attribution
 from reports.analysis.blocks import Contrast, mean_of_known
 from reports.analysis.design import Design
+from reports.analysis.effects import Effect
 from reports.analysis.mechanism import ULP, Gaps
 from reports.documents import figures
 from reports.documents.words import label

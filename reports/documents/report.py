@@ -68,7 +68,7 @@ def write(
     Raises:
         UnreadableSourceError: Nothing can be made of the source, or nothing be written there.
     """
-    runs, designs = read(source, options, expected)
+    _, designs = read(source, options, expected)
     output = output or sources.beside(source)
     try:
         output.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,9 @@ from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 from scipy import stats
 
-from reports.analysis.attribution import Attribution, Effect, attribute
+from reports.analysis import cautions
+from reports.analysis.attribution import Attribution, attribute
+from reports.analysis.effects import Effect
 from reports.documents import words
 from reports.documents.figures import RC
 from reports.documents.pages import page
@@ -64,6 +66,11 @@ def write(
         absorbed=absorbed(shifts),
         before=before,
         after=after,
+        warnings=[
+            f"{name}: {warning}"
+            for name, runs, each in (("untuned", untuned, before), ("tuned", tuned, after))
+            for warning in (*cautions.of_runs(runs, outcome, each.blocks), *cautions.of_answer(each))
+        ],
         outcome=outcome,
         searches={condition: summary(study) for condition, study in searches.items()},
         importances={condition: importances(study) for condition, study in searches.items()},
@@ -80,7 +87,7 @@ def answer(before: Attribution, after: Attribution, outcome: str) -> str:
     """Whether the parameterization's difference survives, in a sentence."""
     then, now = before.effect("parameterization"), after.effect("parameterization")
     if then is None or now is None:
-        reason = (after.warnings or ["no run shows it"])[0]
+        reason = (cautions.of_answer(after) or ["no run shows it"])[0]
         return f"Whether the parameterization changes {outcome} can't be told: {reason}."
     told = (
         f"untuned, the scale as a {then.level} instead of a {then.factor.reference} changes {outcome} by "
@@ -113,8 +120,8 @@ def absorbed(shifts: Sequence[Shift]) -> str:
         )
     first = min(shifts, key=lambda shift: shift.p)
     told = (
-        f"its good values are about {first.variance:.3g} where the scale is a variance and {first.std:.3g} where it is a "
-        f"std (p {words.p_value(first.p)})"
+        f"its good values are about {first.variance:.3g} where the scale is a variance and {first.std:.3g} where it is "
+        f"a std (p {words.p_value(first.p)})"
     )
     if first.p <= ALPHA:
         return f"{first.name} absorbs the parameterization: {told}."

@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.analysis.arms import ArmSummary, summarise_arms
-from reports.analysis.attribution import Attribution, Effect, Pair, by_name
+from reports.analysis.attribution import Attribution, by_name
 from reports.analysis.blocks import Arm
 from reports.analysis.design import Design
+from reports.analysis.effects import Effect
 from reports.analysis.interactions import Interaction
 from reports.analysis.mean import Estimate
 from reports.analysis.mechanism import Gaps, plain_mechanism
+from reports.analysis.pairs import Pair
 from reports.analysis.relations import Amplification, Compensation
 from reports.sources.runs import plain
 from reports.statistics import Interval, Ratio, SignFlip
@@ -48,7 +50,7 @@ def _design(design: Design) -> Json:
         "factors": {name: _factor(answer, effect) for name, effect in by_name(answer).items()},
         "placebo": _placebo(answer.placebo),
         "ulp_by_precision": _precision(answer),
-        "pairs": [_pair(pair) for pair in answer.pairs],
+        "pairs": [_pair(pair) for pair in design.pairs],
         "verdict": answer.verdict,
         "outcomes": {name: _other(other) for name, other in design.others.items()},
         "divergence": [_gaps(gaps) for gaps in design.gaps],

@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 
 from reports import statistics
 from reports.analysis.arms import ulp_deviation
-from reports.analysis.attribution import Attribution, Effect
+from reports.analysis.attribution import Attribution
 from reports.analysis.design import Design
+from reports.analysis.effects import Effect
 from reports.analysis.mean import Estimate
 from reports.analysis.mechanism import ULP, Gaps, Mechanism
 from reports.analysis.price import Price
@@ -191,7 +192,9 @@ def blind_spots(answer: Attribution, show: Show) -> str:
         if effect.main.detectable
     ]
     rate = statistics.rarest_visible(seeds)
-    said.append(f"Failures in fewer than {100 * rate:.2g}% of seeds may not have shown up (95%, {count(seeds, 'seed')})")
+    said.append(
+        f"Failures in fewer than {100 * rate:.2g}% of seeds may not have shown up (95%, {count(seeds, 'seed')})"
+    )
     first = next((effect.main for effect in answer.effects if effect.main.can_reject), None)
     if first is not None:
         times = statistics.exaggeration(first.size, first.level)
@@ -273,7 +276,9 @@ def sensitivity_cell(effect: Effect) -> str:
     spread = effect.spread
     if spread is None:
         return "untested"
-    reference, level = (math.sqrt(float(squares.mean()) / 2) for squares in (spread.sensitivity.base, spread.sensitivity.squares))
+    reference, level = (
+        math.sqrt(float(squares.mean()) / 2) for squares in (spread.sensitivity.base, spread.sensitivity.squares)
+    )
     return f"{number(reference)}, {number(level)} (p {p_value(spread.sensitivity.p_unequal)})"
 
 

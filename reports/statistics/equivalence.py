@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from reports.statistics.basics import Array
@@ -149,7 +150,7 @@ def _one_each(runs: Array) -> Array:
     counts = known.sum(axis=0)
     centred = runs - np.where(known, runs, 0.0).sum(axis=0) / np.maximum(counts, 1)
     some = known.any(axis=1)
-    return centred[some, known[some].argmax(axis=1)][:, None]
+    return np.asarray(centred[some, known[some].argmax(axis=1)][:, None])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,7 +166,9 @@ class Margin:
         return self.value * (self.deviation.lower(alpha) / self.deviation.value if self.deviation else 1.0)
 
 
-def p_equivalent(test: Test, margin: Margin, rows: Array | None = None, enough: float | None = None) -> float:
+def p_equivalent(
+    test: Test, margin: Margin, rows: NDArray[np.intp] | None = None, enough: float | None = None
+) -> float:
     """Return the p against "the difference is as far from zero as the margin, or further".
 
     It is the larger of two one-sided tests'.
@@ -211,7 +214,7 @@ def _p_inside(
     return p
 
 
-def _shared_error(test: Test, margin: Margin, rows: Array | None) -> float:
+def _shared_error(test: Test, margin: Margin, rows: NDArray[np.intp] | None) -> float:
     """The correlation of the errors of a mean difference and of the margin; 0 where they are of other seeds."""
     assert margin.deviation is not None
     differences: Array | None = getattr(test, "differences", None)

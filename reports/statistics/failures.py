@@ -20,7 +20,7 @@ def p_failures(differences: Array) -> float:
 
 def p_failures_unpaired(reference: tuple[int, int], level: tuple[int, int]) -> float:
     """Return the p of Fisher's exact test. Each argument is how many failed, of how many."""
-    table = [[failed, count - failed] for failed, count in (reference, level)]
+    table = np.array([[failed, count - failed] for failed, count in (reference, level)])
     return float(stats.fisher_exact(table).pvalue)
 
 
@@ -34,7 +34,7 @@ def are_bounded(reference: tuple[int, int], level: tuple[int, int]) -> bool:
     if not reference[1] or not level[1]:
         return False
     low, high = confint_proportions_2indep(*level, *reference, method="newcomb", compare="diff", alpha=ALPHA)
-    return bool(np.isfinite(low) and -MOST < low and high < MOST)
+    return bool(np.isfinite(low) and low > -MOST and high < MOST)
 
 
 def rarest_visible(seeds: int) -> float:

@@ -26,8 +26,8 @@ def holm_levels(p_values: Sequence[float], alpha: float = ALPHA) -> list[float]:
     that are left are judged at the same.
 
     The test's own interval at that level leaves zero out exactly where Holm rejects it (Serlin 1993, "Holm on the
-    range"). That any of a family's does so wrongly has a chance of `alpha` at most; that each has its truth in it at once is
-    not promised.
+    range"). That any of a family's does so wrongly has a chance of `alpha` at most; that each has its truth in it at
+    once is not promised.
     """
     p, count = np.asarray(p_values, dtype=float), len(p_values)
     levels = np.empty(count)

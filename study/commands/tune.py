@@ -44,7 +44,7 @@ class Tune:
         import optuna
         from rich.console import Console
 
-        from reports import tuning as report
+        from reports.documents import tuning as report
         from study import seeds, spaces, tuning
 
         self.workforce.check()

@@ -1,0 +1,91 @@
+"""What a reader must know: of runs that ended without an outcome, and of the statistics of an answer."""
+
+import numpy as np
+import pandas as pd
+
+from reports import statistics
+from reports.analysis.attribution import Attribution
+from reports.analysis.blocks import Blocks
+from reports.analysis.effects import Effect
+from reports.factors import Factor
+from reports.sources.runs import LARGEST, as_numbers
+
+
+def of_runs(runs: pd.DataFrame, outcome: str, blocks: Blocks) -> list[str]:
+    """Return a word on runs that didn't end with an outcome."""
+    warnings = []
+    for status, group in runs[runs["status"] != "finished"].groupby("status"):
+        first = group.iloc[0]
+        reason = " ".join(str(first["error"] or "no reason is given").split())
+        warnings.append(f"{_count(len(group), 'run')} {status}, such as {first['run']}: {reason}")
+    finished = runs[runs["status"] == "finished"]
+    lost = finished[~(as_numbers(finished[outcome]).abs() < LARGEST)]
+    if len(lost):
+        warnings.append(
+            f"{_count(len(lost), 'finished run')} without a finite {outcome}, such as {lost['run'].iloc[0]}: "
+            "counted as failed"
+        )
+    if finished.empty:
+        warnings.append(f"no run has finished with a {outcome}: nothing can be concluded")
+    elif finished[outcome].nunique() == 1 and len(finished) > 1:
+        warnings.append(f"every run has the same {outcome}: there is nothing to explain")
+    return [*warnings, *_incomplete(blocks)]
+
+
+def _incomplete(blocks: Blocks) -> list[str]:
+    """Seeds that lack an arm in every precision."""
+    there = (np.isfinite(blocks.outcomes) | blocks.failed).any(axis=2)
+    missing = [str(seed) for seed, arms in zip(blocks.seeds, there.tolist(), strict=True) if not all(arms)]
+    if not missing:
+        return []
+    return [f"incomplete blocks (seeds with a missing run): {', '.join(missing)}"]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def of_answer(answer: Attribution) -> list[str]:
+    """Return what a reader must know of an answer's statistics."""
+    found = []
+    for factor in answer.factors:
+        effects = answer.of(factor.name)
+        if not effects:
+            found.append(f"the {factor.name} effect can't be estimated: {_why_not(factor)}")
+        for effect in effects:
+            found += _of_effect(effect)
+    if answer.margin is None and answer.effects:
+        found.append("no equivalence margin: the reference's runs don't vary between seeds; give a margin")
+    if answer.effects and answer.paired and not answer.blocks.has_controls:
+        found.append("no ULP control: whether round-off alone makes runs vary as much is untested")
+    for interaction in answer.interactions:
+        if interaction.is_different:
+            found.append(f"the {interaction.factor} effect isn't the same at each level of {interaction.other}")
+    return found
+
+
+def _why_not(factor: Factor) -> str:
+    if len(factor.levels) < 2:
+        return f"all runs are of one level, {factor.levels[0] if factor.levels else 'none'}"
+    return "no seed has finished runs that differ in it alone"
+
+
+def _of_effect(effect: Effect) -> list[str]:
+    found, main, name = [], effect.main, effect.factor.name
+    label = f"{name} ({effect.level} against {effect.factor.reference})"
+    if not effect.mean.can_reject:
+        needed = statistics.fewest_for(main.level)
+        found.append(f"{label}: with {_count(main.size, 'seed')} no test can find a difference; {needed} are needed")
+    if effect.mean_conclusion == "different" and main.margin and abs(main.estimate) < main.margin.value:
+        kind = "estimated " if main.margin.deviation else ""
+        found.append(f"{label} is different, but by less than the {kind}equivalence margin")
+    if effect.mean.deviating and not main.is_different:
+        where = ", ".join(f"{simple.where} {simple.estimate:+.3g}" for simple in effect.mean.deviating)
+        found.append(f"{label} is different at one level of another factor: {where}")
+    skewed = main.p_skew
+    if skewed is not None and main.ranked is None and (skewed <= main.level) != (main.p <= main.level):
+        found.append(
+            f"{label}: the skew-corrected p is {skewed:.2g}, on the other side of the level {main.level:.2g} than the "
+            f"sign flips' {main.p:.2g}: its differences are skewed, and one of the tests errs"
+        )
+    return found

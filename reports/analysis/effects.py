@@ -1,0 +1,68 @@
+"""A factor's effect: its three axes, and the conclusion that joins them."""
+
+import dataclasses
+import functools
+
+from reports.analysis import conclusions
+from reports.analysis.blocks import Contrast
+from reports.analysis.conclusions import MeanConclusion
+from reports.analysis.failures import Failures
+from reports.analysis.mean import Estimate, Mean
+from reports.analysis.mechanism import Mechanism
+from reports.analysis.spread import Spread
+from reports.factors import Factor
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Effect:
+    """What one level of a factor does, against the reference: three axes and the conclusion.
+
+    Attributes:
+        contrast: The factor, the level, and where they are compared.
+        mechanism: Whether the computation is the same.
+        mean: Whether the outcome's mean changes.
+        spread: Whether runs vary more; None where no ULP control tells.
+        failures: Whether runs fail more often.
+    """
+
+    contrast: Contrast
+    mechanism: Mechanism
+    mean: Mean
+    spread: Spread | None
+    failures: Failures
+
+    @property
+    def factor(self) -> Factor:
+        """The factor."""
+        return self.contrast.factor
+
+    @property
+    def level(self) -> str:
+        """The level that is compared with the factor's reference."""
+        return self.contrast.level
+
+    @property
+    def main(self) -> Estimate:
+        """The main effect on the mean."""
+        return self.mean.main
+
+    @functools.cached_property
+    def mean_conclusion(self) -> MeanConclusion:
+        """What the mean does; nothing is equivalent while failures may differ."""
+        return self.mean.conclusion(self.failures.may_differ)
+
+    @property
+    def spread_conclusion(self) -> conclusions.SpreadConclusion:
+        """What the spread does."""
+        return self.spread.conclusion if self.spread else "untested"
+
+    @functools.cached_property
+    def conclusion(self) -> str:
+        """All axes together, as `conclusions.conclude` joins them."""
+        return conclusions.conclude(
+            self.mechanism.reading,
+            self.mean_conclusion,
+            self.spread_conclusion,
+            self.failures.conclusion,
+            self.mechanism.onset,
+        )
