@@ -120,7 +120,7 @@ def download(run: Run) -> dict[str, bytes]:
     """Those of the ledger's files that are saved with a run, by name."""
     with tempfile.TemporaryDirectory() as folder:
         for file in run.files(names=list(FILES)):
-            file.download(root=folder, replace=True)
+            file.download(root=folder, replace=True).close()
         return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
