@@ -65,7 +65,9 @@ def _is_ledger(source: str, reading: Reading) -> bool:
     if source.startswith((sb3.SCHEME, tensorboard.SCHEME)) or not Path(source).is_dir():
         return False
     if reading.mapping is not None:
-        raise UnreadableSourceError(f"{source}: a study's runs need no mapping: leave it out")
+        raise UnreadableSourceError(
+            f"{source}: a study's runs need no mapping; other runs in folders are sb3:{source} or tb:{source}"
+        )
     return True
 
 

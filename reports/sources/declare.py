@@ -23,7 +23,7 @@ THREAD = tuple(factor.name for factor in thread.FACTORS)
 
 
 class _WrongError(ValueError):
-    """A table that isn't what it should be. Its text is one line."""
+    """A wrong table. Its text is one line, without the source."""
 
 
 def declare(source: str, table: pd.DataFrame, reading: Reading) -> Runs:

@@ -1,4 +1,4 @@
-"""Runs from a ledger: what can't be read of one is said of it, and is no reason to stop."""
+"""Runs from a ledger. A run that can't be read is reported as damaged, and the others are read."""
 
 import json
 import reprlib
@@ -21,7 +21,7 @@ OWN = (*COLUMNS, *THREAD)
 
 
 class _DamagedError(ValueError):
-    """A file of a run that isn't what it should be. Its text is one line."""
+    """A wrong file of a run. Its text is one line."""
 
 
 def read_ledger(folder: Path, expected: Mapping[str, Mapping[str, Any]] | None, reading: Reading = AS_IS) -> Runs:
@@ -92,7 +92,7 @@ def _check_names(folder: Path, reading: Reading, hyperparameters: list[str], con
 
 
 def _read_cell(folder: Path) -> Json:
-    """What `cell.json` says, but the id. **Raises**: `_DamagedError`."""
+    """Return the values of `cell.json`, without the id."""
     cell = _read_object(folder / "cell.json")
     if cell.pop("id", None) != folder.name:
         raise _DamagedError("cell.json has another cell's id, or none")
@@ -111,7 +111,7 @@ def _read_cell(folder: Path) -> Json:
 
 
 def _read_ending(folder: Path) -> Json:
-    """A run's status, and its outcomes if it has finished. **Raises**: `_DamagedError`."""
+    """Return a run's status, and its outcomes if it has finished."""
     if not (folder / "outcome.json").exists():
         return {"status": "unfinished", "error": "no outcome yet"}
     ending = _read_object(folder / "outcome.json")
@@ -128,7 +128,7 @@ def _read_ending(folder: Path) -> Json:
 
 
 def _read_object(path: Path) -> Json:
-    """What a JSON file says. **Raises**: `_DamagedError`."""
+    """Return the object in a JSON file."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -149,6 +149,6 @@ def _factors(description: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _column(rows: list[Json], name: str) -> "pd.Series[Any]":
-    """The rows' values, of whatever types they are: with some missing, pandas would make whole numbers fractions."""
+    """Return the rows' values with their own types: pandas would turn whole numbers into floats beside missing ones."""
     values = [row.get(name) for row in rows]
     return pd.Series(values, dtype=object if None in values else None)

@@ -1,4 +1,4 @@
-"""What `study seeds` leaves beside its runs: when it looked at them, and what it found."""
+"""The interim analyses that `study seeds` records beside its runs."""
 
 import json
 from pathlib import Path
@@ -6,11 +6,15 @@ from pathlib import Path
 from reports.sources.runs import Looks, UnreadableSourceError
 
 LOOKS = "looks"
-"""The directory for it in a runs directory, a file a study."""
+"""The directory of the records in a runs directory: a file for each study."""
 
 
 def read_looks(folder: Path) -> list[Looks]:
-    """Those of all studies in a runs directory. **Raises**: `UnreadableSourceError`."""
+    """Return the interim analyses of all studies in a runs directory.
+
+    Raises:
+        UnreadableSourceError: A record is damaged.
+    """
     return [_read(path) for path in sorted((folder / LOOKS).glob("*.json"))]
 
 
@@ -19,4 +23,4 @@ def _read(path: Path) -> Looks:
         told = json.loads(path.read_text(encoding="utf-8"))
         return Looks(path, [int(look["seeds"]) for look in told["looks"]], frozenset(map(str, told["runs"])))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UnreadableSourceError(f"{path} is damaged: `study seeds`, run again, writes it anew") from error
+        raise UnreadableSourceError(f"{path} is damaged: run `study seeds` again to write it") from error

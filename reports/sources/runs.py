@@ -1,4 +1,4 @@
-"""Runs, whoever made them: one table, a row a run."""
+"""Runs from any source: one table, with a row for each run."""
 
 import dataclasses
 import json
@@ -14,55 +14,71 @@ from numpy.typing import NDArray
 from reports.factors import Factor
 
 PLACE = ("condition", "precision", "replicate", "seed")
-"""Where in its design a run belongs."""
+"""The columns that tell the runs of a design apart."""
 COLUMNS = ("run", "status", "error", *PLACE)
-"""Columns that every table of runs has; the others are factors, hyperparameters and outcomes."""
+"""The columns of every table of runs. The others are factors, hyperparameters and outcomes."""
 LARGEST = 1e150
-"""An outcome is a number smaller than this: the squares of larger ones are none."""
+"""An outcome is smaller than this: the squares of larger numbers overflow."""
 
 
 class UnreadableSourceError(ValueError):
-    """Of what was given, no report can be made. Its text is one line, that names the thing and the mend."""
+    """A source that can't be read. The text is one line: what is wrong, and how to fix it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Looks:
-    """When `study seeds` looked at its runs, before it decided whether to train more."""
+    """The interim analyses of a study that trained more seeds until it was decided.
+
+    Attributes:
+        path: The record.
+        seeds: The number of seeds at each analysis.
+        runs: The runs that were analysed.
+    """
 
     path: Path
     seeds: list[int]
-    """how many there were at each look"""
     runs: frozenset[str]
-    """what was looked at"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Runs:
-    """Runs, finished or not."""
+    """Runs, finished or not.
+
+    Attributes:
+        table: A row for each run, with `COLUMNS`, factors, hyperparameters and outcomes.
+        outcomes: The columns that are outcomes; without finished runs there are none.
+        factors: How the conditions differ. Each factor is a column of text.
+        paired: Whether runs of the same seed belong together.
+        hyperparameters: The columns in which designs differ.
+        unknown: By run, why it isn't known what it was: such runs belong to no design, or to any.
+        provenance: By run, the versions and the machine that made it.
+        looks: Interim analyses of studies that trained more as results came in.
+        folder: The ledger, where there is one: it has the runs' histories.
+    """
 
     table: pd.DataFrame
-    """a row a run: `COLUMNS`, factors, hyperparameters and outcomes"""
     outcomes: list[str]
-    """which columns are outcomes; without finished runs there are none"""
     factors: tuple[Factor, ...] = ()
-    """in what the conditions differ; each is a column of text"""
     paired: bool = True
-    """whether runs of the same seed belong together"""
     hyperparameters: list[str] = dataclasses.field(default_factory=list)
-    """which columns are hyperparameters"""
     unknown: dict[str, str] = dataclasses.field(default_factory=dict)
-    """by run, why nobody can tell what it was: such runs belong to no design, or to any"""
     provenance: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
-    """by run, the circumstances in which it was made"""
     looks: list[Looks] = dataclasses.field(default_factory=list)
-    """of studies that trained more as results came in"""
     folder: Path | None = None
-    """the ledger, where there is one: it has the runs' histories"""
 
     def history(self, run: str, *names: str, optional: Sequence[str] = ()) -> dict[str, NDArray[np.float64]]:
-        """Columns of a finished run's updates, `[updates]`, or `[updates, size]` for lists; null is NaN.
+        """Return columns of a finished run's updates, by name.
 
-        **Arguments**: `names`, which must be there; `optional`, which are NaN where they aren't.
+        Args:
+            run: The run.
+            names: Columns that must be there.
+            optional: Columns that are NaN where they aren't there.
+
+        Returns:
+            Arrays of shape `[updates]`, or `[updates, size]` for lists; null is NaN. Without a ledger there are none.
+
+        Raises:
+            UnreadableSourceError: The history is damaged.
         """
         if self.folder is None:
             return {}
@@ -78,15 +94,22 @@ class Runs:
             raise UnreadableSourceError(f"{path} is damaged: delete its folder, and train the cell again") from error
 
     def select(self, rows: "pd.Series[bool]") -> "Runs":
-        """Some of the runs. **Arguments**: `rows`, a boolean for each."""
+        """Return some of the runs.
+
+        Args:
+            rows: A boolean for each run.
+        """
         return dataclasses.replace(self, table=self.table[rows].reset_index(drop=True))
 
     def with_numbers(self, outcome: str, option: str = "--outcome") -> "Runs":
-        """The same runs, with an outcome that is a number, or NaN, in every one. **Raises**: `UnreadableSourceError`.
+        """Return the same runs with an outcome that is a number, or NaN, in each.
 
-        While no run has finished, any name will do: which outcomes there will be can't be told.
+        Args:
+            outcome: The outcome. While no run has finished, any name will do: no outcomes are known yet.
+            option: What errors call it.
 
-        **Arguments**: `option`, by which it was asked for.
+        Raises:
+            UnreadableSourceError: There is no such outcome, or a finished run has text in its place.
         """
         finished = self.table["status"] == "finished"
         own = {*COLUMNS, *self.hyperparameters, *(factor.name for factor in self.factors)}
@@ -109,7 +132,7 @@ def title(run: str) -> str:
 
 
 def as_numbers(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    """A column's numbers; NaN for all else."""
+    """Return a column's numbers, and NaN for all else."""
     try:
         return pd.to_numeric(column, errors="coerce")
     except OverflowError:  # of whole numbers with hundreds of digits, if they aren't text
@@ -117,7 +140,7 @@ def as_numbers(column: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it: no NumPy scalars, and null for what isn't finite."""
+    """Return a value as JSON has it: without NumPy scalars, and with null for what isn't finite."""
     if isinstance(value, Mapping):
         return {name: plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):

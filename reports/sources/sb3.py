@@ -68,6 +68,7 @@ def _read_run(source: str, folder: Path, paths: list[Path]) -> dict[str, Any]:
     returns, steps = episodes["r"].to_numpy(), episodes["l"].to_numpy()
     return {
         **columns,
+        "status": "finished",
         "final_return": returns[-max(1, len(returns) // 10) :].mean(),
         "auc_return": np.average(returns, weights=steps),
         "episodes": len(returns),
@@ -76,18 +77,16 @@ def _read_run(source: str, folder: Path, paths: list[Path]) -> dict[str, Any]:
 
 def _read_file(source: str, folder: Path, path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     """Return a file's header, and its episodes: return `r`, length `l`, and the time `t` at which they ended."""
-    name = path.relative_to(folder).as_posix()
     try:
         with path.open(encoding="utf-8") as file:
-            first = file.readline()
-            header = json.loads(first.removeprefix("#")) if first.startswith("#") else None
-            episodes = pd.read_csv(file)
-    except (OSError, ValueError) as error:
-        raise UnreadableSourceError(f"{source}: {name} is damaged: {' '.join(str(error).split())}") from error
-    if not isinstance(header, dict) or not {"r", "l", "t"} <= {*episodes.columns}:
+            header = json.loads(file.readline().removeprefix("#"))
+            episodes = pd.read_csv(file)[["r", "l", "t"]].apply(as_numbers).astype(float)
+        start = float(header.get("t_start", 0.0))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        name = path.relative_to(folder).as_posix()
         raise UnreadableSourceError(
-            f"{source}: {name} is no Monitor file: its columns must be r, l, t below a #{{...}}"
-        )
-    episodes = episodes[["r", "l", "t"]].apply(as_numbers).astype(float)
+            f"{source}: {name} is no Monitor file, which has #{{...}} and below it columns r, l, t: "
+            f"{' '.join(str(error).split())}"
+        ) from error
     episodes = episodes[episodes["t"].notna()]  # a run that was killed may end within a line
-    return header, episodes.assign(t=episodes["t"] + float(header.get("t_start", 0.0)))
+    return header, episodes.assign(t=episodes["t"] + start)

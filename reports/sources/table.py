@@ -41,7 +41,7 @@ def _load(path: Path) -> pd.DataFrame:
 
 
 def _load_csv(path: Path) -> pd.DataFrame:
-    """As programs write it, with commas, or as spreadsheets do where the comma is a decimal point."""
+    """Return a CSV file with commas, or with semicolons as spreadsheets have it where the comma is a decimal point."""
     with path.open(encoding="utf-8") as file:
         header = file.readline()
     if ";" in header and "," not in header:

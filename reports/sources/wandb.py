@@ -1,7 +1,7 @@
 """The study's own runs from Weights & Biases, through a cache that is laid out like a ledger.
 
-A run of the study saves the ledger's own files, so that nothing of its history is sampled or rounded, and the report is
-the ledger's. Other people's runs are read in `wandb_mapped`.
+A run of the study saves the ledger's own files, so nothing of its history is sampled or rounded, and the report is the
+same as the ledger's. Other people's runs are read in `wandb_mapped`.
 """
 
 import dataclasses
@@ -46,7 +46,11 @@ class Place:
 
     @classmethod
     def parse(cls, source: str) -> "Place":
-        """From `wandb:entity/project[/sweep]`. **Raises**: `UnreadableSourceError`."""
+        """Return the place that `wandb:entity/project[/sweep]` names.
+
+        Raises:
+            UnreadableSourceError: The source has another form.
+        """
         parts = source.removeprefix(SCHEME).split("/")
         if len(parts) not in (2, 3) or not all(re.fullmatch(r"[\w.-]+", part) for part in parts):
             raise UnreadableSourceError(f"{source}: a W&B source is wandb:entity/project or wandb:entity/project/sweep")
@@ -54,14 +58,21 @@ class Place:
 
     @property
     def cache(self) -> Path:
-        """Where its runs are kept between two reports."""
+        """The folder in which its runs are kept between two reports."""
         return user_cache_path("rl-roundoff") / "wandb" / str(self.entity) / self.project / (self.sweep or "all")
 
 
 def fetch_ledger(source: str) -> Path:
-    """Bring the study's own runs of a W&B project or sweep here. **Returns**: a folder laid out like a ledger.
+    """Download the study's own runs of a W&B project or sweep, except those that are here and haven't changed.
 
-    What is here and hasn't changed isn't fetched again. **Raises**: `UnreadableSourceError`.
+    Args:
+        source: `wandb:entity/project[/sweep]`.
+
+    Returns:
+        A folder laid out like a ledger.
+
+    Raises:
+        UnreadableSourceError: The project can't be read, or has no run of a study.
     """
     place = Place.parse(source)
     runs = _chosen(ask(source, place))
@@ -77,8 +88,14 @@ def fetch_ledger(source: str) -> Path:
     return place.cache
 
 
-def in_parallel(do: "Callable[[Item], Done]", items: "Sequence[Item]", doing: str) -> "list[Done]":
-    """Return what a function makes of each item, several at once: each asks W&B much, and W&B is far away."""
+def in_parallel(do: Callable[[Item], Done], items: Sequence[Item], doing: str) -> list[Done]:
+    """Return a function's result for each item. Several run at once: each sends W&B many requests.
+
+    Args:
+        do: The function.
+        items: Its arguments.
+        doing: What the progress bar shows.
+    """
     pool = ThreadPoolExecutor(DOWNLOADS)
     try:
         return [*track(pool.map(do, items), doing, len(items), console=Console(stderr=True), transient=True)]
@@ -87,7 +104,15 @@ def in_parallel(do: "Callable[[Item], Done]", items: "Sequence[Item]", doing: st
 
 
 def ask(source: str, place: Place) -> list[Run]:
-    """All runs there, oldest first, without their histories. **Raises**: `UnreadableSourceError`."""
+    """Return all runs of a place, oldest first, without their histories.
+
+    Args:
+        source: What errors name.
+        place: The project or sweep.
+
+    Raises:
+        UnreadableSourceError: W&B doesn't answer, or has no such project.
+    """
     import wandb
 
     try:
@@ -99,7 +124,7 @@ def ask(source: str, place: Place) -> list[Run]:
 
 
 def _chosen(runs: Sequence[Run]) -> dict[str, Run]:
-    """By cell, the run that says most of it: the first that has finished, or else failed, or else the first."""
+    """Return a run for each cell: the first that has finished, or else that has failed, or else the first."""
     order = {"finished": 0, "failed": 1}
     chosen: dict[str, Run] = {}
     for run in runs:
@@ -112,22 +137,22 @@ def _chosen(runs: Sequence[Run]) -> dict[str, Run]:
 
 
 def _status(run: Run) -> str:
-    """What the study says of it, which W&B may not know."""
+    """Return the status that the study has logged; W&B's own may differ."""
     return str(run.summary.get("status"))
 
 
 def download(run: Run) -> dict[str, bytes]:
-    """Those of the ledger's files that are saved with a run, by name."""
+    """Return those of the ledger's files that are saved with a run, by name."""
     with tempfile.TemporaryDirectory() as folder:
         for file in run.files(names=list(FILES)):
-            file.download(root=folder, replace=True)
+            file.download(root=folder, replace=True).close()
         return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
 def _keep(run: Run, cell: str, folder: Path) -> None:
-    """Have what W&B has of a run, and say last of which state of it that was.
+    """Write a run's files into a folder, and last the state of the run that they are of.
 
-    A run that was cut off has no outcome; if it was within its first seconds, what it was is in its config alone.
+    A run that was cut off has no outcome. If that was in its first seconds, only its config says what it was.
     """
     import wandb
 
@@ -147,7 +172,7 @@ def _keep(run: Run, cell: str, folder: Path) -> None:
 
 
 def _stamp(run: Run) -> Json:
-    """What tells whether a run has changed."""
+    """Return values that differ once a run has changed."""
     return {"run": run.id, "state": run.state, "heartbeat": run.heartbeat_at, "step": run.summary.get("_step")}
 
 

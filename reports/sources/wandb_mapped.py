@@ -15,6 +15,10 @@ STATUSES = {"finished": "finished", "failed": "failed"}
 """A run's status by W&B's state. In any other it is unfinished: a preempted machine is no failure of the algorithm."""
 
 
+NOT_FINITE = ("NaN", "Infinity", "-Infinity")
+"""Numbers that W&B has as text."""
+
+
 def read_mapped(source: str, mapping: Mapping, reading: Reading) -> Runs:
     """Return the runs of a W&B project or sweep.
 
@@ -80,9 +84,10 @@ def _look_up(run: Run, value: Value) -> Any:
         return value.text
     if section == "history":
         key, window = split_window(key)
-        # W&B has what isn't finite as text, such as "NaN".
         return summarise([float(row[key]) for row in run.scan_history(keys=[key])], window)
     found = _nested(run.config if section == "config" else run.summary, key)
+    if found in NOT_FINITE:
+        return float(found)
     if isinstance(found, list) or hasattr(found, "keys"):
         return json.dumps(found, default=str)
     return found
