@@ -2,10 +2,11 @@
 
 import dataclasses
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 
 from reports.analysis import conclusions
 from reports.analysis.attribution import Attribution, by_name, judge
@@ -160,3 +161,24 @@ def is_verdict_wrong(verdict: str, truths: Mapping[str, Truth]) -> bool:
         case "no effect":
             return any(truth.is_outside for truth in truths.values())
     return truths[verdict].is_none
+
+
+def table(rows: Sequence[Row]) -> pd.DataFrame:
+    """Return the rows as a table: a column a label, in percent of the studies."""
+    return pd.DataFrame(
+        [
+            {
+                "study": row.study,
+                "shape": row.shape,
+                "seeds": row.seeds,
+                "studies": row.studies,
+                **{f"wrong: {label}": _percent(share) for label, share in row.wrong.items()},
+                **{f"right: {label}": _percent(share) for label, share in row.right.items()},
+            }
+            for row in rows
+        ]
+    )
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else round(100 * share, 2)
