@@ -1,21 +1,40 @@
-"""The verdict on studies of known truth."""
+"""What is concluded of studies of known truth: three axes, never mixed, and no label that no test supports."""
 
-import math
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from reports.attribution import Attribution, _explain, attribute
-from reports.layout import Layout, Place
-from reports.statistics import holm
+from reports.analysis import cautions, conclusions
+from reports.analysis.attribution import Attribution, attribute, differences_of
+from reports.analysis.blocks import Contrast
+from reports.analysis.conclusions import conclude
+from reports.analysis.effects import Effect
+from reports.analysis.mechanism import Mechanism
+from reports.analysis.pairs import judge_pairs
+from reports.factors import Factor
+from reports.thread import FACTORS
 from tests.synthetic import study
 
 
-def answer(runs: pd.DataFrame, margin: float | None = None) -> Attribution:
-    return attribute(runs, "final_return", margin)
+def as_it_is(contrast: Contrast, _arms: Any) -> Mechanism:
+    """Round-off where levels must agree, real elsewhere."""
+    return Mechanism(reading="round-off" if contrast.factor.must_agree else "real")
+
+
+def answer(runs: pd.DataFrame, margin: float | None = None, **options: Any) -> Attribution:
+    return attribute(runs, "final_return", FACTORS, margin, mechanism=as_it_is, **options)
+
+
+def of(found: Attribution, factor: str) -> Effect:
+    effect = found.effect(factor)
+    assert effect is not None
+    return effect
+
+
+def plain(runs: pd.DataFrame) -> pd.DataFrame:
+    return runs[runs["replicate"] == 0]
 
 
 @pytest.mark.parametrize(
@@ -24,277 +43,380 @@ def answer(runs: pd.DataFrame, margin: float | None = None) -> Attribution:
         ({"parameterization": -2.0}, "parameterization"),
         ({"implementation": 2.0}, "implementation"),
         ({"parameterization": 2.0, "implementation": 2.0}, "both"),
-        ({"between_seeds": 5.0}, "round-off"),
-        ({"seeds": 5, "parameterization": -2.0}, "undecided"),
+        ({"seeds": 40, "round_off": 0.2, "between_seeds": 2.0}, "no effect"),
+        ({"seeds": 5, "parameterization": -9.0}, "undecided"),
     ],
 )
-def test_a_clear_truth_is_the_verdict(effects: dict[str, float], verdict: str) -> None:
-    assert answer(study(**effects)).verdict == verdict  # type: ignore[arg-type]
+def test_a_clear_truth_is_the_verdict(effects: dict[str, Any], verdict: str) -> None:
+    assert answer(study(**effects), margin=1.5).verdict == verdict
 
 
-def test_an_effect_is_the_mean_of_its_contrasts_and_its_sign_the_contract() -> None:
+def test_an_effect_is_the_mean_of_unperturbed_contrasts() -> None:
     runs = study(parameterization=-3.0, implementation=1.0)
-    table = runs.pivot_table(index="seed", columns=["parameterization", "implementation"], values="final_return")
+    table = plain(runs).pivot_table(index="seed", columns=["parameterization", "implementation"], values="final_return")
     found = answer(runs)
     by_meaning = table.T.groupby(level="parameterization").mean().T
     expected = (by_meaning["std"] - by_meaning["variance"]).to_numpy()
-    np.testing.assert_allclose(found.effects["parameterization"].differences, expected)
-    assert (found.effects["parameterization"].a, found.effects["parameterization"].b) == ("variance", "std")
-    assert found.effects["parameterization"].estimate == pytest.approx(expected.mean())
+    np.testing.assert_allclose(of(found, "parameterization").main.differences, expected)
     by_class = table.T.groupby(level="implementation").mean().T
-    np.testing.assert_allclose(found.effects["implementation"].differences, by_class["normal"] - by_class["mvn"])
-
-
-def test_pairs_are_all_six_and_named_for_what_they_differ_in() -> None:
-    runs = study(parameterization=-3.0)
-    found = answer(runs, margin=2.0)
-    kinds = {(pair.difference.a, pair.difference.b): pair.kind for pair in found.pairs}
-    assert kinds == {
-        ("mvn_std", "mvn_var"): "parameterization",
-        ("mvn_std", "normal_sqrt"): "implementation",
-        ("mvn_std", "normal_std"): "both",
-        ("mvn_var", "normal_sqrt"): "both",
-        ("mvn_var", "normal_std"): "implementation",
-        ("normal_sqrt", "normal_std"): "parameterization",
-    }
-    causes = {pair.kind: pair.explained_by for pair in found.pairs}
-    assert causes == {"parameterization": "parameterization", "implementation": "round-off", "both": "parameterization"}
-    means = runs.groupby("condition")["final_return"].mean()
-    for pair in found.pairs:
-        assert pair.difference.estimate == pytest.approx(means[pair.difference.b] - means[pair.difference.a])
-
-
-def test_an_equal_pair_that_scatters_more_than_one_ulp_is_not_round_off() -> None:
-    runs = study(seeds=15, round_off=0.1)
-    extra = np.random.default_rng(1).normal(0, 2.0, size=15)
-    # Something that depends on seed and class, and that a nudge doesn't bring about.
-    runs["final_return"] += np.where(runs["implementation"] == "normal", extra[runs["seed"]], 0.0)
-    causes = {pair.explained_by for pair in answer(runs).pairs if pair.kind == "implementation"}
-    assert causes == {"undecided"}
-
-
-def test_the_margin_is_half_the_reference_deviation_between_seeds() -> None:
-    runs = study(between_seeds=3.0)
-    reference = runs[runs["condition"] == "normal_std"]
-    variances = reference.groupby(["precision", "replicate"])["final_return"].var(ddof=1)
-    found, given = answer(runs).margin, answer(runs, margin=7.0).margin
-    assert found is not None and given is not None
-    assert found.value == pytest.approx(math.sqrt(variances.mean()) / 2)
-    assert (given.value, given.deviation) == (7.0, None)
-
-
-def test_without_a_reference_all_conditions_set_the_margin() -> None:
-    runs = study(between_seeds=3.0)
-    others = runs[runs["condition"] != "normal_std"]
-    variances = others.groupby(["condition", "precision", "replicate"])["final_return"].var(ddof=1)
-    found = answer(others).margin
-    assert found is not None
-    assert found.value == pytest.approx(math.sqrt(variances.mean()) / 2)
-
-
-def test_without_a_deviation_there_is_no_margin_and_no_equivalence() -> None:
-    runs = study()
-    found = answer(runs.assign(final_return=runs.groupby("condition")["final_return"].transform("mean")))
-    assert found.margin is None
-    assert {effect.p_equivalent for effect in found.effects.values()} == {None}
-    assert any("equivalence is untested" in warning for warning in found.warnings)
-
-
-def test_without_replicates_round_off_is_untested() -> None:
-    runs = study(between_seeds=5.0)
-    found = answer(runs[runs["replicate"] == 0])
-    assert {pair.spread for pair in found.pairs} == {None}
-    assert found.verdict == "undecided"
-    assert any("untested" in warning for warning in found.warnings)
-    assert found.shares is None
-
-
-def test_a_block_with_a_hole_leaves_and_is_named() -> None:
-    runs = study(parameterization=-3.0)
-    hole = (runs["seed"] == 4) & (runs["condition"] == "mvn_var") & (runs["replicate"] == 1)
-    run = int(np.flatnonzero(hole & (runs["precision"] == "float32"))[0])
-    runs.loc[run, "status"], runs.loc[run, "error"], runs.loc[run, "final_return"] = "failed", "parameters", np.nan
-    found = answer(runs)
-    assert found.seeds == [0, 1, 2, 3, 5, 6, 7, 8, 9]
-    assert any("1 runs are failed" in warning and "parameters" in warning for warning in found.warnings)
-    assert any(warning.endswith("holes: seeds 4") for warning in found.warnings)
-
-
-@pytest.mark.parametrize("value", [np.inf, np.nan])
-def test_an_outcome_that_is_not_finite_is_counted(value: float) -> None:
-    runs = study()
-    runs.loc[0, "final_return"] = value
-    assert any("1 finished runs have no finite final_return" in warning for warning in answer(runs).warnings)
-
-
-def test_where_nothing_is_whole_nothing_is_concluded() -> None:
-    runs = study(seeds=2)
-    runs = runs[~((runs["seed"] == 0) & (runs["condition"] == "mvn_std"))]
-    runs = runs[~((runs["seed"] == 1) & (runs["condition"] == "mvn_var"))]
-    found = answer(runs)
-    assert (found.verdict, found.effects, found.pairs) == ("undecided", {}, [])
-    assert any("nothing can be concluded" in warning for warning in found.warnings)
-
-
-def test_confounded_factors_have_no_effect() -> None:
-    runs = study()
-    found = answer(runs[runs["condition"].isin(["mvn_std", "normal_std"])], margin=1.0)
-    assert found.effects == {}
-    assert [pair.kind for pair in found.pairs] == ["both"]
-    assert sum("can't be estimated" in warning for warning in found.warnings) == 2
-
-
-def test_levels_are_compared_only_where_the_rest_is_the_same() -> None:
-    places = (
-        Place("a", "variance", "mvn", "float32", 0),
-        Place("b", "std", "mvn", "float32", 0),
-        Place("c", "std", "normal", "float64", 0),
-    )
-    contrasts = Layout(places).contrasts
-    assert set(contrasts) == {"parameterization"}
-    low, high = contrasts["parameterization"].of(np.array([[1.0, 3.0, 100.0]]))
-    assert (low.tolist(), high.tolist()) == ([1.0], [3.0])
-
-
-def test_variance_shares_find_the_truth() -> None:
-    runs = study(seeds=400, parameterization=4.0, implementation=2.0, round_off=2.0, between_seeds=3.0)
-    # Variances: seed 9, parameterization (4/2)^2 = 4, implementation 1, round-off 4.
-    found = answer(runs)
-    assert found.shares is not None
-    expected = {"seed": 9 / 18, "parameterization": 4 / 18, "implementation": 1 / 18, "round_off": 4 / 18}
-    nothing = dict.fromkeys(("precision", "together", "seed_by_factor"), 0.0)
-    assert found.shares.shares == pytest.approx({**expected, **nothing}, abs=0.04)
-    for name, (low, high) in found.shares.intervals.items():
-        assert low <= found.shares.shares[name] <= high
-
-
-def test_a_factor_that_was_not_varied_has_no_share() -> None:
-    runs = study(parameterization=2.0)
-    found = answer(runs[runs["implementation"] == "normal"])
-    assert found.shares is not None
-    assert "implementation" not in found.shares.shares
-    assert sum(found.shares.shares.values()) == pytest.approx(1.0)
-    assert any("implementation effect can't be estimated: all runs are of one, normal" in w for w in found.warnings)
-
-
-def test_a_third_level_is_said_to_be_one_too_many() -> None:
-    runs = study()
-    third = runs[runs["condition"] == "normal_std"].assign(condition="jax_std", implementation="jax")
-    found = answer(pd.concat([runs, third]), margin=1.0)
-    assert set(found.effects) == {"parameterization"}
-    assert any(
-        warning.startswith("the implementation effect can't be estimated")
-        and warning.endswith("two levels, and here are 3: mvn, normal, jax")
-        for warning in found.warnings
+    np.testing.assert_allclose(
+        of(found, "implementation").main.differences, by_class["normal"] - by_class["mvn"], atol=1e-12
     )
 
 
-def test_a_pair_different_in_both_is_the_parameterization_only_where_the_implementation_is_equivalent() -> None:
-    runs = study(parameterization=-9.0)
-    undecided = answer(runs, margin=1e-3)
-    assert undecided.effects["implementation"].conclusion == "undecided"
-    for found, cause in [(undecided, "undecided"), (answer(runs, margin=2.0), "parameterization")]:
-        assert {pair.explained_by for pair in found.pairs if pair.kind == "both"} == {cause}
+def test_replicates_never_move_an_effect() -> None:
+    runs = study(parameterization=1.0)
+    runs.loc[runs["replicate"] == 1, "final_return"] += 100.0
+    for factor in ("parameterization", "implementation"):
+        assert of(answer(runs), factor).main.estimate == of(answer(plain(runs)), factor).main.estimate
 
 
-def test_without_pairs_nothing_is_round_off() -> None:
-    runs = study(seeds=12, round_off=0.1)
-    # No run of a condition has its like in another: their spread can't be seen.
-    alone = runs[(runs["parameterization"] == "std") & ((runs["implementation"] == "mvn") == (runs["replicate"] == 0))]
-    found = answer(alone, margin=1.0)
-    assert found.effects["implementation"].conclusion == "equivalent"
-    assert (found.pairs, found.verdict) == ([], "undecided")
-
-
-def test_equal_outcomes_are_equal_however_often_they_are_averaged() -> None:
-    runs = study().assign(final_return=0.1)
-    third = runs[(runs["condition"] == "normal_std") & (runs["replicate"] == 1)].assign(replicate=2)
-    assert sum([0.1] * 3) / 3 != 0.1
-    found = answer(pd.concat([runs, third]))
-    assert found.margin is None
-    assert {(effect.estimate, effect.p) for effect in found.effects.values()} == {(0.0, 1.0)}
-    assert any("every run has the same final_return" in warning for warning in found.warnings)
-
-
-def test_outcomes_too_large_to_square_are_no_outcomes() -> None:
+def test_the_placebo_is_the_mean_response_to_one_ulp() -> None:
     runs = study()
-    runs.loc[runs["seed"] < 3, "final_return"] *= 1e200
-    found = answer(runs)
-    assert found.seeds == list(range(3, 10))
-    assert any("48 finished runs have no finite final_return" in warning for warning in found.warnings)
+    means = runs.groupby(["seed", "replicate"])["final_return"].mean().unstack()
+    placebo = answer(runs).placebo
+    assert placebo is not None
+    np.testing.assert_allclose(placebo.differences, means[1] - means[0])
 
 
-def test_where_nothing_finished_that_alone_is_said() -> None:
-    runs = study(seeds=2).assign(status="failed", error="the machine burned", final_return=None)
-    found = answer(runs)
-    assert (found.verdict, found.effects, found.seeds) == ("undecided", {}, [])
-    assert found.shares is None
-    assert len(found.warnings) == 2
-    assert found.warnings[1].startswith("no run has finished")
-
-
-@pytest.mark.slow
-def test_false_equivalences_at_a_given_margin_are_rare() -> None:
-    rng = np.random.default_rng(8)
-    equivalent = [
-        answer(study(seeds=8, parameterization=1.0, rng=rng), margin=1.0).effects["parameterization"].conclusion
-        == "equivalent"
-        for _ in range(300)
+def test_a_seed_that_lacks_a_precision_stays() -> None:
+    runs = plain(study(parameterization=-3.0))
+    runs = runs[(runs["precision"] == "float32") == (runs["seed"] % 2 == 0)]
+    effect = of(answer(runs), "parameterization")
+    assert effect.main.size == 10
+    assert [(simple.where, simple.size) for simple in effect.mean.simple][-2:] == [
+        ("precision float32", 5),
+        ("precision float64", 5),
     ]
-    assert sum(equivalent) <= 300 * 0.05 + 3 * math.sqrt(300 * 0.05 * 0.95)
 
 
-@pytest.mark.parametrize("seeds", [1, 4])
-def test_too_few_seeds_never_show_round_off(seeds: int) -> None:
-    runs = study(seeds=seeds, implementation=100.0)
-    found = answer(runs[runs["parameterization"] == "std"])
-    assert found.verdict == "undecided"
-    assert {pair.explained_by for pair in found.pairs} == {"undecided"}
+def test_a_seed_that_lacks_a_control_stays() -> None:
+    runs = study()
+    found = answer(runs[(runs["replicate"] == 0) | (runs["seed"] < 6)])
+    effect = of(found, "implementation")
+    assert effect.main.size == 10
+    assert effect.spread is not None
+    assert effect.spread.either.size == 6
 
 
-def test_an_alarm_on_the_effect_is_not_round_off_in_its_pairs() -> None:
-    found = answer(study(seeds=7, implementation=2.0))
-    assert found.effects["implementation"].conclusion == "different"
-    assert "round-off" not in {pair.explained_by for pair in found.pairs if pair.kind == "implementation"}
+def test_an_incomplete_block_is_named() -> None:
+    runs = study()
+    runs = runs[~((runs["seed"] == 4) & (runs["condition"] == "mvn_var"))]
+    found = answer(runs)
+    assert of(found, "parameterization").main.size == 9
+    assert cautions.of_runs(runs, "final_return", found.blocks) == ["incomplete blocks (seeds with a missing run): 4"]
+
+
+# Failures are an outcome.
+
+
+def failing(runs: pd.DataFrame, seeds: set[int], level: str = "normal") -> pd.DataFrame:
+    runs = runs.copy()
+    failed = runs["seed"].isin(seeds) & (runs["implementation"] == level)
+    runs.loc[failed, ["status", "error"]] = ["failed", "NaN in the parameters"]
+    runs.loc[failed, "final_return"] = np.nan
+    return runs
+
+
+def test_failures_of_one_arm_are_an_alarm() -> None:
+    runs = failing(study(seeds=24, round_off=0.2), set(range(0, 24, 3)))
+    effect = of(answer(runs, margin=1.0), "implementation")
+    assert (effect.failures.reference, effect.failures.level) == ((0, 96), (32, 96))
+    assert effect.failures.conclusion == "different"
+    assert effect.mean_conclusion == "different"
+    assert effect.conclusion == conclusions.ALARM
+
+
+def test_a_failed_run_is_the_worst_whatever_its_sign() -> None:
+    runs = failing(study(seeds=24, round_off=0.2), set(range(0, 24, 3)))
+    for goal, sign in (("maximize", -1), ("minimize", 1)):
+        main = of(answer(runs, goal=goal), "implementation").main
+        assert main.ranked is not None
+        assert np.sign(main.ranked.estimate) == sign
+        assert main.size == 16
+
+
+def test_an_arm_that_always_fails_is_different() -> None:
+    effect = of(answer(failing(study(), set(range(10)))), "implementation")
+    assert effect.main.size == 0
+    assert effect.mean_conclusion == "different"
+
+
+def test_one_failure_leaves_nothing_equivalent() -> None:
+    runs = study(seeds=24, round_off=0.2)
+    assert of(answer(runs, margin=1.0), "implementation").mean_conclusion == "equivalent"
+    effect = of(answer(failing(runs, {3}), margin=1.0), "implementation")
+    assert effect.failures.conclusion == "undecided"
+    assert effect.mean_conclusion == "undecided"
+
+
+def test_failures_of_the_same_seeds_are_no_difference() -> None:
+    runs = failing(failing(study(seeds=24, round_off=0.2), {3, 5}), {3, 5}, "mvn")
+    effect = of(answer(runs, margin=1.0), "implementation")
+    assert effect.failures.conclusion == "same"
+    assert effect.mean_conclusion == "equivalent"
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan, 1e200])
+def test_an_outcome_that_is_not_finite_is_a_failure(value: float) -> None:
+    runs = study()
+    runs.loc[(runs["condition"] == "mvn_std") & (runs["seed"] == 0), "final_return"] = value
+    found = answer(runs)
+    assert of(found, "implementation").failures.reference == (2, 40)
+    said = cautions.of_runs(runs, "final_return", found.blocks)
+    assert any("4 finished runs without a finite final_return" in word for word in said)
+
+
+# Few seeds.
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 5, 6])
+def test_where_no_test_can_reject_nothing_is_concluded(seeds: int) -> None:
+    found = answer(study(seeds=seeds, implementation=20.0, round_off=0.1), margin=50.0)
+    effect = of(found, "implementation")
+    assert effect.mean_conclusion == "undecided"
+    assert effect.conclusion == conclusions.ROUND_OFF_AT_FIRST
+    assert {pair.explained_by for pair in judge_pairs(found)} == {"undecided"}
+    said = cautions.of_answer(found)
+    assert any("no test can find a difference" in word and "are needed" in word for word in said)
+
+
+# Effects that cancel.
+
+
+@pytest.mark.parametrize(("column", "first"), [("parameterization", "variance"), ("precision", "float32")])
+def test_effects_that_cancel_are_different(column: str, first: str) -> None:
+    runs = study(seeds=20, round_off=0.2)
+    normal = runs["implementation"] == "normal"
+    runs.loc[normal, "final_return"] += np.where(runs.loc[normal, column] == first, 1.0, -1.0)
+    effect = of(answer(runs, margin=0.5), "implementation")
+    assert not effect.main.is_different
+    assert effect.main.is_equivalent
+    assert effect.mean_conclusion == "different"
+    assert {simple.where.split()[0] for simple in effect.mean.deviating} == {column}
+
+
+def test_an_effect_in_one_precision_is_not_equivalent() -> None:
+    runs = study(seeds=20, round_off=1.0)
+    runs.loc[(runs["implementation"] == "normal") & (runs["precision"] == "float32"), "final_return"] += 0.5
+    effect = of(answer(runs, margin=0.5), "implementation")
+    assert effect.mean_conclusion != "equivalent"
+
+
+def test_an_interaction_is_the_difference_of_effects() -> None:
+    runs = study(seeds=12, round_off=0.1)
+    both = (runs["implementation"] == "normal") & (runs["parameterization"] == "std")
+    runs.loc[both, "final_return"] += 2.0
+    found = answer(runs)
+    (row,) = [row for row in found.interactions if (row.factor, row.other) == ("implementation", "parameterization")]
+    assert row.test.estimate == pytest.approx(2.0, abs=0.2)
+    assert row.is_different
+    assert any("isn't the same at each level" in word for word in cautions.of_answer(found))
+
+
+# Round-off is said only where everything says so.
+
+
+def test_round_off_needs_all_axes() -> None:
+    calm = study(seeds=40, round_off=0.2, between_seeds=2.0)
+    effect = of(answer(calm, margin=0.5), "implementation")
+    assert effect.spread_conclusion == "bounded"
+    assert effect.conclusion == conclusions.ROUND_OFF
+    assert of(answer(plain(calm), margin=0.5), "implementation").conclusion == conclusions.ROUND_OFF_AT_FIRST
+    untested = attribute(calm, "final_return", FACTORS, 0.5).effect("implementation")
+    assert untested is not None
+    assert untested.conclusion == conclusions.EQUIVALENT
+
+
+def test_a_real_mechanism_without_effect_is_never_round_off() -> None:
+    calm = study(seeds=40, round_off=0.2, between_seeds=2.0)
+    found = answer(calm, margin=0.5)
+    assert of(found, "parameterization").conclusion == "real, but it doesn't matter within the margin"
+    assert found.verdict == "no effect"
+
+
+def test_twice_the_chaos_is_larger_spread() -> None:
+    runs = study(seeds=20)
+    rng = np.random.default_rng(5)
+    normal = runs["implementation"] == "normal"
+    runs.loc[normal, "final_return"] += rng.normal(0, 1.7, normal.sum())
+    effect = of(answer(runs), "implementation")
+    assert effect.spread is not None
+    assert effect.spread.sensitivity.estimate > 1.5
+    assert effect.spread_conclusion == "larger"
+
+
+def test_a_shift_of_the_mean_is_no_spread() -> None:
+    runs = study(seeds=20)
+    moved = runs.copy()
+    moved.loc[moved["implementation"] == "normal", "final_return"] += 5.0
+    spreads = [of(answer(each), "implementation").spread for each in (runs, moved)]
+    assert spreads[0] is not None and spreads[1] is not None
+    assert spreads[0].either.estimate == pytest.approx(spreads[1].either.estimate)
 
 
 @pytest.mark.parametrize(
-    ("parameterization", "implementation", "cause"),
+    ("axes", "conclusion"),
     [
-        ("different", "equivalent", "parameterization"),
-        ("equivalent", "different", "implementation"),
-        ("different", "different", "undecided"),
-        ("different", "undecided", "undecided"),
-        ("undecided", "equivalent", "undecided"),
+        (("identical", "identical", "untested", "none"), "identical"),
+        (("round-off", "different", "bounded", "none"), "alarm: a late difference, or chance"),
+        (("round-off", "equivalent", "bounded", "none"), "round-off"),
+        (("round-off", "equivalent", "undecided", "none"), "round-off at first; outcome undecided"),
+        (("round-off", "equivalent", "larger", "none"), "round-off at first; outcome undecided"),
+        (("round-off", "undecided", "bounded", "none"), "round-off at first; outcome undecided"),
+        (("round-off", "undecided", "bounded", "different"), "alarm: a late difference, or chance"),
+        (("real", "different", "bounded", "none"), "real, and it matters"),
+        (("real", "equivalent", "bounded", "none"), "real, but it doesn't matter within the margin"),
+        (("real", "undecided", "bounded", "none"), "real; outcome undecided"),
+        (("late", "different", "bounded", "none"), "real from update 7 on, and it matters"),
+        (("untested", "different", "bounded", "none"), "different, cause unknown"),
+        (("untested", "equivalent", "bounded", "none"), "equivalent, cause unknown"),
+        (("untested", "undecided", "bounded", "none"), "undecided"),
     ],
 )
-def test_a_pair_different_in_both_is_one_factors_only_where_the_other_is_cleared(
-    parameterization: str, implementation: str, cause: str
-) -> None:
-    effects: Any = {
-        "parameterization": SimpleNamespace(conclusion=parameterization),
-        "implementation": SimpleNamespace(conclusion=implementation),
-    }
-    pair: Any = SimpleNamespace(is_different=True)
-    assert _explain("both", pair, 1.0, effects) == cause
+def test_the_conclusion_is_the_tables_cell(axes: tuple[Any, ...], conclusion: str) -> None:
+    assert conclude(*axes, onset=7) == conclusion
 
 
-def test_spread_is_judged_over_all_pairs_at_once() -> None:
-    found = answer(study(seeds=12))
-    told = [(pair.spread.p, pair.spread_p_adjusted) for pair in found.pairs if pair.spread]
-    assert len(told) == 6
-    assert [adjusted for _, adjusted in told] == pytest.approx(holm([p for p, _ in told]))
-    for pair in found.pairs:
-        assert pair.spread is not None
-        low, high = pair.spread.ratio_ci
-        assert low < pair.spread.spread / pair.spread.control_spread < high
+# Families, intervals, margins.
 
 
 def test_the_adjusted_interval_and_the_conclusion_agree() -> None:
     rng = np.random.default_rng(4)
     for _ in range(30):
-        for effect in answer(study(seeds=9, parameterization=0.5, implementation=0.4, rng=rng)).effects.values():
-            low, high = effect.ci_adjusted
-            assert (not low < 0 < high) == (effect.conclusion == "different")
-            low, high = effect.ci
-            assert (not low < 0 < high) == (effect.p <= 0.05)
+        for effect in answer(study(seeds=9, parameterization=0.5, implementation=0.4, rng=rng)).effects:
+            for each in (effect.main, *effect.mean.simple):
+                low, high = each.ci_adjusted
+                assert (not low < 0 < high) == each.is_different
+                low, high = each.ci
+                assert (not low < 0 < high) == (each.p <= 0.05)
+
+
+def test_the_margin_is_half_the_reference_arms_deviation() -> None:
+    runs = study(between_seeds=3.0)
+    reference = plain(runs[runs["condition"] == "mvn_std"])
+    variances = reference.groupby("precision")["final_return"].var(ddof=1)
+    found, given = answer(runs).margin, answer(runs, margin=7.0).margin
+    assert found is not None and given is not None
+    assert found.value == pytest.approx(np.sqrt(variances.mean()) / 2)
+    assert (given.value, given.deviation) == (7.0, None)
+
+
+def test_a_difference_within_the_margin_is_flagged() -> None:
+    found = answer(study(seeds=12, parameterization=1.0, round_off=0.1), margin=3.0)
+    assert of(found, "parameterization").mean_conclusion == "different"
+    assert any("by less than the equivalence margin" in word for word in cautions.of_answer(found))
+
+
+def test_skewed_differences_are_flagged() -> None:
+    rng = np.random.default_rng(2)
+    flagged = 0
+    for _ in range(40):
+        runs = plain(study(seeds=12, round_off=0.05, rng=rng))
+        grows = rng.exponential(size=12) - 1
+        runs.loc[runs["parameterization"] == "std", "final_return"] += grows[runs["seed"]][
+            (runs["parameterization"] == "std").to_numpy()
+        ]
+        flagged += any("skew-corrected" in word for word in cautions.of_answer(answer(runs)))
+    assert flagged > 0
+
+
+# Any factor, any number of arms.
+
+ALGORITHM = Factor(name="condition", levels=("ppo", "sac", "td3"))
+
+
+def algorithms(seeds: int = 12, **shifts: float) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    rows = [
+        {"run": f"{name}-{seed}", "status": "finished", "error": "", "condition": name, "seed": seed,
+         "precision": "unknown", "replicate": 0, "score": shifts.get(name, 0.0) + rng.normal()}
+        for name in ALGORITHM.levels
+        for seed in range(seeds)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_each_level_is_compared_with_the_reference() -> None:
+    found = attribute(algorithms(sac=100.0, td3=1000.0), "score", [ALGORITHM])
+    assert [(effect.level, effect.mean_conclusion) for effect in found.effects] == [
+        ("sac", "different"),
+        ("td3", "different"),
+    ]
+    assert found.effects[1].main.estimate == pytest.approx(1000.0, abs=2.0)
+    assert (found.verdict, found.shares) == (None, None)
+
+
+def test_unpaired_runs_need_no_common_seeds() -> None:
+    runs = algorithms(sac=5.0)
+    runs.loc[runs["condition"] == "sac", "seed"] += 100
+    found = attribute(runs, "score", [ALGORITHM], paired=False)
+    first = runs[runs["condition"] == "ppo"]["score"]
+    second = runs[runs["condition"] == "sac"]["score"]
+    assert found.effects[0].main.estimate == pytest.approx(second.mean() - first.mean())
+    assert found.effects[0].mean_conclusion == "different"
+    assert attribute(runs, "score", [ALGORITHM]).of("condition")[0].level == "td3"
+
+
+def test_confounded_factors_have_no_effect() -> None:
+    runs = study()
+    found = answer(runs[runs["condition"].isin(["mvn_std", "normal_std"])], margin=1.0)
+    assert found.effects == ()
+    assert [pair.factor for pair in judge_pairs(found)] == ["both"]
+    assert sum("can't be estimated" in word for word in cautions.of_answer(found)) == 2
+
+
+def test_a_factor_of_one_level_is_said_to_have_one() -> None:
+    found = answer(study()[lambda runs: runs["implementation"] == "normal"])
+    assert [effect.factor.name for effect in found.effects] == ["parameterization"]
+    said = "the implementation effect can't be estimated: all runs are of one level, normal"
+    assert said in cautions.of_answer(found)
+
+
+# Pairs.
+
+
+def test_pairs_are_named_for_what_they_differ_in() -> None:
+    found = answer(study(seeds=40, parameterization=-3.0, round_off=0.2, between_seeds=2.0), margin=0.5)
+    pairs = {(pair.difference.a, pair.difference.b): pair for pair in judge_pairs(found)}
+    assert {names: pair.factor for names, pair in pairs.items()} == {
+        ("mvn_std", "normal_sqrt"): "implementation",
+        ("mvn_std", "mvn_var"): "parameterization",
+        ("mvn_std", "normal_std"): "both",
+        ("normal_sqrt", "mvn_var"): "both",
+        ("normal_sqrt", "normal_std"): "parameterization",
+        ("mvn_var", "normal_std"): "implementation",
+    }
+    causes = {pair.factor: pair.explained_by for pair in pairs.values()}
+    assert causes == {"parameterization": "parameterization", "implementation": "round-off", "both": "parameterization"}
+
+
+def test_a_pair_says_no_more_than_its_factors() -> None:
+    runs = study(parameterization=-9.0)
+    undecided = answer(runs, margin=1e-3)
+    assert of(undecided, "implementation").mean_conclusion == "undecided"
+    assert {pair.explained_by for pair in judge_pairs(undecided) if pair.factor != "parameterization"} == {"undecided"}
+
+
+def test_variance_shares_find_the_truth() -> None:
+    runs = study(seeds=400, parameterization=4.0, implementation=2.0, round_off=2.0, between_seeds=3.0)
+    # Variances: seed 9, parameterization (4/2)^2 = 4, implementation 1, round-off 4.
+    shares = answer(runs).shares
+    expected = {"seed": 9 / 18, "parameterization": 4 / 18, "implementation": 1 / 18, "round_off": 4 / 18}
+    nothing = dict.fromkeys(("precision", "together", "seed_by_factor"), 0.0)
+    assert shares == pytest.approx({**expected, **nothing}, abs=0.04)
+
+
+def test_without_any_finished_run_nothing_is_said() -> None:
+    runs = study(seeds=2).assign(status="unfinished", error="the machine burned", final_return=None)
+    found = answer(runs)
+    assert (found.effects, found.verdict) == ((), "undecided")
+    said = cautions.of_runs(runs, "final_return", found.blocks)
+    assert said[0] == "32 runs unfinished, such as mvn_std-0-float32-0: the machine burned"
+    assert "no run has finished with a final_return: nothing can be concluded" in said
+
+
+def test_an_answer_shows_itself() -> None:
+    found = answer(study(parameterization=-3.0))
+    assert "parameterization (std - variance)" in repr(found)
+    assert differences_of(found, "parameterization").keys() == set(range(10))

@@ -34,8 +34,8 @@ def of_runs(runs: pd.DataFrame, outcome: str, blocks: Blocks) -> list[str]:
 
 def _incomplete(blocks: Blocks) -> list[str]:
     """Seeds that lack an arm in every precision."""
-    there = (np.isfinite(blocks.outcomes) | blocks.failed).any(axis=2)
-    missing = [str(blocks.seeds[index]) for index in np.flatnonzero(~there.all(axis=1))]
+    there = np.asarray((np.isfinite(blocks.outcomes) | blocks.failed).any(axis=2))
+    missing = [str(blocks.seeds[index]) for index in np.flatnonzero(~np.all(there, axis=1))]
     if not missing:
         return []
     return [f"incomplete blocks (seeds with a missing run): {', '.join(missing)}"]

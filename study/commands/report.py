@@ -56,7 +56,7 @@ class Report:
     plan: FlagCreatePairsOff[bool] = False
     """write only how many seeds each conclusion needs, as plan.md"""
     guess: float | None = None
-    """plan without runs: the standard deviation of a difference between seeds; with --margin, the effect that matters"""
+    """plan without runs, from a standard deviation of differences between seeds and --margin"""
 
     def run(self) -> None:
         """Read, compute, write, and print the headlines."""
