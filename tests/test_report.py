@@ -14,11 +14,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from reports import report, sources
-from reports.report import Options
-from reports.sources import UnreadableSourceError
+from reports import sources
+from reports.documents import figures, report
+from reports.documents.report import Options
+from reports.sources import Reading, UnreadableSourceError
 from reports.statistics import holm
-from reports.writing import figures
+from reports.thread import CONDITIONS
 from study import training
 from study.cells import Cell
 from tests.synthetic import study
@@ -36,7 +37,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for precision in ("float32", "float64"):
         cells = [
             make_cell({**SMALL, "condition": condition, "seed": seed, "precision": precision, "replicate": replicate})
-            for condition in sources.FACTORS
+            for condition in CONDITIONS
             for seed in (0, 1)
             for replicate in (0, 1)
         ]
@@ -65,44 +66,60 @@ def test_a_ledger_is_reported_whole(ledger: Path, tmp_path: Path) -> None:
     printed = report.write(str(ledger), tmp_path, Options())
     assert printed.endswith(str(tmp_path / "report.md"))
     text = (tmp_path / "report.md").read_text()
-    (design,) = verdict(tmp_path)["designs"]
+    found = verdict(tmp_path)
+    assert (found["schema"], found["outcome"]) == (2, "final_return")
+    (design,) = found["designs"]
     assert design["design"] == {"env_id": "Pendulum-v1"}
-    assert design["n_seeds"] == 2
-    assert set(design["effects"]) == {"parameterization", "implementation"}
-    assert set(design["effects"]["parameterization"]) >= {
-        "estimate", "ci", "p", "p_adjusted", "p_equivalent", "margin", "conclusion", "seeds_needed",
-    }  # fmt: skip
-    assert len(design["pairs"]) == 6
-    for pair in design["pairs"]:
-        assert set(pair) >= {
-            "a", "b", "kind", "estimate", "ci", "p", "p_adjusted",
-            "spread", "control_spread", "spread_p", "explained_by",
-        }  # fmt: skip
-    assert set(design["variance_share"]) >= {"seed", "parameterization", "implementation", "round_off"}
-    for picture in ("divergence-1", "learning-1", "outcomes-1"):
+    for picture in ("first-page-1", "divergence-1", "learning-1", "outcomes-1", "quantiles-1"):
         assert f"({picture}.png)" in text
         assert (tmp_path / f"{picture}.png").stat().st_size > 10_000
         assert ">$" not in (tmp_path / f"{picture}.svg").read_text()  # a tick's label is a formula, and drawn as one
     for run in sources.read(str(ledger)).table["run"]:
-        assert f"`{run}`" in text
+        assert f"| {run} |" in text
 
 
-def test_the_mechanism_of_real_runs_is_round_off_within_a_parameterization_and_real_between(
-    ledger: Path, tmp_path: Path
-) -> None:
+def test_the_verdict_has_every_key_of_schema_2(ledger: Path, tmp_path: Path) -> None:
     report.write(str(ledger), tmp_path, Options())
-    for row in verdict(tmp_path)["designs"][0]["mechanism"]:
-        alike = sources.FACTORS[row["a"]][0] == sources.FACTORS[row["b"]][0]
-        assert row["scales_with_precision"] is alike
-        low, high = (2**29 / 100, 2**29 * 100) if alike else (0.99, 1.01)
-        assert low < row["ratio"] < high
+    (design,) = verdict(tmp_path)["designs"]
+    assert design.keys() >= {
+        "design", "n_seeds", "arms", "factors", "placebo", "pairs", "verdict", "warnings",
+    }  # fmt: skip
+    assert [arm["name"] for arm in design["arms"]] == ["mvn_std", "normal_sqrt", "mvn_var", "normal_std"]
+    assert design["arms"][0].keys() >= {"name", "levels", "runs", "failed", "mean", "ci", "ulp_sd"}
+    assert list(design["factors"]) == ["parameterization", "implementation"]
+    for factor in design["factors"].values():
+        assert factor.keys() >= {
+            "must_agree", "reference", "level", "mechanism", "mean", "spread", "failures", "simple_effects",
+            "interactions", "conclusion",
+        }  # fmt: skip
+        assert factor["mechanism"].keys() >= {"reading", "gap", "ratio", "first_tensor", "onset"}
+        assert factor["mean"].keys() >= {
+            "estimate", "ci", "ci_adjusted", "ci90", "p", "p_adjusted", "margin", "p_equivalent", "conclusion",
+            "seeds_needed", "detectable",
+        }  # fmt: skip
+        assert factor["spread"].keys() >= {"ratio", "ci", "conclusion"}
+        assert factor["failures"].keys() >= {"reference", "level", "p"}
+    assert design["placebo"].keys() == {"estimate", "ci"}
+    assert len(design["pairs"]) == 6
+    assert design["pairs"][0].keys() == {
+        "a", "b", "factor", "estimate", "ci", "p", "p_adjusted", "explained_by",
+    }  # fmt: skip
+
+
+def test_real_runs_have_the_mechanism_of_their_factor(ledger: Path, tmp_path: Path) -> None:
+    report.write(str(ledger), tmp_path, Options())
+    factors = verdict(tmp_path)["designs"][0]["factors"]
+    assert factors["parameterization"]["mechanism"]["reading"] == "real"
+    assert 0.99 < factors["parameterization"]["mechanism"]["ratio"] < 1.01
+    assert factors["implementation"]["mechanism"]["reading"] == "round-off"
+    assert 2**26 < factors["implementation"]["mechanism"]["ratio"] < 2**32
 
 
 def test_the_same_runs_are_the_same_bytes(ledger: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         report.write(str(ledger), tmp_path / name, Options(html=True))
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert len(files) == 13
+    assert len(files) == 13  # three documents, and five figures twice
     for name in files:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
@@ -124,11 +141,14 @@ def test_other_outcomes_are_a_family_of_their_own(ledger: Path, tmp_path: Path) 
     report.write(str(ledger), tmp_path, Options(outcome="eval_return", also=("final_std", "auc_return")))
     (design,) = verdict(tmp_path)["designs"]
     assert list(design["outcomes"]) == ["final_std", "auc_return"]
-    others = [effect for name in design["outcomes"] for effect in design["outcomes"][name]["effects"].values()]
-    assert [effect["p_adjusted"] for effect in others] == pytest.approx(holm([effect["p"] for effect in others]))
-    primary = list(design["effects"].values())
-    assert [effect["p_adjusted"] for effect in primary] == pytest.approx(holm([effect["p"] for effect in primary]))
-    with pytest.raises(UnreadableSourceError, match="--also colour: there is no such outcome; choose from auc_return"):
+    (design,) = report.read(str(ledger), Options(outcome="eval_return", also=("final_std", "auc_return")))[1]
+    effects = [effect for other in design.others.values() for effect in other.effects]
+    smallest = [
+        min(holm([each.p for each in effect.mean.deciding])) for effect in effects
+    ]  # what each factor enters the family with
+    for effect, p in zip(effects, holm(smallest), strict=True):
+        assert min(each.p_adjusted for each in effect.mean.deciding) == pytest.approx(p)
+    with pytest.raises(UnreadableSourceError, match="colour: there is no such outcome; choose from auc_return"):
         report.write(str(ledger), tmp_path, Options(also=("colour",)))
 
 
@@ -141,10 +161,10 @@ def test_no_report_imports_torch(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "False"
 
 
-def test_conditions_differ_in_grey_too() -> None:
-    assert len(set(figures.LINES.values())) == len(figures.LINES) == len(sources.FACTORS)
+def test_effects_differ_in_grey_too() -> None:
+    styles = [*figures.STYLES[:5], figures.CONTROL]
     for part in range(1, 3):
-        assert len({style[part] for style in figures.KINDS.values()}) == len(figures.KINDS)
+        assert len({style[part] for style in styles}) == len(styles)
 
 
 def test_a_table_alone_is_enough(tmp_path: Path) -> None:
@@ -152,7 +172,8 @@ def test_a_table_alone_is_enough(tmp_path: Path) -> None:
     printed = report.write(source, None, Options())
     assert "verdict: parameterization" in printed
     (design,) = verdict(tmp_path / "runs-report")["designs"]
-    assert (design["design"], design["n_seeds"], design["mechanism"]) == ({}, 10, [])
+    assert (design["design"], design["n_seeds"], design["divergence"]) == ({}, 10, [])
+    assert design["factors"]["parameterization"]["conclusion"] == "different, cause unknown"
     assert not any((tmp_path / "runs-report").glob("divergence*"))
 
 
@@ -164,47 +185,71 @@ def test_a_table_without_precision_and_replicate_is_enough(tmp_path: Path) -> No
     assert "untested" in printed
 
 
-def test_other_conditions_bring_their_factors(tmp_path: Path) -> None:
-    runs = study(parameterization=-3.0).replace({"condition": {"mvn_std": "ours", "normal_std": "theirs"}})
-    with pytest.raises(UnreadableSourceError, match="'parameterization' and 'implementation' must say"):
-        report.write(table(tmp_path, runs[COLUMNS]), None, Options())
-    own = runs[[*COLUMNS, "parameterization", "implementation"]]
-    assert "verdict: parameterization" in report.write(table(tmp_path, own), None, Options(margin=1.0))
+def test_other_conditions_are_their_own_factor(tmp_path: Path) -> None:
+    runs = study(seeds=20, implementation=-3.0)
+    runs = runs[(runs["parameterization"] == "std") & (runs["replicate"] == 0)].replace(
+        {"condition": {"mvn_var": "ours", "normal_std": "theirs"}}
+    )
+    source = table(tmp_path, runs[COLUMNS])
+    printed = report.write(source, None, Options(reading=Reading(must_agree=("condition",))))
+    assert "condition (theirs - ours)" in printed
+    text = (tmp_path / "runs-report" / "report.md").read_text()
+    assert "parameterization" not in text
+    (design,) = verdict(tmp_path / "runs-report")["designs"]
+    assert (design["verdict"], list(design["factors"])) == (None, ["condition"])
+    assert design["factors"]["condition"]["mean"]["conclusion"] == "different"
 
 
-@pytest.mark.parametrize("seeds", [1, 2])
-def test_few_seeds_are_undecided_and_their_interval_unbounded(tmp_path: Path, seeds: int) -> None:
+def test_several_levels_have_an_entry_each(tmp_path: Path) -> None:
+    runs = study(seeds=12)[lambda each: (each["replicate"] == 0) & (each["precision"] == "float32")]
+    runs = runs.replace({"condition": {"mvn_std": "ppo", "mvn_var": "sac", "normal_sqrt": "td3", "normal_std": "ddpg"}})
+    report.write(table(tmp_path, runs[COLUMNS]), None, Options(reading=Reading(reference="sac")))
+    (design,) = verdict(tmp_path / "runs-report")["designs"]
+    assert list(design["factors"]) == ["condition=ppo", "condition=td3", "condition=ddpg"]
+    assert {factor["reference"] for factor in design["factors"].values()} == {"sac"}
+
+
+def test_names_from_data_are_no_markup(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>|**x** [y](z)"
+    runs = study(seeds=8)[lambda each: (each["replicate"] == 0) & (each["parameterization"] == "std")]
+    runs = runs.replace({"condition": {"mvn_var": evil, "normal_std": "theirs"}}).assign(run="`a`|<b>")
+    report.write(table(tmp_path, runs[[*COLUMNS, "run"]]), None, Options(html=True))
+    text = (tmp_path / "runs-report" / "report.md").read_text()
+    page = (tmp_path / "runs-report" / "report.html").read_text()
+    assert "<script" not in text + page
+    assert "alert(1)" in page
+    assert "<strong>x</strong>" not in page
+    assert 'href="z"' not in page
+    assert "<b>" not in page
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 6])
+def test_few_seeds_are_undecided_and_say_how_many(tmp_path: Path, seeds: int) -> None:
     source = table(tmp_path, study(seeds=seeds, parameterization=-9.0)[COLUMNS])
     report.write(source, None, Options())
+    text = (tmp_path / "runs-report" / "report.md").read_text()
     (design,) = verdict(tmp_path / "runs-report")["designs"]
     assert design["verdict"] == "undecided"
-    assert design["effects"]["parameterization"]["ci"] == [None, None]
-
-
-def test_one_condition_is_a_warning(tmp_path: Path) -> None:
-    runs = study()
-    source = table(tmp_path, runs[runs["condition"] == "mvn_std"][COLUMNS])
-    assert "can't be estimated" in report.write(source, None, Options())
+    assert "nothing can be concluded" in text
+    assert "[-, -]" not in text
 
 
 def test_equal_outcomes_are_no_difference(tmp_path: Path) -> None:
     runs = study()
     runs["final_return"] = -5.0
     report.write(table(tmp_path, runs[COLUMNS]), None, Options(margin=1.0))
-    effect = verdict(tmp_path / "runs-report")["designs"][0]["effects"]["parameterization"]
-    assert (effect["estimate"], effect["p"], effect["conclusion"]) == (0.0, 1.0, "equivalent")
+    mean = verdict(tmp_path / "runs-report")["designs"][0]["factors"]["parameterization"]["mean"]
+    assert (mean["estimate"], mean["p"], mean["conclusion"]) == (0.0, 1.0, "identical")
 
 
-def test_a_damaged_and_an_unfinished_run_are_named_and_their_blocks_leave(copied: Path, tmp_path: Path) -> None:
+def test_damaged_and_unfinished_runs_are_named(copied: Path, tmp_path: Path) -> None:
     runs = sources.read(str(copied)).table
     first = runs[runs["seed"] == 0]["run"].tolist()
     (copied / first[0] / "cell.json").write_text('{"id": ')
     (copied / first[1] / "outcome.json").unlink()
     printed = report.write(str(copied), tmp_path / "out", Options())
-    assert f"1 runs are damaged, such as {first[0]}" in printed
-    assert f"1 runs are unfinished, such as {first[1]}" in printed
-    assert "holes: seeds 0" in printed
-    assert verdict(tmp_path / "out")["designs"][0]["n_seeds"] == 1
+    assert f"1 run damaged, such as {first[0]}" in printed
+    assert f"1 run unfinished, such as {first[1]}" in printed
 
 
 def test_a_truncated_history_is_one_line(copied: Path, tmp_path: Path) -> None:
@@ -220,7 +265,7 @@ def test_missing_cells_of_a_sweep_are_counted(ledger: Path, tmp_path: Path, smal
         cell.id: dataclasses.asdict(cell)
         for cell in (
             small(condition=condition, seed=seed, precision=precision, replicate=replicate)
-            for condition in sources.FACTORS
+            for condition in CONDITIONS
             for seed in (0, 1, 2)
             for precision in ("float32", "float64")
             for replicate in (0, 1)
@@ -228,12 +273,12 @@ def test_missing_cells_of_a_sweep_are_counted(ledger: Path, tmp_path: Path, smal
     }
     assert set(there) < set(expected)
     printed = report.write(str(ledger), tmp_path, Options(), expected)
-    assert "16 runs are missing" in printed
-    assert "2 seeds" in printed
+    assert "16 runs missing" in printed
+    assert "incomplete blocks (seeds with a missing run): 2" in printed
 
 
 def test_designs_are_answered_each_by_itself(copied: Path, tmp_path: Path, small: Callable[..., Cell]) -> None:
-    cells = [small(condition=condition, seed=seed, gamma=0.5) for condition in sources.FACTORS for seed in (0, 1)]
+    cells = [small(condition=condition, seed=seed, gamma=0.5) for condition in CONDITIONS for seed in (0, 1)]
     training.train(cells, copied, "disabled")
     report.write(str(copied), tmp_path / "out", Options())
     designs = verdict(tmp_path / "out")["designs"]
@@ -241,7 +286,7 @@ def test_designs_are_answered_each_by_itself(copied: Path, tmp_path: Path, small
         {"env_id": "Pendulum-v1", "gamma": 0.5},
         {"env_id": "Pendulum-v1", "gamma": 0.99},
     ]
-    assert "| Pendulum-v1, gamma 0.5 | 2 |" in (tmp_path / "out" / "report.md").read_text()
+    assert "| Pendulum-v1, gamma 0.5 | parameterization: " in (tmp_path / "out" / "report.md").read_text()
     chosen = report.write(str(copied), tmp_path / "chosen", Options(where=("gamma=0.5", "precision=float64")))
     assert "Pendulum-v1, gamma" not in chosen
 
@@ -257,7 +302,7 @@ def test_designs_are_answered_each_by_itself(copied: Path, tmp_path: Path, small
             "condition,seed,final_return\nmvn_std,1,good\n",
             "row 2: final_return must be a number, or empty where there is none, not 'good'",
         ),
-        ("condition,seed,score\nmvn_std,1,2\n", "--outcome final_return: there is no such outcome; choose from score"),
+        ("condition,seed,score\nmvn_std,1,2\n", "final_return: there is no such outcome; choose from score"),
         ("condition,seed,final_return\nmvn_std,1,2\nmvn_std,1,3\n", "is there twice"),
         ("condition,seed,final_return\nmvn_std,one,2\n", "row 2: seed must be a whole number, not 'one'"),
     ],

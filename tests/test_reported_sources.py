@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reports import report, sources
-from reports.report import Options
-from reports.section import make_section
+from reports import sources
+from reports.analysis.design import Question, make_design
+from reports.documents import report
+from reports.documents.report import Options
+from reports.documents.verdict import verdict as verdict_of
 from reports.sources import UnreadableSourceError
 from reports.thread import CONDITIONS
-from reports.writing.verdict import design_verdict
 from tests.synthetic import rewrite, study, write_ledger
 
 COLUMNS = ["condition", "seed", "precision", "replicate", "final_return"]
@@ -56,18 +57,17 @@ def refused(source: str, options: Options | None = None) -> str:
 
 
 @pytest.mark.parametrize("rollouts", ["own", "shared"])
-def test_a_training_return_is_said_to_be_of_whoever_acted(tmp_path: Path, rollouts: str) -> None:
+def test_a_replayed_training_return_is_said_to_be_another_runs(tmp_path: Path, rollouts: str) -> None:
     write_ledger(tmp_path, study(seeds=2), rollouts=rollouts)
     said = report.write(str(tmp_path), None, Options())
     assert ("final_return isn't these runs' own" in said) == (rollouts == "shared")
 
 
 @pytest.mark.parametrize("file", ["cell.json", "outcome.json"])
-def test_a_damaged_run_is_named_and_counted_and_its_block_leaves(ledger: Path, file: str) -> None:
+def test_a_damaged_run_is_named_and_counted(ledger: Path, file: str) -> None:
     (ledger / RUN / file).write_text("{}")
-    assert f"warning: 1 runs are damaged, such as {RUN}: {file}" in report.write(str(ledger), None, Options())
+    assert f"warning: 1 run damaged, such as {RUN}: {file}" in report.write(str(ledger), None, Options())
     assert "1 damaged, 31 finished" in (ledger / "report" / "report.md").read_text()
-    assert verdict(ledger / "report")["designs"][0]["n_seeds"] == 1
 
 
 def test_a_cell_that_is_there_twice_is_one_line(ledger: Path) -> None:
@@ -89,19 +89,19 @@ def test_fingerprints_that_are_null_or_nothing_leave_the_mechanism_untested(ledg
         path.write_text(2 * (json.dumps(update) + "\n"))
     report.write(str(ledger), None, Options())
     (design,) = verdict(ledger / "report")["designs"]
-    assert {json.dumps(row["gap"]) for row in design["mechanism"]} == {'{"float32": null, "float64": null}'}
-    assert {row["scales_with_precision"] for row in design["mechanism"]} == {None}
-    assert not any("suspicious" in warning for warning in design["warnings"])
+    for factor in design["factors"].values():
+        assert factor["mechanism"]["gap"] == {"float32": None, "float64": None}
+        assert factor["mechanism"]["reading"] == "untested"
 
 
 def test_one_precision_has_a_null_for_the_other(tmp_path: Path) -> None:
     runs = study(seeds=2)
     write_ledger(tmp_path / "runs", runs[runs["precision"] == "float64"])
     report.write(str(tmp_path / "runs"), None, Options())
-    for row in verdict(tmp_path / "runs" / "report")["designs"][0]["mechanism"]:
-        assert row["gap"].keys() == {"float32", "float64"}
-        assert (row["gap"]["float32"], row["ratio"], row["scales_with_precision"]) == (None, None, None)
-        assert row["gap"]["float64"] > 0
+    for factor in verdict(tmp_path / "runs" / "report")["designs"][0]["factors"].values():
+        gap = factor["mechanism"]["gap"]
+        assert (gap["float32"], factor["mechanism"]["ratio"]) == (None, None)
+        assert gap["float64"] > 0
 
 
 def test_provenance_is_of_the_chosen_runs_and_of_their_design(tmp_path: Path) -> None:
@@ -128,43 +128,36 @@ def test_provenance_is_of_the_chosen_runs_and_of_their_design(tmp_path: Path) ->
     assert "cpu b" not in text
 
 
-def test_infinite_outcomes_are_counted_and_leave(tmp_path: Path) -> None:
-    runs = study(seeds=3)[COLUMNS]
-    runs.loc[(runs["condition"] == "mvn_var") | (runs["seed"] == 1), "final_return"] = float("inf")
-    printed = report.write(table(tmp_path, runs), None, Options())
-    assert "24 finished runs have no finite final_return" in printed
-    assert verdict(tmp_path / "runs-report")["designs"][0]["n_seeds"] == 2
-
-
 @pytest.mark.parametrize("columns", [[*COLUMNS, "status"], [*COLUMNS[:-1], "status"]])
-def test_a_table_in_which_nothing_finished_says_so(tmp_path: Path, columns: list[str]) -> None:
+def test_a_table_in_which_all_failed_says_so(tmp_path: Path, columns: list[str]) -> None:
     runs = study(seeds=2).assign(status="failed", final_return=None)
     printed = report.write(table(tmp_path, runs[columns]), None, Options())
     assert "no run has finished with a final_return" in printed
-    assert "32 runs are failed, such as row 2" in printed
+    assert "32 runs failed, such as row 2" in printed
     (design,) = verdict(tmp_path / "runs-report")["designs"]
-    assert (design["verdict"], design["n_seeds"], design["pairs"]) == ("undecided", 0, [])
-    for entry in design["effects"].values():
-        told = {name: value for name, value in entry.items() if value is not None}
-        assert told == {"ci": [None, None], "ci_adjusted": [None, None], "conclusion": "undecided"}
-    assert "parameterization effect" in design["untested"]
+    assert design["verdict"] == "undecided"
+    for factor in design["factors"].values():
+        assert factor["failures"] | {"p": None, "p_adjusted": None} == {
+            "reference": [8, 8], "level": [8, 8], "p": None, "p_adjusted": None, "conclusion": "same",
+        }  # fmt: skip
+        assert (factor["mean"]["estimate"], factor["mean"]["conclusion"]) == (None, "undecided")
 
 
 def test_a_failed_ledger_of_null_outcomes_says_so(ledger: Path) -> None:
     for path in ledger.glob("*/outcome.json"):
         path.write_text('{"status": "failed", "error": "the machine\\nburned", "final_return": null}')
     printed = report.write(str(ledger), None, Options())
-    assert "32 runs are failed, such as mvn_std-0-float32-0: the machine burned\n" in printed
+    assert "32 runs failed, such as mvn_std-0-float32-0: the machine burned\n" in printed
     assert "no run has finished with a final_return" in printed
 
 
 @pytest.mark.parametrize(
     ("choose", "words"),
     [
-        (lambda runs: runs[runs["seed"] == 0], "a single seed: a difference can be seen, but nothing be tested"),
-        (lambda runs: runs[runs["condition"] == "mvn_std"], "can't be estimated: all runs are of one, variance"),
+        (lambda runs: runs[runs["seed"] == 0], "with 1 seed no test can find a difference"),
+        (lambda runs: runs[runs["condition"] == "mvn_std"], "can't be estimated: all runs are of one level, variance"),
         (lambda runs: runs.assign(final_return=0.1), "every run has the same final_return"),
-        (lambda runs: runs[runs["replicate"] == 0], "no replicates: whether round-off explains"),
+        (lambda runs: runs[runs["replicate"] == 0], "no ULP control: whether round-off alone"),
     ],
 )
 def test_too_little_of_something_is_said(
@@ -172,20 +165,17 @@ def test_too_little_of_something_is_said(
 ) -> None:
     printed = report.write(table(tmp_path, choose(study()[COLUMNS])), None, Options())
     assert words in printed
-    assert "±-" not in (tmp_path / "runs-report" / "report.md").read_text()
-    (design,) = verdict(tmp_path / "runs-report")["designs"]
-    assert design["verdict"] == "undecided"
-    assert set(design["effects"]) == {"parameterization", "implementation"}
+    text = (tmp_path / "runs-report" / "report.md").read_text()
+    assert "±-" not in text
+    assert "[-, -]" not in text
 
 
-def test_what_would_keep_more_seeds_is_said(tmp_path: Path) -> None:
+def test_a_report_never_proposes_to_drop_an_arm(tmp_path: Path) -> None:
     runs = study(seeds=8)[COLUMNS]
-    runs = runs[(runs["precision"] == "float32") | (runs["seed"] < 3)]
+    runs = runs[(runs["replicate"] == 0) | (runs["condition"] == "normal_std")]
     printed = report.write(table(tmp_path, runs), None, Options())
-    assert "holes: seeds 3, 4, 5, 6, 7" in printed
-    assert "`--where precision=float32` would keep 8 seeds" in printed
-    report.write(table(tmp_path, runs), tmp_path / "out", Options(where=("precision=float32",)))
-    assert verdict(tmp_path / "out")["designs"][0]["n_seeds"] == 8
+    assert "--where" not in printed
+    assert verdict(tmp_path / "runs-report")["designs"][0]["factors"]["implementation"]["mean"]["n_seeds"] == 8
 
 
 def test_names_are_no_formulas(tmp_path: Path) -> None:
@@ -200,7 +190,7 @@ def test_a_report_that_cannot_be_written_is_one_line(tmp_path: Path, place: str)
     (tmp_path / "taken" / "verdict.json").mkdir(parents=True)
     with pytest.raises(UnreadableSourceError) as error:
         report.write(table(tmp_path, study(seeds=2)[COLUMNS]), tmp_path / place, Options())
-    assert str(error.value).startswith(f"-o {tmp_path / place}: no report can be written there (")
+    assert str(error.value).startswith(f"{tmp_path / place}: no report can be written there (")
     assert "\n" not in str(error.value)
 
 
@@ -239,9 +229,10 @@ def test_any_table_is_answered_or_refused_in_one_line(
         assert strange
         assert "\n" not in str(complaint)  # noqa: PT017  (a refusal is one of two right ends)
         return
-    section = make_section(read, read.table, "final_return", [], None)
-    json.dumps(design_verdict(section), allow_nan=False)
-    answer = section.answer
-    for estimate in answer.effects.values():
-        assert 0 < estimate.p <= estimate.p_adjusted <= 1
-        assert estimate.ci[0] <= estimate.estimate <= estimate.ci[1] or math.isclose(*estimate.ci)
+    design = make_design(read, read.table, Question())
+    json.dumps(verdict_of("final_return", [design]), allow_nan=False)
+    for effect in design.answer.effects:
+        for each in (effect.main, *effect.mean.simple):
+            assert 0 < each.p <= each.p_adjusted <= 1
+            if each.size:
+                assert each.ci[0] <= each.estimate <= each.ci[1] or math.isclose(*each.ci)

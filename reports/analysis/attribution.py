@@ -279,7 +279,7 @@ def _sizes(blocks: Blocks, contrast: Contrast, rng: np.random.Generator) -> stat
     columns = [np.isfinite(side).any(axis=0) for side in sides]
     sides = [side[:, known] for side, known in zip(sides, columns, strict=True)]
     whole = np.isfinite(np.concatenate(sides, axis=1)).all(axis=1)
-    if not whole.any() or sides[0].shape != sides[1].shape:
+    if not sides[0].size or not whole.any() or sides[0].shape != sides[1].shape:
         return None
     return statistics.sizes(sides[0][whole], sides[1][whole], rng)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -35,8 +36,8 @@ class Row:
         shape: Of seeds and chaos.
         seeds: Of each study.
         studies: How many.
-        wrong: Of each label, the share of studies in which any factor, or pair, had it wrongly; None where it can't be
-            wrong.
+        wrong: Of each label, the share of studies in which any factor had it wrongly; of pairs, that of the pair which
+            is wrong most often. None where it can't be wrong.
         right: Of each label, the share of studies in which a factor of which it is true had it; None where it isn't
             true of any.
     """
@@ -59,6 +60,7 @@ def simulate(study: Study, shape: str, seeds: int, studies: int) -> Row:
     rng = np.random.default_rng([zlib.crc32(study.name.encode()), zlib.crc32(shape.encode()), seeds])
     wrong: dict[str, list[bool]] = {label: [] for label in WRONG}
     right: dict[str, list[bool]] = {label: [] for label in RIGHT}
+    pairs: Counter[tuple[str, str]] = Counter()
     for _ in range(studies):
         answer = judge(
             study.draw(shape, seeds, rng),
@@ -72,7 +74,8 @@ def simulate(study: Study, shape: str, seeds: int, studies: int) -> Row:
         for label in WRONG[:6]:
             _note(wrong[label], [label in labels for labels, truth in given if not is_true(label, truth)])
             _note(right[label], [label in labels for labels, truth in given if is_true(label, truth)])
-        _note(wrong["pair"], [is_pair_wrong(answer, pair, study.truths) for pair in judge_pairs(answer)])
+        for pair in judge_pairs(answer):
+            pairs[pair.difference.a, pair.difference.b] += is_pair_wrong(answer, pair, study.truths)
         if answer.verdict:
             _note(wrong["verdict"], [is_verdict_wrong(answer.verdict, study.truths)])
     return Row(
@@ -80,7 +83,8 @@ def simulate(study: Study, shape: str, seeds: int, studies: int) -> Row:
         shape=shape,
         seeds=seeds,
         studies=studies,
-        wrong={label: _share(values, studies) for label, values in wrong.items()},
+        wrong={label: _share(values, studies) for label, values in wrong.items()}
+        | {"pair": max(pairs.values(), default=0) / studies},
         right={label: _share(values, studies) for label, values in right.items()},
     )
 

@@ -26,7 +26,7 @@ Show = Callable[[str], str]
 
 def markdown(name: object) -> str:
     """Return a name as text in Markdown, whatever characters are in it."""
-    text = html.escape(" ".join(str(name).split()), quote=False)
+    text = html.escape(re.sub(r"\s+", " ", str(name)), quote=False)
     text = re.sub(r"([\\`*\[\]|~$#])", r"\\\1", text)
     return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", text)
 

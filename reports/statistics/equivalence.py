@@ -122,8 +122,9 @@ def deviation(runs: Array) -> Deviation | None:
     **Arguments**: `runs`, `[seeds, runs]`, of one condition in different precisions; where some are NaN, a seed counts
     with its first that isn't, about the mean of those in its column.
     """
-    if np.isnan(runs).any():
-        runs = _one_each(runs)
+    some = np.isfinite(runs).any(axis=1)
+    if not np.isfinite(runs).all():
+        runs = _one_each(runs[some])
     seeds, columns = runs.shape
     if seeds < 2 or columns == 0:
         return None
@@ -135,22 +136,23 @@ def deviation(runs: Array) -> Deviation | None:
     if variance == 0.0:
         return None
     pulls = (centred**2).mean(axis=1) / variance * seeds / (seeds - 1) - 1
+    by_seed = np.zeros(len(some))
+    by_seed[some] = pulls
     return Deviation(
         value=math.sqrt(variance),
         seeds=seeds,
         degrees=(seeds - 1) * columns**2 / float(((covariance / variance) ** 2).sum()),
         log_error=math.sqrt(float((pulls**2).sum()) / (seeds * (seeds - 1))),
-        pulls=pulls,
+        pulls=by_seed,
     )
 
 
 def _one_each(runs: Array) -> Array:
-    """One run a seed, about its column's mean: `[seeds, runs]`, some NaN, to `[seeds with any, 1]`."""
+    """One run a seed, about its column's mean: `[seeds, runs]`, some NaN but none throughout, to `[seeds, 1]`."""
     known = ~np.isnan(runs)
     counts = known.sum(axis=0)
     centred = runs - np.where(known, runs, 0.0).sum(axis=0) / np.maximum(counts, 1)
-    some = known.any(axis=1)
-    return np.asarray(centred[some, known[some].argmax(axis=1)][:, None])
+    return np.asarray(centred[np.arange(len(runs)), known.argmax(axis=1)][:, None])
 
 
 @dataclasses.dataclass(frozen=True)
