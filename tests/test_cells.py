@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from agents.cohort import Cohort
 from agents.hyperparameters import Condition
 from agents.records import Run
-from reports.sources import FACTORS
+from reports.thread import CONDITIONS
 from study.cells import Cell, MistakeError, make_cell, read_seeds
 
 MakeCell = Callable[..., Cell]
@@ -76,8 +76,8 @@ def test_a_compensated_std_learns_as_a_variance_does(small: MakeCell, optimizer:
 def test_factors_are_the_report_own(small: MakeCell) -> None:
     for condition in get_args(Condition):
         cell = small(condition=condition)
-        assert (cell.parameterization, cell.implementation) == FACTORS[condition]
-    assert set(FACTORS) == set(get_args(Condition))
+        assert (cell.parameterization, cell.implementation) == CONDITIONS[condition]
+    assert set(CONDITIONS) == set(get_args(Condition))
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports import report
-from reports.relations import LAW, amplifications, compensations
-from reports.report import Options
-from reports.section import Section
-from reports.writing import words
+from reports.analysis.design import Design
+from reports.analysis.relations import LAW, amplifications, compensations
+from reports.documents import report, words
+from reports.documents.report import Options
 from study.cells import COMPENSATION
 from tests.synthetic import study, write_ledger
 
 
-def sections(folder: Path) -> list[Section]:
+def designs(folder: Path) -> list[Design]:
     return report.read(str(folder), Options())[1]
 
 
@@ -43,9 +42,9 @@ def test_the_environments_share_is_what_growth_loses_on_shared_rollouts(tmp_path
     runs = study(seeds=4)
     grow(tmp_path, runs, 1.5, rollouts="own")
     grow(tmp_path, runs, 0.5, rollouts="shared")
-    found = amplifications(sections(tmp_path))
-    assert {row.comparison for row in found} >= {"implementation: mvn_var, normal_std", "one ulp: mvn_std"}
-    assert not any(row.comparison.startswith(("parameterization", "both")) for row in found)
+    found = amplifications(designs(tmp_path))
+    assert {row.comparison for row in found} >= {"mvn_var, normal_std", "ULP control: mvn_std"}
+    assert not any(row.comparison == "mvn_std, mvn_var" for row in found)
     for row in found:
         assert (row.own, row.shared) == ("rollouts own", "rollouts shared")
         assert row.environment.low <= row.environment.estimate <= row.environment.high
@@ -68,7 +67,7 @@ def test_a_compensated_design_is_predicted_and_then_tested(tmp_path: Path, left:
         write_ledger(
             tmp_path, runs.assign(run=str(compensated) + runs["run"]), compensated=compensated, optimizer="adam"
         )
-    (found,) = compensations(sections(tmp_path))
+    (found,) = compensations(designs(tmp_path))
     assert (found.plain, found.compensated, found.law) == ("compensated False", "compensated True", 0.5)
     assert found.explained is not None
     assert found.explained.estimate == pytest.approx(1 - left / -2.0, abs=0.15)
@@ -83,18 +82,19 @@ def test_arms_with_the_laws_own_factor_are_a_compensated_design(tmp_path: Path) 
     arms = [(1.0, plain), (0.25, slower[slower["parameterization"] == "std"])]
     for factor, runs in arms:
         write_ledger(tmp_path, runs.assign(run=f"{factor}" + runs["run"]), scale_lr_factor=factor, optimizer="sgd")
-    (found,) = compensations(sections(tmp_path))
+    (found,) = compensations(designs(tmp_path))
     assert (found.plain, found.compensated) == ("scale_lr_factor 1.0", "scale_lr_factor 0.25")
     assert found.effect is not None
-    variance, std = plain[plain["parameterization"] == "variance"], slower[slower["parameterization"] == "std"]
-    assert found.effect.estimate == pytest.approx(std["final_return"].mean() - variance["final_return"].mean())
+    own = [runs[runs["replicate"] == 0] for runs in (plain, slower)]
+    variance, std = own[0][own[0]["parameterization"] == "variance"], own[1][own[1]["parameterization"] == "std"]
+    assert found.effect.main.estimate == pytest.approx(std["final_return"].mean() - variance["final_return"].mean())
 
 
 def test_another_factor_is_another_design_and_no_prediction(tmp_path: Path) -> None:
     for factor in (1.0, 0.7):
         runs = study(seeds=3)
         write_ledger(tmp_path, runs.assign(run=f"{factor}" + runs["run"]), scale_lr_factor=factor, optimizer="adam")
-    assert compensations(sections(tmp_path)) == []
+    assert compensations(designs(tmp_path)) == []
 
 
 @pytest.mark.parametrize(
@@ -103,9 +103,9 @@ def test_another_factor_is_another_design_and_no_prediction(tmp_path: Path) -> N
         ({"max_grad_norm": 0.5, "adam_eps": 1e-5}, ["in 50% of updates the mean norm is above it"]),
         ({"max_grad_norm": 9.0, "adam_eps": 1e-5}, []),
         ({"ent_coef": 0.01}, ["the entropy bonus (ent_coef 0.01)"]),
-        ({"adam_eps": 0.1}, ["Adam's epsilon (0.1) isn't small beside phi's gradient, typically 2"]),
+        ({"adam_eps": 0.1}, ["Adam's epsilon (0.1) isn't small beside the raw scale's gradient, typically 2"]),
         ({"adam_eps": 0.1, "optimizer": "sgd"}, []),
-        ({"initial_scale": 0.5}, ["the initial std differs: theta begins at 0.5"]),
+        ({"initial_scale": 0.5}, ["the initial std differs: the scale begins at 0.5"]),
         ({"scale_transform": "softplus"}, ["the law is the exponential's"]),
     ],
 )
@@ -122,7 +122,7 @@ def test_channels_that_compensation_cannot_cancel_are_named(
             for line, norm in zip(lines, (0.1, 1.0), strict=True):
                 line |= {"grad_norm": norm, "scale_grad_norm": 2.0}
             path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (found,) = compensations(sections(tmp_path))
+    (found,) = compensations(designs(tmp_path))
     assert len(found.channels) == len(open_)
     for channel, expected in zip(found.channels, open_, strict=True):
         assert expected in channel
@@ -130,18 +130,20 @@ def test_channels_that_compensation_cannot_cancel_are_named(
 
 def test_the_price_of_noise_and_the_policys_part_make_up_the_whole(tmp_path: Path) -> None:
     runs = study(seeds=10, parameterization=-3.0, round_off=0.3)
-    # For the deterministic policy, theta as a std is only 1 worse: two thirds are the price of the noise.
+    # For the deterministic policy, the scale as a std is only 1 worse: two thirds are the exploration cost.
     runs["eval_return"] = runs["final_return"] + np.where(runs["parameterization"] == "std", 2.0, 0.0)
     path = tmp_path / "runs.csv"
     runs[["condition", "seed", "precision", "replicate", "final_return", "eval_return"]].to_csv(path, index=False)
-    _, (section,) = report.read(str(path), Options())
-    price = section.price
+    _, (design,) = report.read(str(path), Options())
+    price = design.price
     assert price is not None and price.share is not None
     assert price.total.estimate == pytest.approx(price.policy.estimate + price.noise.estimate)
     assert price.noise.estimate == pytest.approx(-2.0)
     assert price.share.estimate == pytest.approx(2 / 3, abs=0.1)
-    assert "is the price of exploration noise: 6" in words.price(price, "final_return")
-    assert section.others["eval_return"].effects["parameterization"].estimate == pytest.approx(price.policy.estimate)
+    assert "is the exploration cost: 6" in words.price(price, "final_return")
+    found = design.others["eval_return"].effect("parameterization")
+    assert found is not None
+    assert found.main.estimate == pytest.approx(price.policy.estimate)
     assert report.read(str(path), Options(outcome="eval_return"))[1][0].price is None
 
 
@@ -150,7 +152,7 @@ def test_the_price_is_of_runs_that_have_both_returns(tmp_path: Path) -> None:
     runs.loc[runs["seed"] == 0, "eval_return"] = math.nan
     path = tmp_path / "runs.csv"
     runs[["condition", "seed", "precision", "replicate", "final_return", "eval_return"]].to_csv(path, index=False)
-    _, (section,) = report.read(str(path), Options())
-    assert section.price is not None
-    assert len(section.price.total.differences) == 5
-    assert len(section.answer.seeds) == 6
+    _, (design,) = report.read(str(path), Options())
+    assert design.price is not None
+    assert len(design.price.total.differences) == 5
+    assert len(design.answer.blocks.seeds) == 6

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports import peeking
+from reports.calibration import interim as peeking
 from reports.statistics import Array, sequential, sign_flip
 from reports.statistics.sequential import Look, Schedule, look, nominal_levels, seeds_to_go
 

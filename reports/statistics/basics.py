@@ -31,13 +31,8 @@ def mean_interval(values: Array, confidence: float = 1 - ALPHA) -> tuple[Array, 
 
 
 def median_interval(values: Array) -> Interval:
-    """The median over seeds, some of which may be infinite, and the exact interval that order statistics give it:
-    the narrowest symmetric one that a binomial of a half leaves out with 5% at most, else of all numbers.
-    """
-    ordered = np.sort(values)
-    count = len(ordered)
-    rank = int(stats.binom.ppf(ALPHA / 2, count, 0.5))
-    middle = float(np.quantile(ordered, 0.5, method="inverted_cdf"))
-    if rank == 0 or stats.binom.cdf(rank - 1, count, 0.5) > ALPHA / 2:
-        return Interval(middle, -math.inf, math.inf)
-    return Interval(middle, float(ordered[rank - 1]), float(ordered[count - rank]))
+    """Return the median over seeds, some of which may be infinite, and SciPy's exact interval by order statistics."""
+    middle = float(np.quantile(values, 0.5, method="inverted_cdf"))
+    found = stats.quantile_test(values, q=0.0, p=0.5).confidence_interval(1 - ALPHA)
+    low, high = float(found.low), float(found.high)
+    return Interval(middle, -math.inf if math.isnan(low) else low, math.inf if math.isnan(high) else high)

@@ -122,7 +122,7 @@ def deviation(runs: Array) -> Deviation | None:
     **Arguments**: `runs`, `[seeds, runs]`, of one condition in different precisions; where some are NaN, a seed counts
     with its first that isn't, about the mean of those in its column.
     """
-    some = np.isfinite(runs).any(axis=1)
+    some = np.asarray(np.isfinite(runs).any(axis=1))
     if not np.isfinite(runs).all():
         runs = _one_each(runs[some])
     seeds, columns = runs.shape

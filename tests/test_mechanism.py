@@ -1,0 +1,186 @@
+"""The mechanism: gaps between runs, and what they say of the computation."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import stats
+
+from reports.analysis.attribution import attribute
+from reports.analysis.mechanism import (
+    Gaps,
+    measure_gaps,
+    onsets,
+    rates,
+    read_contrast,
+    read_mechanism,
+    relative_gap,
+    tensor_names,
+)
+from reports.statistics import Array
+from reports.thread import CONDITIONS, FACTORS
+from tests.synthetic import study
+
+
+def test_a_gap_is_relative_to_the_first() -> None:
+    a, b = np.array([[3.0, 4.0], [0.0, 2.0]]), np.array([[3.0, 4.0], [0.0, 2.5], [9.0, 9.0]])
+    assert relative_gap(a, b).tolist() == [0.0, 0.25]
+
+
+def gaps(a: str, b: str, precision: str, *first: float) -> Gaps:
+    """Of three seeds, whose medians are these."""
+    values = np.array(first)[None] * np.array([[0.5], [1.0], [2.0]])
+    return Gaps(a=a, b=b, precision=precision, seeds=[0, 1, 2], gaps=values, first_tensor=None)
+
+
+def pair(single: list[float], double: list[float]) -> list[Gaps]:
+    return [gaps("a", "b", "float32", *single), gaps("a", "b", "float64", *double)]
+
+
+GROWTH = 10.0 ** np.arange(0, 12)
+CONTROL = [
+    gaps("a", "a", "float32", *np.minimum(4e-8 * GROWTH, 0.5)),
+    gaps("a", "a", "float64", *np.minimum(7e-17 * GROWTH, 0.5)),
+]
+SINGLE = np.minimum(5e-8 * GROWTH, 0.5).tolist()
+DOUBLE = np.minimum(9e-17 * GROWTH, 0.5).tolist()
+
+
+@pytest.mark.parametrize(
+    ("single", "double", "reading", "onset"),
+    [
+        (SINGLE, DOUBLE, "round-off", None),
+        ([3.5e-3] * 12, [3.5e-3] * 12, "real", None),
+        ([0.0] * 12, [0.0] * 12, "identical", None),
+        # A real difference of 5e-15 is hidden in float32, but 70 times the ULP control's in float64.
+        (SINGLE, np.minimum(5e-15 * GROWTH, 0.5).tolist(), "real", None),
+        # Of float64's size, but far too large in float32 alone.
+        ([1e-3] * 12, DOUBLE, "real", None),
+        # The same bits until update 5.
+        ([0.0] * 4 + [1e-3] * 8, [0.0] * 4 + [1e-3] * 8, "late", 5),
+        # Round-off until update 4, where float32 is still together.
+        (SINGLE[:3] + [2e-3] * 9, DOUBLE[:3] + [1e-3] * 9, "late", 4),
+        # Round-off until update 8, where float32 is long apart: the ULP control in float64 tells.
+        (SINGLE, DOUBLE[:7] + [0.01] * 5, "late", 8),
+        ([math.nan] * 12, DOUBLE, "untested", None),
+    ],
+)
+def test_gaps_are_read(single: list[float], double: list[float], reading: str, onset: int | None) -> None:
+    found = read_mechanism(pair(single, double), CONTROL)
+    assert (found.reading, found.onset) == (reading, onset)
+
+
+def test_one_precision_alone_shows_only_large_differences() -> None:
+    assert read_mechanism(pair(SINGLE, DOUBLE)[:1], CONTROL).reading == "untested"
+    assert read_mechanism(pair([1e-5], [])[:1], CONTROL).reading == "untested"
+    assert read_mechanism(pair([1e-3], [])[:1], CONTROL).reading == "real"
+    assert read_mechanism([], CONTROL).reading == "untested"
+
+
+def test_without_a_control_the_ratio_decides() -> None:
+    assert read_mechanism(pair(SINGLE, DOUBLE), []).reading == "round-off"
+    assert read_mechanism(pair(SINGLE, np.minimum(5e-15 * GROWTH, 0.5).tolist()), []).reading == "real"
+
+
+def test_float64_within_one_ulp_is_round_off() -> None:
+    # After few gradient steps a ratio of 2^24 is made of a few roundings.
+    found = read_mechanism(pair([7e-10] * 3, [4e-17] * 3), CONTROL)
+    assert found.ratio is not None
+    assert math.log2(found.ratio) < 26
+    assert found.reading == "round-off"
+
+
+def test_a_factor_has_its_worst_pairs_reading() -> None:
+    found = attribute(study(seeds=2), "final_return", FACTORS)
+    contrast = next(effect.contrast for effect in found.effects if effect.factor.name == "implementation")
+    names = [arm.name for arm in found.arms]
+
+    def of(a: str, b: str, single: Any, double: Any) -> list[Gaps]:
+        return [gaps(a, b, "float32", *single), gaps(a, b, "float64", *double)]
+
+    equal = of("mvn_std", "normal_sqrt", SINGLE, DOUBLE)
+    assert read_contrast([*equal, *of("mvn_var", "normal_std", SINGLE, DOUBLE)], contrast, names).reading == "round-off"
+    other = of("mvn_var", "normal_std", [1e-3], [1e-3])
+    assert read_contrast([*equal, *other], contrast, names).reading == "real"
+    assert read_contrast(equal, contrast, names).reading == "untested"
+
+
+def fingerprints(runs: pd.DataFrame) -> dict[str, Array]:
+    """Runs that differ by round-off where only the class does, and by 1e-3 where the parameterization does."""
+    histories = {}
+    for row in runs.to_dict("records"):
+        rng = np.random.default_rng(row["seed"])
+        start = rng.normal(size=50)
+        start[:3] *= 1 + (row["parameterization"] == "std") * 1e-3
+        epsilon = np.finfo(row["precision"]).eps
+        start *= 1 + epsilon * (row["implementation"] == "normal") * rng.integers(0, 2, size=50)
+        histories[row["run"]] = np.array([start, start + 1])
+    return histories
+
+
+def test_gaps_are_of_the_seeds_that_both_have() -> None:
+    runs = study(seeds=3)
+    histories = fingerprints(runs)
+    runs = runs[~((runs["seed"] == 1) & (runs["condition"] == "mvn_var"))]
+    (found,) = [
+        row
+        for row in measure_gaps(runs, histories.__getitem__)
+        if (row.a, row.b, row.precision) == ("mvn_std", "mvn_var", "float64")
+    ]
+    assert (found.seeds, found.gaps.shape) == ([0, 2], (2, 2))
+    a, b = (histories[f"{name}-2-float64-0"] for name in ("mvn_std", "mvn_var"))
+    assert np.array_equal(found.gaps[1], relative_gap(a, b))
+
+
+def test_all_pairs_and_controls_are_measured_in_each_precision() -> None:
+    runs = study(seeds=2)
+    found = measure_gaps(runs, fingerprints(runs).__getitem__)
+    assert len(found) == 2 * (6 + 4)
+    assert {row.a for row in found if row.is_control} == {*CONDITIONS}
+
+
+def grown(first: float, rate: float, updates: int = 12, largest: float = 1.0) -> Array:
+    """A gap that grows by so many orders of magnitude an update, until runs are as far apart as runs get."""
+    return np.asarray(np.minimum(largest, first * 10.0 ** (rate * np.arange(updates))))
+
+
+def test_growth_is_the_slope_up_to_the_onset_and_not_beyond() -> None:
+    found = np.array([grown(1e-8, 2.0), grown(1e-8, 0.5, largest=1e-4), [0.0, 0.0, *grown(1e-6, 1.5, 10)], [0.5] * 12])
+    assert onsets(found).tolist() == [5.0, math.inf, 6.0, 1.0]
+    expected = [2.0, stats.linregress(np.arange(12), np.log10(found[1])).slope, 1.5, math.nan]
+    np.testing.assert_allclose(rates(found), expected)
+
+
+@pytest.mark.parametrize("state_dependent", [False, True])
+def test_a_fingerprint_knows_the_tensors_that_the_agent_has(state_dependent: bool) -> None:
+    from agents.hyperparameters import Hyperparameters
+    from agents.networks import ActorCritic
+    from agents.records import FINGERPRINT_SIZE, fingerprint
+
+    observation, action, hidden = 5, 3, 16
+    hyperparameters = Hyperparameters(hidden_size=hidden, state_dependent_scale=state_dependent)
+    agent = ActorCritic([np.random.default_rng(0)], observation, action, hyperparameters, torch.float64)
+    layers = [
+        (f"{tower} layer {number} {part}", tensor)
+        for tower, own in (("actor", agent.actor(0)), ("critic", agent.critic(0)))
+        for number, layer in enumerate(own, 1)
+        for part, tensor in zip(("weight", "bias"), layer, strict=True)
+    ]
+    for value, (_, tensor) in enumerate(layers):
+        tensor[:] = float(value)
+    agent.phi[:] = 99.0
+    values = fingerprint(agent.parameters(0), action)
+    names = tensor_names(FINGERPRINT_SIZE + action, observation, action, hidden, state_dependent)
+    assert names == [*(layers[int(value)][0] for value in values[:-action]), *["raw scale"] * action]
+
+
+def test_the_first_tensor_is_where_the_first_gap_is_largest() -> None:
+    runs = study(seeds=3)
+    names = ["raw scale"] * 3 + ["weight"] * 47
+    found = measure_gaps(runs, fingerprints(runs).__getitem__, names)
+    differ = {row.first_tensor for row in found if CONDITIONS[row.a][0] != CONDITIONS[row.b][0]}
+    assert differ == {"raw scale"}
+    assert {row.first_tensor for row in found if row.is_control} == {None}
