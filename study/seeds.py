@@ -16,6 +16,7 @@ from reports.analysis.attribution import attribute
 from reports.documents.words import interval, number
 from reports.sources.looks import LOOKS
 from reports.sources.runs import plain
+from reports.statistics import ALPHA
 from reports.statistics.sequential import Look, Schedule, look, seeds_to_go
 from reports.thread import FACTORS
 from study.cells import LARGEST_SEED, Cell, MistakeError, make_cell
@@ -24,8 +25,6 @@ from study.ledger import Json
 from study.queueing.plans import Steps, mean_outcome, table_of_runs
 from study.queueing.queue import Claim, Queue
 
-FEWEST_SEEDS = 5
-"""Before the first look: with fewer, no test decides, and a margin would be a guess."""
 MOST_SEEDS = 1000
 SEED_DISTRIBUTION = IntDistribution(0, LARGEST_SEED)
 
@@ -41,8 +40,8 @@ class Blocks:
     """of one seed"""
     schedule: Schedule
     outcome: str
-    margin: float | None
-    """None: half the deviation between seeds of the reference's runs, as it is at the first look, and then fixed"""
+    margin: float
+    """the equivalence margin, fixed before the data"""
 
     def of(self, seed: int) -> list[Cell]:
         """The cells of a seed."""
@@ -110,10 +109,10 @@ class Seeds:
     def _look(self, finished: Sequence[FrozenTrial]) -> None:
         blocks = self._blocks
         runs, tried = _runs(finished, self._first_seed, blocks.outcome)
-        looks, margin, effects = look_at(runs, self._first_seed, tried, blocks)
+        looks, effects = look_at(runs, self._first_seed, tried, blocks)
         unsaid = looks[self._said :]
         for seen in unsaid:
-            lines = list(describe(seen, effects, margin, blocks.schedule))
+            lines = list(describe(seen, effects, blocks.margin, blocks.schedule))
             self.console.print(*lines, sep="\n")
             self.queue.note(f"after {seen.seeds} seeds", lines)
         if unsaid:
@@ -162,17 +161,11 @@ Effects = dict[str, tuple[str, str, statistics.Array]]
 """By factor: the levels a and b, and b minus a, `[seeds]`; NaN for a seed whose block has a hole."""
 
 
-def look_at(
-    runs: pd.DataFrame, first_seed: int, tried: int, blocks: Blocks
-) -> tuple[list[Look], float | None, Effects]:
-    """All looks at these runs, the margin, and each effect's differences."""
+def look_at(runs: pd.DataFrame, first_seed: int, tried: int, blocks: Blocks) -> tuple[list[Look], Effects]:
+    """All interim analyses of these runs, and each effect's differences."""
     if tried < blocks.schedule.looks[0]:
-        return [], None, {}
-    margin = blocks.margin
-    if margin is None:
-        pilot = runs[(runs["seed"] < first_seed + blocks.schedule.looks[0]).to_numpy()]
-        margin = _half_deviation(pilot, blocks.outcome)
-    answer = attribute(runs, blocks.outcome, FACTORS, margin)
+        return [], {}
+    answer = attribute(runs, blocks.outcome, FACTORS, blocks.margin)
     effects: Effects = {}
     for effect in answer.effects:
         differences = np.full(tried, np.nan)
@@ -181,26 +174,35 @@ def look_at(
         effects[effect.factor.name] = (effect.factor.reference, effect.level, differences)
     looks = look(
         {factor: differences for factor, (_, _, differences) in effects.items()},
-        margin,
+        blocks.margin,
         blocks.schedule,
         statistics.sign_flip,
     )
-    return looks, margin, effects
+    return looks, effects
 
 
-def _half_deviation(runs: pd.DataFrame, outcome: str) -> float | None:
-    """Half the deviation between seeds of the reference's single runs, or of all; None where there is none."""
-    finished = runs[(runs["status"] == "finished").to_numpy()]
-    reference = finished[finished["condition"].isin(references(finished["condition"])).to_numpy()]
-    groups = reference.groupby(["condition", "precision", "replicate"])
-    variance = float(np.mean([group[outcome].var(ddof=1) for _, group in groups]))
-    return float(np.sqrt(variance)) / 2 if variance > 0 else None
+def make_schedule(first: int, every: int, budget: int) -> Schedule:
+    """Interim analyses after `first` seeds, then after each `every` more, and at the budget."""
+    return Schedule(looks=tuple(sorted({*range(first, budget, every), budget})))
 
 
-def describe(seen: Look, effects: Effects, margin: float | None, schedule: Schedule) -> list[str]:
+def fewest_first(every: int, budget: int) -> int | None:
+    """Return the fewest seeds at which an interim analysis can find one of two effects different.
+
+    Sign flips of n seeds have no one-sided p below 1 / 2^n; Holm's first step asks for half of alpha.
+
+    Returns:
+        None where not even the last analysis can.
+    """
+    for first in range(1, budget + 1):
+        if 0.5**first <= make_schedule(first, every, budget).level(0, ALPHA / 2 / 2):
+            return first
+    return None
+
+
+def describe(seen: Look, effects: Effects, margin: float, schedule: Schedule) -> list[str]:
     """What a look has shown, in lines for people."""
-    within = "" if margin is None else f", margin ±{number(margin)}"
-    lines = [f"after {seen.seeds} seeds of at most {schedule.budget}{within}:"]
+    lines = [f"after {seen.seeds} seeds of at most {schedule.budget}, margin ±{number(margin)}:"]
     undecided = [factor for factor, finding in seen.findings.items() if finding.decision == "undecided"]
     for factor, finding in seen.findings.items():
         a, b, differences = effects[factor]

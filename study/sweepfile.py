@@ -5,11 +5,12 @@ whole, as `--group={'gamma': 0.9}`: `study train` takes it apart again. `seeds: 
 agent's call trains them as one cohort.
 """
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -32,6 +33,9 @@ MACROS = {
 
 HOLES = ("run_cap", "early_terminate")
 """Those by which it would leave out what is trained here."""
+
+MARGIN = "margin"
+"""The parameter that fixes the equivalence margin before the data. It is no part of a run: W&B refuses other keys."""
 
 LARGEST_GRID = 100_000
 """More cells than this are a slip."""
@@ -60,8 +64,9 @@ def read_calls(path: Path) -> list[list[Cell]]:
 
     **Raises**: `MistakeError`, naming the file.
     """
+    read_design(path)
     try:
-        calls = [make_cells(dict(point)) for point in _grid(_read(path))]
+        calls = [make_cells({name: value for name, value in point if name != MARGIN}) for point in _grid(_read(path))]
     except MistakeError as error:
         raise MistakeError(f"{path}: {error}") from error
     except RecursionError as error:
@@ -75,6 +80,50 @@ def read_calls(path: Path) -> list[list[Cell]]:
             )
         seen.add(cell.id)
     return calls
+
+
+@dataclasses.dataclass(frozen=True)
+class Design:
+    """What a sweep file fixes before the data.
+
+    Attributes:
+        outcome: The primary outcome, its metric's name.
+        goal: Whether large outcomes are good.
+        margin: The equivalence margin.
+    """
+
+    outcome: str | None
+    goal: Literal["maximize", "minimize"]
+    margin: float | None
+
+
+def read_design(path: Path) -> Design:
+    """Return what a sweep file fixes before the data. **Raises**: `MistakeError`, naming the file."""
+    try:
+        sweep = _read(path)
+        metric = sweep.get("metric") or {}
+        if not isinstance(metric, dict) or metric.get("goal", "maximize") not in ("maximize", "minimize"):
+            raise MistakeError("metric must have a name, and a goal of maximize or minimize")
+        name = metric.get("name")
+        return Design(
+            outcome=None if name is None else str(name), goal=metric.get("goal", "maximize"), margin=_margin(sweep)
+        )
+    except MistakeError as error:
+        raise MistakeError(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise MistakeError(f"{path}: is nested too deeply, or in itself") from error
+
+
+def _margin(sweep: Mapping[str, Any]) -> float | None:
+    parameters = sweep.get("parameters")
+    axes = dict(_axes(parameters)) if isinstance(parameters, dict) else {}
+    match axes.get(MARGIN):
+        case None:
+            return None
+        case [int() | float() as value] if not isinstance(value, bool) and 0 < value < math.inf:
+            return float(value)
+        case values:
+            raise MistakeError(f"parameter 'margin' must be one positive number, not {brief(values)}")
 
 
 def read_yaml(path: Path) -> Any:

@@ -1,8 +1,8 @@
 """Fair tuning: each condition by itself, with the same budget, space and sampler seeds; then the best on other seeds.
 
-A trial is a cohort of one point over several seeds, and its value their interquartile mean. Its first half of seeds is
-trained first, and when Wilcoxon's test finds them worse than the best trial's, the rest isn't. Points are drawn in
-batches, from what earlier batches have shown: so the search is the same whoever trains, in whatever order.
+A trial is a cohort of one point over several seeds, and its value their interquartile mean. Its first half of seeds,
+four at least, is trained first, and when Wilcoxon's test finds them worse than the best trial's, the rest isn't. Points
+are drawn in batches, from what earlier batches have shown: the search is the same in whatever order runs are trained.
 """
 
 import dataclasses
@@ -30,6 +30,8 @@ from study.spaces import cell_at, parse_space, suggest
 
 BATCH = 4
 """Points that are drawn at once: as many can be tried side by side."""
+FEWEST_PAIRS = 4
+"""Seeds from which Wilcoxon's one-sided test can reach `P_HOPELESS`: the smallest p of k pairs is 1 / 2^k."""
 P_HOPELESS = 0.1
 """Of Wilcoxon's one-sided test, below which a trial is pruned: Optuna's own choice."""
 
@@ -120,7 +122,7 @@ class Tune:
 
     def steps(self, claim: Claim) -> Steps:
         """Train half of the seeds, and the other half if there is hope."""
-        half = math.ceil(len(claim.cells) / 2)
+        half = first_stage(len(claim.cells))
         yield claim.cells[:half]
         values = self._values(claim.cells[:half])
         self.queue.report(claim, {step: value for step, value in enumerate(values) if math.isfinite(value)})
@@ -166,6 +168,11 @@ def without_attributes(trial: FrozenTrial, **attributes: Any) -> FrozenTrial:
         intermediate_values=trial.intermediate_values,
         user_attrs=attributes,
     )
+
+
+def first_stage(seeds: int) -> int:
+    """Return how many of a trial's seeds are trained before it may be pruned: half, and enough to tell."""
+    return min(seeds, max(math.ceil(seeds / 2), FEWEST_PAIRS))
 
 
 def interquartile_mean(values: Sequence[float]) -> float:

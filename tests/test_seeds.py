@@ -13,14 +13,16 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from reports.circumstances import doubts
+from reports.analysis.provenance import doubts
 from reports.sources import UnreadableSourceError
 from reports.sources.ledger import read_ledger
-from reports.statistics.sequential import Schedule
+from reports.statistics import sign_flip
+from reports.statistics.sequential import Schedule, look
 from study.cells import Cell, MistakeError, make_cell
 from study.queueing.queue import Worker, open_queue
 from study.queueing.storages import Storage
-from study.seeds import Blocks, Seeds, block
+from study.seeds import Blocks, Seeds, block, fewest_first, make_schedule
+from study.sweepfile import read_design
 from tests.conftest import SMALL
 from tests.test_cli import run
 from tests.test_workers import histories, write_sweep
@@ -29,7 +31,7 @@ CONDITIONS = ("mvn_std", "mvn_var", "normal_sqrt", "normal_std")
 BLOCK = [make_cell({**SMALL, "condition": name, "seed": 3}) for name in CONDITIONS]
 
 
-def begin(folder: Path, looks: tuple[int, ...], margin: float | None = None) -> Seeds:
+def begin(folder: Path, looks: tuple[int, ...], margin: float = 4.0) -> Seeds:
     blocks = Blocks(cells=BLOCK, schedule=Schedule(looks=looks), outcome="final_return", margin=margin)
     queue = open_queue(Storage(f"journal:{folder}/queue"), "seeds", Worker(folder), blocks.describe(), 15)
     return Seeds(queue)
@@ -86,12 +88,10 @@ def test_a_report_on_its_runs_knows_that_they_were_looked_at(tmp_path: Path) -> 
     assert kept["runs"] == sorted(path.parent.name for path in tmp_path.glob("*/outcome.json"))
     runs = read_ledger(tmp_path, None)
     (warning,) = doubts(runs, runs.table)
-    assert "looked at these runs after 8, 10 seeds" in warning
+    assert "interim analyses of these runs were made after 8, 10 seeds" in warning
     assert list(doubts(runs, runs.table[:0])) == []
     looks.write_text("{")
-    with pytest.raises(
-        UnreadableSourceError, match=r"seeds\.json is damaged: `study seeds`, run again, writes it anew"
-    ):
+    with pytest.raises(UnreadableSourceError, match=r"seeds\.json is damaged: run `study seeds` again"):
         read_ledger(tmp_path, None)
 
 
@@ -132,8 +132,10 @@ def test_a_block_is_of_one_design_and_compares_something(small: Callable[..., Ce
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--budget", "0"], "--first must be at least 5, and --budget at least that"),
-        (["--first", "2"], "--first must be at least 5"),
+        (["--budget", "0"], "--budget must be between 7 and 1000, not 0"),
+        (["--budget", "6"], "--budget must be between 7 and 1000, not 6"),
+        (["--first", "8"], "--first must be between 10 and the budget, 30, not 8"),
+        ([], "an equivalence margin must be fixed before the data: give --margin"),
         (["--every", "0"], "--every must be at least 1"),
         (["--margin", "nan"], "--margin must be positive"),
         (["--outcome", "fame"], "--outcome fame: there is no such outcome; choose from final_return"),
@@ -156,17 +158,17 @@ def test_a_study_of_seeds_trains_whole_blocks_and_refuses_another_of_its_name(
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
     sweep, runs = write_sweep(tmp_path), tmp_path / "runs"
-    # Within so small a margin nothing is equivalent, and five seeds show no difference: it goes on whatever they say.
-    arguments: list[Any] = ["seeds", str(sweep), "--runs-dir", str(runs), "--first", "5", "--margin", "1e-9"]
-    code, out, _ = run(*arguments, "--budget", "6", capsys=capsys)
+    # Within so small a margin nothing is equivalent, and seven seeds show no difference: it goes on whatever they say.
+    arguments: list[Any] = ["seeds", str(sweep), "--runs-dir", str(runs), "--margin", "1e-9"]
+    code, out, _ = run(*arguments, "--budget", "8", capsys=capsys)
     assert code == 0
-    assert "after 5 seeds of at most 6" in out
+    assert "after 7 seeds of at most 8" in out
     cells = [json.loads(path.with_name("cell.json").read_text()) for path in runs.glob("*/outcome.json")]
-    assert {(cell["condition"], cell["seed"]) for cell in cells} == {(c, s) for c in CONDITIONS for s in range(6)}
+    assert {(cell["condition"], cell["seed"]) for cell in cells} == {(c, s) for c in CONDITIONS for s in range(8)}
     before = histories(runs)
-    assert run(*arguments, "--budget", "6", capsys=capsys)[1] == out
+    assert run(*arguments, "--budget", "8", capsys=capsys)[1] == out
     assert histories(runs) == before
-    code, _, err = run(*arguments, "--budget", "7", capsys=capsys)
+    code, _, err = run(*arguments, "--budget", "9", capsys=capsys)
     assert code == 2
     assert "has another looks: give this one another --name" in err
 
@@ -191,3 +193,36 @@ def test_optuna_dashboard_shows_the_blocks_and_the_looks(tmp_path: Path) -> None
     assert json.loads(first["worker"])["pid"] == os.getpid()
     (last,) = (told["value"] for told in study["user_attrs"] if told["key"] == "after 10 seeds")
     assert json.loads(last)[0].startswith("after 10 seeds of at most 10, margin ±")
+
+
+@pytest.mark.parametrize("budget", [7, 12, 30])
+def test_interim_analyses_begin_where_a_test_can_reject(budget: int) -> None:
+    fewest = fewest_first(2, budget)
+    assert fewest is not None
+
+    def can_reject(first: int) -> bool:
+        rng = np.random.default_rng(0)
+        differences = {"large": 50 + rng.normal(size=first), "none": rng.normal(size=first)}
+        seen = look(differences, 1e-9, make_schedule(first, 2, budget), sign_flip)
+        return seen[0].findings["large"].decision == "different"
+
+    assert can_reject(fewest)
+    assert not can_reject(fewest - 1)
+
+
+def test_a_sweep_file_fixes_the_margin(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = write_sweep(tmp_path, margin=3.0)
+    assert read_design(sweep).margin == 3.0
+    arguments = ["seeds", str(sweep), "--runs-dir", str(tmp_path / "runs"), "--budget", "6"]
+    assert "--budget must be" in run(*arguments, capsys=capsys)[2]
+
+
+@pytest.mark.slow
+def test_an_effect_at_the_margin_is_rarely_called_equivalent() -> None:
+    rng, schedule = np.random.default_rng(3), make_schedule(10, 2, 20)
+    false = 0
+    for _ in range(400):
+        differences = {"at the margin": rng.normal(1.0, 1.0, size=20), "none": rng.normal(0.0, 1.0, size=20)}
+        last = look(differences, 1.0, schedule, lambda values: sign_flip(values, 2000))[-1]
+        false += last.findings["at the margin"].decision == "equivalent"
+    assert false <= 400 * 0.05 + 3 * (400 * 0.05 * 0.95) ** 0.5

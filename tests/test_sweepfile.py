@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from study.cells import MistakeError
-from study.sweepfile import read_calls, read_cells
+from study.sweepfile import Design, read_calls, read_cells, read_design
 
 SWEEPS = sorted((Path(__file__).parent.parent / "sweeps").glob("*.yaml"))
 FACTORS = "condition: {values: [mvn_std]}, seed: {values: [0]}, precision: {value: float32}"
@@ -170,3 +170,18 @@ def test_what_is_no_text_is_one_line(tmp_path: Path, content: bytes | None) -> N
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(MistakeError, match="there is no such file"):
         read_cells(tmp_path / "nothing.yaml")
+
+
+def test_a_margin_is_of_the_design_and_no_part_of_a_run(tmp_path: Path) -> None:
+    head = f"method: grid\nprogram: x\nmetric: {{name: auc_return, goal: minimize}}\nparameters: {{{FACTORS}"
+    path = written(tmp_path, head + ", margin: {value: 15.0}}")
+    assert read_design(path) == Design("auc_return", "minimize", 15.0)
+    with_margin = read_cells(path)
+    assert [cell.id for cell in with_margin] == [cell.id for cell in read_cells(written(tmp_path, head + "}"))]
+
+
+@pytest.mark.parametrize("value", ["{value: 0}", "{values: [1.0, 2.0]}", "{value: much}", "{value: .inf}"])
+def test_a_margin_that_is_none_is_one_line(tmp_path: Path, value: str) -> None:
+    path = written(tmp_path, f"method: grid\nprogram: x\nparameters: {{{FACTORS}, margin: {value}}}")
+    with pytest.raises(MistakeError, match="parameter 'margin' must be one positive number"):
+        read_cells(path)

@@ -13,14 +13,15 @@ import yaml
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 from rliable import metrics
+from scipy import stats
 
-from reports import tuning as report
+from reports.documents import tuning as report
 from study import tuning
 from study.cells import Cell, MistakeError, make_cell
 from study.queueing.queue import Worker, open_queue
 from study.queueing.storages import Storage
 from study.spaces import read_space, suggest
-from study.tuning import Search, Tune, interquartile_mean, is_hopeless
+from study.tuning import Search, Tune, first_stage, interquartile_mean, is_hopeless
 from tests import synthetic
 from tests.conftest import SMALL
 from tests.test_cli import run
@@ -36,12 +37,12 @@ DISTRIBUTIONS: dict[str, BaseDistribution] = {
 }
 
 
-def begin(folder: Path, condition: str = "normal_std", trials: int = 10, space: Any = None) -> Tune:
+def begin(folder: Path, condition: str = "normal_std", trials: int = 10, space: Any = None, seeds: int = 4) -> Tune:
     search = Search(
         base=make_cell({**SMALL, "condition": condition}),
         space=space or SPACE,
         trials=trials,
-        seeds=4,
+        seeds=seeds,
         sampler_seed=0,
         outcome="final_return",
     )
@@ -100,7 +101,7 @@ def test_conditions_begin_with_the_same_points_and_the_search_finds_the_peak(tmp
 
 
 def test_hopeless_trials_are_pruned_and_save_half_their_seeds(tmp_path: Path) -> None:
-    search = begin(tmp_path, trials=24)
+    search = begin(tmp_path, trials=24, seeds=8)
     trained: list[Cell] = []
 
     def outcome(cell: Cell) -> float:
@@ -110,7 +111,16 @@ def test_hopeless_trials_are_pruned_and_save_half_their_seeds(tmp_path: Path) ->
     search.search.space["learning_rate"]["high"] = 1e-2
     pretend(search, outcome)
     states = [trial.state for trial in search.study().trials]
-    assert len(trained) == 4 * states.count(TrialState.COMPLETE) + 2 * states.count(TrialState.PRUNED)
+    pruned = states.count(TrialState.PRUNED)
+    assert pruned > 0
+    assert len(trained) == 8 * states.count(TrialState.COMPLETE) + 4 * pruned
+
+
+@pytest.mark.parametrize(("seeds", "stage"), [(2, 2), (4, 4), (6, 4), (8, 4), (10, 5), (20, 10)])
+def test_the_first_stage_is_large_enough_to_prune(seeds: int, stage: int) -> None:
+    assert first_stage(seeds) == stage
+    smallest = stats.wilcoxon(-np.arange(1.0, stage + 1), alternative="less").pvalue
+    assert (smallest <= 0.1) == (seeds >= 4)
 
 
 def past(values: list[float]) -> optuna.trial.FrozenTrial:
@@ -249,9 +259,7 @@ def searches(std_at: float) -> dict[str, optuna.Study]:
 
 def test_the_hyperparameter_that_absorbs_the_parameterization_is_named() -> None:
     moved = report.good_places(searches(std_at=0.3))
-    assert report.absorbed(moved).startswith(
-        "`scale_lr_factor` absorbs the parameterization: its good values are about"
-    )
+    assert report.absorbed(moved).startswith("scale_lr_factor absorbs the parameterization: its good values are about")
     assert {shift.name: shift.p < 0.05 for shift in moved} == {"scale_lr_factor": True, "clip_coef": False}
     assert report.absorbed(report.good_places(searches(std_at=1.0))).startswith("No hyperparameter clearly absorbs")
     one = {"normal_std": searches(0.3)["normal_std"]}
@@ -283,7 +291,7 @@ def test_the_report_says_whether_the_difference_survives(
     text = (tmp_path / "tuning.md").read_text()
     assert said.startswith(words)
     assert said.splitlines()[0] in text
-    assert "`0123`" in text
+    assert "| 0123 |" in text
     assert (tmp_path / "slice-normal_std.png").exists()
 
 

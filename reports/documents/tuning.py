@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 import optuna
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
@@ -62,8 +63,8 @@ def write(
     pictures = [_draw_slice(study, condition, output) for condition, study in searches.items()]
     text = page(
         "tuning.md.j2",
-        answer=answer(before, after, outcome),
-        absorbed=absorbed(shifts),
+        answer=Markup(answer(before, after, outcome)),
+        absorbed=Markup(absorbed(shifts)),
         before=before,
         after=after,
         warnings=[

@@ -164,7 +164,7 @@ def _keep(run: Run, cell: str, folder: Path) -> None:
         raise UnreadableSourceError(f"run {run.id} can't be downloaded: {' '.join(str(error).split())}") from error
     if "cell.json" not in files:
         plain = {name: value for name, value in run.config.items() if not isinstance(value, dict | list)}
-        own = {name: value for name, value in plain.items() if name not in ("cell_id", "claimed", "seeds")}
+        own = {name: value for name, value in plain.items() if name not in ("cell_id", "claimed", "seeds", "margin")}
         files["cell.json"] = json.dumps({"id": cell, **own}).encode()
     for name, content in files.items():
         (folder / name).write_bytes(content)

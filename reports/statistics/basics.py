@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,6 @@ def mean_interval(values: Array, confidence: float = 1 - ALPHA) -> tuple[Array, 
 def median_interval(values: Array) -> Interval:
     """Return the median over seeds, some of which may be infinite, and SciPy's exact interval by order statistics."""
     middle = float(np.quantile(values, 0.5, method="inverted_cdf"))
-    found = stats.quantile_test(values, q=0.0, p=0.5).confidence_interval(1 - ALPHA)
+    found: Any = stats.quantile_test(values, q=0.0, p=0.5).confidence_interval(1 - ALPHA)
     low, high = float(found.low), float(found.high)
     return Interval(middle, -math.inf if math.isnan(low) else low, math.inf if math.isnan(high) else high)

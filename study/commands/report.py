@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from reports.sources.runs import UnreadableSourceError
-from study.sweepfile import read_cells
+from study.sweepfile import Design, read_cells, read_design
 
 if TYPE_CHECKING:
     from reports.documents.report import Options
@@ -24,13 +24,14 @@ class Report:
     output: Annotated[Path | None, arg(aliases=["-o"])] = None
     """where to; SOURCE/report by default, beside a table, or here for runs in W&B"""
     outcome: str | None = None
-    """the primary outcome; the mapping's by default, or final_return"""
+    """the primary outcome; the mapping's or the sweep file's by default, or final_return"""
     also: tuple[str, ...] | None = None
     """other outcomes, a family of their own; by default final_return, auc_return, eval_return and final_std"""
-    goal: Literal["maximize", "minimize"] = "maximize"
-    """whether large outcomes are good: a failed run counts as the worst"""
+    goal: Literal["maximize", "minimize"] | None = None
+    """whether large outcomes are good: a failed run counts as the worst; the sweep file's, or maximize"""
     margin: float | None = None
-    """the equivalence margin: what difference would matter? By default half the standard deviation between seeds"""
+    """the equivalence margin: what difference would matter? The sweep file's, or half the standard deviation between
+    seeds"""
     sweep: Path | None = None
     """only the runs of this sweep file, and a word on those that are missing"""
     where: tuple[str, ...] = ()
@@ -88,12 +89,15 @@ class Report:
         from reports.sources import Mapping, Reading
 
         mapping = Mapping.parse(self.map) if self.map else None
-        outcome = self.outcome or (mapping and mapping.outcome) or "final_return"
+        fixed = read_design(self.sweep) if self.sweep else Design(None, "maximize", None)
+        outcome = self.outcome or (mapping and mapping.outcome) or fixed.outcome or "final_return"
+        # A margin that was fixed in advance is the primary outcome's.
+        margin = fixed.margin if self.margin is None and outcome == fixed.outcome else self.margin
         return report.Options(
             outcome=outcome,
             also=self.also,
-            margin=self.margin,
-            goal=self.goal,
+            margin=margin,
+            goal=self.goal or fixed.goal,
             where=self.where,
             html=self.html,
             command=("study", *sys.argv[1:]) if sys.argv[1:2] == ["report"] else (),

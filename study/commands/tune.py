@@ -1,6 +1,7 @@
 """`study tune`."""
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from study.cells import MistakeError, require_trainable
 from study.commands.shared import Workforce, check_comparison, say_what_starts_over
-from study.sweepfile import read_cells
+from study.sweepfile import read_cells, read_design
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,10 +30,10 @@ class Tune:
     """seeds on which the best are compared"""
     sampler_seed: int = 0
     """seed of the sampler, the same for every condition"""
-    outcome: str = "final_return"
-    """what is to be large, and which outcome is compared"""
+    outcome: str | None = None
+    """what is to be large, and which outcome is compared; the sweep file's metric by default, or final_return"""
     margin: float | None = None
-    """the effect up to which two policies are as good as equal; by default half the deviation between seeds"""
+    """the equivalence margin; the sweep file's, or half the standard deviation between seeds"""
     name: str = "tune"
     """the studies' name in the storage"""
     output: Annotated[Path | None, arg(aliases=["-o"])] = None
@@ -52,7 +53,16 @@ class Tune:
             if getattr(self, name) < fewest:
                 option = name.replace("_", "-")
                 raise MistakeError(f"--{option} must be at least {fewest}, not {getattr(self, name)}")
-        check_comparison(self.outcome, self.margin)
+        design = read_design(self.file)
+        outcome = self.outcome or design.outcome or "final_return"
+        margin = design.margin if self.margin is None and outcome == design.outcome else self.margin
+        check_comparison(outcome, margin)
+        if self.seeds <= tuning.FEWEST_PAIRS:
+            print(
+                f"no trial is pruned: that takes more than {tuning.FEWEST_PAIRS} seeds a trial, and here are "
+                f"{self.seeds}",
+                file=sys.stderr,
+            )
         block = seeds.block(read_cells(self.file))
         require_trainable(block)
         bases = {cell.condition: cell for cell in reversed(block) if cell.replicate == 0}
@@ -67,7 +77,7 @@ class Tune:
                     trials=self.trials,
                     seeds=self.seeds,
                     sampler_seed=self.sampler_seed,
-                    outcome=self.outcome,
+                    outcome=outcome,
                 )
                 plans.append(tuning.Tune(team.open_queue(f"{self.name}/{condition}", search.describe())))
             held_out = tuning.HeldOut(
@@ -86,7 +96,5 @@ class Tune:
             output = self.output or self.workforce.runs_dir / "report" / self.name
             searches: dict[str, optuna.Study] = {plan.search.base.condition: plan.study() for plan in plans}
             print(
-                report.write(
-                    output, searches, held_out.runs(tuned=False), held_out.runs(tuned=True), self.outcome, self.margin
-                )
+                report.write(output, searches, held_out.runs(tuned=False), held_out.runs(tuned=True), outcome, margin)
             )
