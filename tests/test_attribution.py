@@ -274,8 +274,9 @@ def test_a_shift_of_the_mean_is_no_spread() -> None:
         (("untested", "undecided", "bounded", "none"), "undecided"),
     ],
 )
-def test_the_conclusion_is_the_tables_cell(axes: tuple[Any, ...], conclusion: str) -> None:
-    assert conclude(*axes, onset=7) == conclusion
+def test_the_conclusion_is_the_tables_cell(axes: tuple[Any, Any, Any, Any], conclusion: str) -> None:
+    mechanism, mean, spread, failures = axes
+    assert conclude(mechanism, mean, spread, failures, onset=7) == conclusion
 
 
 # Families, intervals, margins.
@@ -367,7 +368,8 @@ def test_confounded_factors_have_no_effect() -> None:
 
 
 def test_a_factor_of_one_level_is_said_to_have_one() -> None:
-    found = answer(study()[lambda runs: runs["implementation"] == "normal"])
+    runs = study()
+    found = answer(runs[runs["implementation"] == "normal"])
     assert [effect.factor.name for effect in found.effects] == ["parameterization"]
     said = "the implementation effect can't be estimated: all runs are of one level, normal"
     assert said in cautions.of_answer(found)

@@ -1,74 +1,91 @@
-"""The test of the tests, in short, and the command that goes on where it was."""
+"""The test of the tests, in short, and the command that continues where it was."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 
-from reports.calibration import SHAPES, TRUTHS, Row, error, simulate, table
+from reports.calibration.labels import Row, is_true, simulate
+from reports.calibration.studies import MARGIN, STUDIES, Study, Truth
 from study.cli import main
 
-STUDIES = 300
+NUMBER = 200
+LIMIT = 0.05 + 3 * math.sqrt(0.05 * 0.95 / NUMBER)
+RARE = ("collapses", "grows with the seed")
+"""Studies on which no test at these sizes keeps its promise, as docs/statistics.md says."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("truth", TRUTHS, ids=lambda truth: truth.name.replace(" ", "-"))
-def test_false_answers_are_rare(truth: str, shape: str) -> None:
-    row = simulate(truth, shape, 10, STUDIES)  # type: ignore[arg-type]
-    limit = 0.05 + 3 * error(0.05, STUDIES)
-    assert row.false_different <= limit
-    assert row.false_equivalent <= limit
-    assert 1 - row.covered <= limit
-    if row.truth.parameterization == row.truth.scatter == 0:
-        assert row.verdicts["parameterization"] + row.verdicts["both"] <= limit
-    if row.truth.scatter:
-        assert row.verdicts["round-off"] <= limit
-    if row.truth.name == "parameterization":
-        assert row.verdicts["parameterization"] > 0.5
-        assert row.power["sign flip"] > row.power["t"] - 0.05
+@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name.replace(" ", "-"))
+def test_wrong_labels_are_rare(study: Study) -> None:
+    row = simulate(study, "normal", 10, NUMBER)
+    for label, share in row.wrong.items():
+        if share is not None and not any(name in study.name for name in RARE):
+            assert share <= LIMIT, label
 
 
-@pytest.mark.slow
-def test_an_estimated_margin_taken_for_exact_would_not_do() -> None:
-    (calm,) = [truth for truth in TRUTHS if truth.name == "at the margin, calm"]
-    row = simulate(calm, "normal", 10, 100)
-    assert row.false_equivalent_as_if_exact > 0.2
+@pytest.mark.parametrize("seeds", [5, 6])
+def test_with_so_few_seeds_no_label_is_wrong(seeds: int) -> None:
+    (study,) = [study for study in STUDIES if study.name == "implementation at the margin"]
+    row = simulate(study, "normal", seeds, 40)
+    assert (row.wrong["round-off"], row.wrong["equivalent"], row.right["different"]) == (0.0, 0.0, 0.0)
 
 
-def test_a_row_is_the_same_whatever_others_there_are_and_comes_back_from_json() -> None:
-    row = simulate(TRUTHS[1], "skewed", 6, 3)
-    assert row == simulate(TRUTHS[1], "skewed", 6, 3)
-    import dataclasses
-
-    assert Row.from_json(json.loads(json.dumps(dataclasses.asdict(row)))) == row
-    assert table([row]).splitlines()[2].startswith("| parameterization | skewed | 6 |")
-
-
-def test_calibration_goes_on_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "rows.jsonl"
-    command = ["calibrate", "--studies", "1", "--seeds", "5", "-o", str(path)]
-    main(command)
-    printed, lines = capsys.readouterr().out, path.read_text().splitlines()
-    assert len(lines) == len(TRUTHS) * len(SHAPES)
-    path.write_text("\n".join(lines[:-1]) + "\n" + lines[-1][:20] + "\n")
-    main(command)
-    assert capsys.readouterr().out == printed
-    assert path.read_text().splitlines()[-1] == lines[-1]
+def test_labels_are_given_where_they_are_right() -> None:
+    named = {study.name: study for study in STUDIES}
+    assert (simulate(named["no effect"], "normal", 40, 30).right["round-off"] or 0) > 0.5
+    assert (simulate(named["1 in 3 fails"], "normal", 20, 30).right["failures"] or 0) > 0.8
+    assert (simulate(named["2 times the chaos"], "normal", 20, 30).right["larger"] or 0) > 0.8
+    assert (simulate(named["crossover by level"], "normal", 20, 30).right["different"] or 0) > 0.3
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("truth", "true"),
     [
-        (["--studies", "0"], "--studies must be at least 1, not 0"),
-        (["--seeds", "1", "5"], "--seeds must be at least 2, not 1 5"),
-        (["-o", "/nowhere/at/all"], "-o /nowhere/at/all: it can't be written (No such file or directory)"),
+        (Truth(), {"equivalent", "round-off", "bounded"}),
+        (Truth(effects=(0.0, MARGIN, -MARGIN)), {"different", "bounded"}),
+        (Truth(effects=(MARGIN / 2,)), {"different", "equivalent", "round-off", "bounded"}),
+        (Truth(spread=1.5), {"equivalent", "larger"}),
+        (Truth(fails=True), {"different", "failures", "bounded"}),
     ],
 )
-def test_what_cannot_be_calibrated_is_one_line(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
+def test_what_is_true_of_a_factor(truth: Truth, true: set[str]) -> None:
+    labels = ("different", "equivalent", "round-off", "bounded", "larger", "failures")
+    assert {label for label in labels if is_true(label, truth)} == true
+
+
+def test_a_row_is_the_same_whatever_others_there_are() -> None:
+    row = simulate(STUDIES[1], "skewed", 6, 3)
+    assert simulate(STUDIES[1], "skewed", 6, 3) == row
+    assert Row.from_json(json.loads(json.dumps(vars(row)))) == row
+
+
+def test_calibrate_continues_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "rows.jsonl"
+    arguments = ["calibrate", "--studies", "1", "--seeds", "5", "--only", "no effect", "-o", str(output)]
+    main(arguments)
+    printed = capsys.readouterr().out
+    assert printed.startswith("study,shape,seeds,studies,wrong: different,")
+    lines = output.read_text().splitlines()
+    assert len(lines) == 4
+    output.write_text("\n".join([*lines[:2], lines[2][:20]]) + "\n")
+    main(arguments)
+    assert capsys.readouterr().out == printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--studies", "0"], "--studies must be at least 1, not 0"),
+        (["--seeds", "1"], "--seeds must be at least 2, not 1"),
+        (["--only", "fame"], "--only fame: no kind of study has it in its name; choose from no effect"),
+    ],
+)
+def test_mistakes_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
 ) -> None:
     with pytest.raises(SystemExit) as exit_:
-        main(["calibrate", *arguments])
+        main(["calibrate", *arguments, "-o", str(tmp_path / "rows")])
     assert exit_.value.code == 2
-    assert complaint in capsys.readouterr().err
+    assert words in capsys.readouterr().err

@@ -201,7 +201,8 @@ def test_other_conditions_are_their_own_factor(tmp_path: Path) -> None:
 
 
 def test_several_levels_have_an_entry_each(tmp_path: Path) -> None:
-    runs = study(seeds=12)[lambda each: (each["replicate"] == 0) & (each["precision"] == "float32")]
+    runs = study(seeds=12)
+    runs = runs[(runs["replicate"] == 0) & (runs["precision"] == "float32")]
     runs = runs.replace({"condition": {"mvn_std": "ppo", "mvn_var": "sac", "normal_sqrt": "td3", "normal_std": "ddpg"}})
     report.write(table(tmp_path, runs[COLUMNS]), None, Options(reading=Reading(reference="sac")))
     (design,) = verdict(tmp_path / "runs-report")["designs"]
@@ -211,7 +212,8 @@ def test_several_levels_have_an_entry_each(tmp_path: Path) -> None:
 
 def test_names_from_data_are_no_markup(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>|**x** [y](z)"
-    runs = study(seeds=8)[lambda each: (each["replicate"] == 0) & (each["parameterization"] == "std")]
+    runs = study(seeds=8)
+    runs = runs[(runs["replicate"] == 0) & (runs["parameterization"] == "std")]
     runs = runs.replace({"condition": {"mvn_var": evil, "normal_std": "theirs"}}).assign(run="`a`|<b>")
     report.write(table(tmp_path, runs[[*COLUMNS, "run"]]), None, Options(html=True))
     text = (tmp_path / "runs-report" / "report.md").read_text()

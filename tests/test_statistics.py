@@ -143,7 +143,7 @@ def test_ratios_of_spread_are_tested_by_swapping_within_seeds() -> None:
 
     def share(excess: Array) -> float:
         flips = itertools.product([1, -1], repeat=7)
-        return sum(np.dot(signs, excess) >= excess.sum() - 1e-12 for signs in flips) / 2**7
+        return float(sum(np.dot(signs, excess) >= excess.sum() - 1e-12 for signs in flips)) / 2**7
 
     assert found.p_larger == pytest.approx(share(squares - base))
     assert found.p_below(3.0) == pytest.approx(share(9 * base - squares))
