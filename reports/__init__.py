@@ -1,14 +1,69 @@
 """The answer: from runs, whoever made them, to a report. It knows nothing of torch, nor of how runs are trained.
 
-- `sources`: runs, from a ledger, a table or W&B, as one table.
+Data flows one way:
+
+- `sources`: runs, from a run store, a table, W&B, SB3's monitor files or TensorBoard's event files.
 - `statistics`: tests and intervals, as small pure functions on arrays.
-- `layout`, `attribution`: what there is to compare, and which part is which: effects, pairs and the verdict.
-- `divergence`: when and how fast runs came apart, from their fingerprints.
-- `price`: how much of a training return's difference is the price of exploration noise.
-- `section`: all of this for one design, with the `circumstances` in which its runs were made.
-- `relations`: what two designs say together: where amplification comes from, and the compensated design.
-- `report`: the whole, written down by what is in `writing`.
-- `plan`: how many seeds each conclusion needs.
-- `tuning`: whether a difference survives fair tuning.
-- `calibration`: the test of the tests, on studies of known truth; `peeking`: the same where every look is paid for.
+- `analysis`: what differs, by which mechanism, and how sure that is; for any factors.
+- `documents`: the answer written down.
+
+`factors` says what a factor is, `thread` which factors and conditions the thread's own design has, and `calibration`
+how often each label of a report is wrong.
+
+In a notebook:
+
+    from reports import Reading, attribute, read
+
+    runs = read("runs.csv", reading=Reading(must_agree=("implementation",)))
+    (design,) = attribute(runs, "score", margin=5.0)
+    design                                  # the conclusions, in words
+    effect = design.answer.effects[0]
+    effect.main.estimate, effect.main.ci, effect.conclusion
+    effect.main.differences                 # one a seed, to plot
+    design.answer.blocks.outcomes           # [seeds, arms, precisions]
 """
+
+from reports.analysis.attribution import Attribution
+from reports.analysis.blocks import Goal
+from reports.analysis.design import Design, Question
+from reports.analysis.effects import Effect
+from reports.analysis.study import answer_designs
+from reports.factors import Factor
+from reports.sources import Mapping, Reading, UnreadableSourceError, read
+from reports.sources.runs import Runs
+
+__all__ = [
+    "Attribution",
+    "Design",
+    "Effect",
+    "Factor",
+    "Mapping",
+    "Reading",
+    "Runs",
+    "UnreadableSourceError",
+    "attribute",
+    "read",
+]
+
+
+def attribute(
+    runs: Runs,
+    outcome: str = "final_return",
+    *,
+    margin: float | None = None,
+    goal: Goal = "maximize",
+    also: tuple[str, ...] = (),
+) -> list[Design]:
+    """Return what differs in each design of some runs, by which mechanism, and how sure that is.
+
+    Args:
+        runs: As `read` returns them.
+        outcome: The primary outcome, a column of theirs.
+        margin: The equivalence margin; by default half the standard deviation of the reference's runs between seeds.
+        goal: Whether large outcomes are good: a failed run counts as the worst.
+        also: Other outcomes, a family of their own.
+
+    Raises:
+        UnreadableSourceError: An outcome isn't there, or two runs are the same.
+    """
+    return answer_designs(runs, Question(outcome=outcome, others=also, margin=margin, goal=goal))

@@ -176,6 +176,16 @@ class Mean:
         return "equivalent" if self.is_equivalent else "undecided"
 
     @property
+    def seeds_needed(self) -> int | None:
+        """Seeds that would decide with a chance of 80% each, if every effect is as it seems; None if none would.
+
+        Of a must-agree factor all effects have to be equivalent: the one that needs most seeds tells.
+        """
+        needed = [effect.seeds_needed for effect in self.deciding if not effect.is_equivalent]
+        known = [seeds for seeds in needed if seeds is not None]
+        return max(known) if known and len(known) == len(needed) else None
+
+    @property
     def deviating(self) -> list[Estimate]:
         """The simple effects that are different."""
         return [effect for effect in self.simple if effect.is_different]

@@ -255,9 +255,14 @@ def _saved(path: Path, columns: int = 1, size: tuple[float, float] | None = None
         figure.savefig(path.with_suffix(".png"), metadata={"Software": None})
 
 
+LONGEST = 32
+"""Characters of a name that a figure has room for."""
+
+
 def _plain(name: str) -> str:
-    """A name, which is no formula, whatever dollars are in it."""
-    return name.replace("$", r"\$")
+    """A name, which is no formula, whatever dollars are in it; of a long one, its beginning and its end."""
+    lines = [line if len(line) <= LONGEST else f"{line[: LONGEST - 10]}...{line[-7:]}" for line in name.splitlines()]
+    return "\n".join(lines).replace("$", r"\$")
 
 
 def _share_y(panels: Sequence[Axes]) -> None:

@@ -1,24 +1,34 @@
 """The report as one HTML file, with its pictures in it."""
 
 import base64
+import html
 import re
 from pathlib import Path
 
 from markdown_it import MarkdownIt
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
-table { border-collapse: collapse; font-size: 0.85em; display: block; overflow-x: auto }
-td, th { border: 1px solid #ddd; padding: 0.2em 0.6em; text-align: left; vertical-align: top }
-img { max-width: 100% }
-code, pre { background: #f5f5f5 }
+:root { color-scheme: light dark; --line: #ddd; --shade: #f5f5f5 }
+@media (prefers-color-scheme: dark) {
+  :root { --line: #444; --shade: #262626 }
+  body { background: #161616; color: #ddd }
+  img { background: #fff }
+  a { color: #8ab4f8 }
+}
+@media (prefers-color-scheme: light) { body { background: #fff; color: #222 } }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
+  overflow-wrap: anywhere }
+table { border-collapse: collapse; font-size: 0.85em; display: block; overflow-x: auto; overflow-wrap: normal }
+td, th { border: 1px solid var(--line); padding: 0.2em 0.6em; text-align: left; vertical-align: top }
+img { max-width: 100%; height: auto }
+code, pre { background: var(--shade) }
 pre { padding: 0.6em; overflow-x: auto }
 summary { cursor: pointer }
 """
 
 
 def page(text: str, folder: Path) -> str:
-    """A report in Markdown as a page that needs no other file. **Arguments**: `folder`, where its pictures are."""
+    """Return a report in Markdown as a page that needs no other file. **Arguments**: `folder`, of its figures."""
     body = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
 
     def embedded(found: re.Match[str]) -> str:
@@ -26,8 +36,9 @@ def page(text: str, folder: Path) -> str:
         return f'src="data:image/svg+xml;base64,{base64.b64encode(picture.read_bytes()).decode()}"'
 
     body = re.sub(r'src="([\w-]+\.png)"', embedded, body)
+    title = text.splitlines()[0].lstrip("# ")
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Which part is round-off?</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n"
+        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n"
     )

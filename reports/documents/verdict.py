@@ -84,7 +84,7 @@ def _factor(answer: Attribution, effect: Effect) -> Json:
             "p_skew_corrected": mean.main.p_skew,
             "decided_by_ranks": mean.main.ranked is not None,
             "conclusion": effect.mean_conclusion,
-            "seeds_needed": mean.main.seeds_needed if effect.mean_conclusion == "undecided" else None,
+            "seeds_needed": mean.seeds_needed if effect.mean_conclusion == "undecided" else None,
             "detectable": mean.main.detectable,
         },
         "spread": {

@@ -211,7 +211,7 @@ def what_would_settle(answer: Attribution, show: Show) -> str:
     for effect in answer.effects:
         if effect.mean_conclusion != "undecided":
             continue
-        needed = effect.main.seeds_needed
+        needed = effect.mean.seeds_needed
         arms = len(answer.arms) * len(answer.blocks.precisions)
         if needed is None:
             said.append(f"No number of seeds up to 10,000 is likely to decide the {label(effect, show)} effect")
