@@ -1,13 +1,13 @@
 """Runs from any source: one table, with a row for each run."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pandas as pd
 from numpy.typing import NDArray
 
@@ -84,8 +84,8 @@ class Runs:
             return {}
         path = self.folder / run / "updates.jsonl"
         try:
-            with path.open(encoding="utf-8") as file:
-                updates = [json.loads(line) for line in file]
+            with path.open("rb") as file:
+                updates = [orjson.loads(line) for line in file]
             return {
                 **{name: np.array([update[name] for update in updates], dtype=np.float64) for name in names},
                 **{name: np.array([update.get(name) for update in updates], dtype=np.float64) for name in optional},

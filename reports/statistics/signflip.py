@@ -12,6 +12,7 @@ import math
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reports.statistics.basics import ALPHA, Array
 
@@ -20,6 +21,8 @@ EXACT_UP_TO = 20
 RESAMPLES = 100_000
 SEED = 0
 """Of the generator that draws them."""
+CHUNK = 10_000
+"""Subsets whose means are computed at once: a bound on memory."""
 
 
 class SubsetMeans(Protocol):
@@ -131,10 +134,11 @@ class _Drawn:
     """Of subsets drawn at random, sorted."""
 
     def __init__(self, differences: Array, resamples: int) -> None:
-        weights = _drawn_subsets(len(differences), resamples)
-        self.size = len(weights)
-        self._sorted = weights @ differences
-        self._sorted.sort()
+        members = _drawn_subsets(len(differences), resamples)
+        chunks = [members[start : start + CHUNK] for start in range(0, len(members), CHUNK)]
+        means = [(chunk @ differences) / chunk.sum(axis=1) for chunk in chunks]
+        self.size = len(members)
+        self._sorted = np.sort(np.concatenate(means))
 
     def at_most(self, centre: float) -> int:
         return int(np.searchsorted(self._sorted, centre, side="right"))
@@ -144,11 +148,10 @@ class _Drawn:
 
 
 @functools.lru_cache(maxsize=4)
-def _drawn_subsets(seeds: int, resamples: int) -> Array:
-    """Weights of the means of subsets: the same subsets each time, so that the same data have the same p-value."""
-    members = np.random.default_rng(SEED).random((resamples, seeds)) < 0.5
-    members = members[members.any(axis=1)]
-    return np.asarray(members / members.sum(axis=1, keepdims=True))
+def _drawn_subsets(seeds: int, resamples: int) -> NDArray[np.bool_]:
+    """Members of subsets: the same subsets each time, so that the same data have the same p-value."""
+    members = np.random.default_rng(SEED).random((resamples, seeds), dtype=np.float32) < 0.5
+    return np.asarray(members[members.any(axis=1)])
 
 
 def _subsets(values: Array) -> tuple[Array, Array]:
