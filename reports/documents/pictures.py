@@ -15,6 +15,8 @@ from reports.documents import figures
 from reports.documents.words import label
 from reports.statistics import Array
 
+Returns = tuple[Array, Array, Array]
+"""Environment steps, and training returns of unperturbed and of perturbed runs: see `_returns`."""
 SMOOTH = 5
 """Updates over which a curve of paired differences is averaged."""
 
@@ -27,8 +29,8 @@ def draw(design: Design, output: Path, index: int) -> dict[str, str]:
         names[name] = f"{name}-{index + 1}"
         return output / names[name]
 
-    answer = design.answer
-    rows = list(_rows(design))
+    answer, returns = design.answer, _returns(design)
+    rows = list(_rows(answer, returns))
     if rows:
         margin = answer.margin.value if answer.margin else None
         figures.first_page(rows, margin, design.outcome, path("first-page"))
@@ -41,7 +43,7 @@ def draw(design: Design, output: Path, index: int) -> dict[str, str]:
     equal = list(_equal_pairs(answer))
     if equal:
         figures.quantiles(equal, path("quantiles"))
-    curves = {arm.name: curve for i, arm in enumerate(answer.arms) if (curve := _curve(design, [i])) is not None}
+    curves = {arm.name: curve for i, arm in enumerate(answer.arms) if (curve := _curve(returns, [i])) is not None}
     if curves:
         figures.learning_curves(curves, "episodic return", path("learning"))
     return names
@@ -52,8 +54,7 @@ def styles(effects: Sequence[Effect]) -> list[figures.Style]:
     return [figures.STYLES[number % len(figures.STYLES)] for number in range(len(effects))]
 
 
-def _rows(design: Design) -> Iterator[figures.Row]:
-    answer = design.answer
+def _rows(answer: Attribution, returns: Returns | None) -> Iterator[figures.Row]:
     for effect, style in zip(answer.effects, styles(answer.effects), strict=True):
         main = effect.main
         yield figures.Row(
@@ -62,7 +63,7 @@ def _rows(design: Design) -> Iterator[figures.Row]:
             estimate=main.estimate,
             deciding=main.ci_adjusted,
             ninety=main.ci90,
-            curve=_difference_curve(design, effect.contrast),
+            curve=_difference_curve(returns, effect.contrast) if answer.paired else None,
             style=style,
         )
     test = answer.placebo
@@ -73,12 +74,12 @@ def _rows(design: Design) -> Iterator[figures.Row]:
             estimate=test.estimate,
             deciding=test.interval(),
             ninety=test.interval(0.9),
-            curve=_control_curve(design),
+            curve=_control_curve(returns),
             style=figures.CONTROL,
         )
 
 
-def _returns(design: Design) -> tuple[Array, Array, Array] | None:
+def _returns(design: Design) -> Returns | None:
     """Environment steps, and training returns of unperturbed and perturbed runs.
 
     `[points]`, `[seeds, arms, precisions, points]`, and the same of each arm's first perturbed run; NaN where there is
@@ -103,24 +104,21 @@ def _returns(design: Design) -> tuple[Array, Array, Array] | None:
     return steps, plain, perturbed
 
 
-def _difference_curve(design: Design, contrast: Contrast) -> figures.Curve | None:
-    returns = _returns(design)
-    if returns is None or not design.answer.paired:
+def _difference_curve(returns: Returns | None, contrast: Contrast) -> figures.Curve | None:
+    if returns is None:
         return None
     steps, plain, _ = returns
     return _smoothed(steps, _mean(contrast.differences(plain)))
 
 
-def _control_curve(design: Design) -> figures.Curve | None:
-    returns = _returns(design)
+def _control_curve(returns: Returns | None) -> figures.Curve | None:
     if returns is None:
         return None
     steps, plain, perturbed = returns
     return _smoothed(steps, _mean(perturbed - plain))
 
 
-def _curve(design: Design, arms: list[int]) -> figures.Curve | None:
-    returns = _returns(design)
+def _curve(returns: Returns | None, arms: list[int]) -> figures.Curve | None:
     if returns is None:
         return None
     steps, plain, _ = returns
