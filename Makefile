@@ -1,5 +1,5 @@
 # make study   the whole study: install, train, report
-# make test    formatting, lint, types and all tests
+# make test    formatting, lint, types and all tests; with Debian's chromium installed, those of report.html too
 # make quick   the same without the slow tests
 # make tune-demo   two conditions, tuned fairly and compared on held-out seeds: minutes
 # make lock    pin anew what pyproject.toml asks for
