@@ -61,9 +61,12 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
         (["report", ".", "--margin", "-1"], "--margin must be positive"),
         (["report", "wandb:someone"], "a W&B source is wandb:entity/project"),
         (["report", "wandb:someone/a/b/c"], "a W&B source is wandb:entity/project"),
-        (["report", "wandb:someone/a", "--map", "condition"], "--map condition: give NAME=config.KEY"),
-        (["report", "wandb:someone/a", "--map", "condition=config.a"], "it must say what seed is"),
-        (["report", ".", "--map", "condition=config.a,seed=config.b,outcome=config.c"], "--map is for runs in W&B"),
+        (["report", "wandb:someone/a", "--map", "condition"], "mapping: 'condition' must be NAME=VALUE"),
+        (["report", "wandb:someone/a", "--map", "condition=config.a"], "the mapping must say where seed is"),
+        (
+            ["report", ".", "--map", "condition=config.a,seed=config.b,outcome=config.c"],
+            "a study's runs need no mapping",
+        ),
         (["bench", "--env-ids", "Ant-v5"], "--env-ids must be of Pendulum-v1"),
         (["bench", "--rounds", "0"], "--rounds must be at least 1"),
         (["probe", "--n", "0"], "--n must be between 1 and 1000"),
@@ -198,7 +201,7 @@ def test_a_failed_cell_is_said_and_counted(
     assert "failed: parameters became non-finite at update 1" in err
     code, out, _ = run("report", str(tmp_path), capsys=capsys)
     assert code == 0
-    assert "1 runs are failed" in out
+    assert "1 run failed" in out
 
 
 @pytest.mark.parametrize("command", ["train", pytest.param("sweep", marks=pytest.mark.slow)])
@@ -247,6 +250,8 @@ def test_a_sweep_is_trained_reported_and_not_trained_again(tmp_path: Path, capsy
 
 
 def test_a_report_needs_no_torch() -> None:
-    code = "import sys; import study.cli, reports.report; print('torch' in sys.modules, 'wandb' in sys.modules)"
+    code = (
+        "import sys; import study.cli, reports.documents.report; print('torch' in sys.modules, 'wandb' in sys.modules)"
+    )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.split() == ["False", "False"]
