@@ -168,11 +168,14 @@ def _implementation(*effects: float, spread: float = 1.0, fails: bool = False) -
 
 
 def _crossed(by: str, size: float) -> Callable[[Mapping[str, str], str], float]:
-    """The implementation's effect, of opposite sign at the two levels of another factor or in both precisions."""
+    """The implementation's effect, of opposite sign at the two levels of another factor or in both precisions.
+
+    Half of it is of either level, so that no other factor has an effect on average.
+    """
 
     def shift(levels: Mapping[str, str], precision: str) -> float:
         first = precision == "float32" if by == "precision" else levels[by] == "variance"
-        return (levels["implementation"] == "normal") * (size if first else -size)
+        return size / 2 * (1 if first else -1) * (1 if levels["implementation"] == "normal" else -1)
 
     return shift
 
