@@ -76,6 +76,8 @@ def test_a_ledger_is_reported_whole(ledger: Path, tmp_path: Path) -> None:
         assert ">$" not in (tmp_path / f"{picture}.svg").read_text()  # a tick's label is a formula, and drawn as one
     for run in sources.read(str(ledger)).table["run"]:
         assert f"| {run} |" in text
+    assert not re.search(r"\|\n\n\|", text), "a blank line cuts a table in two"
+    assert not re.search(r"\S\s+\*\*\n", text), "a space before its end undoes what is bold"
 
 
 def test_the_verdict_has_every_key_of_schema_2(ledger: Path, tmp_path: Path) -> None:

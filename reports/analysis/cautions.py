@@ -11,7 +11,7 @@ from reports.factors import Factor
 from reports.sources.runs import LARGEST, as_numbers
 
 
-def of_runs(runs: pd.DataFrame, outcome: str, blocks: Blocks) -> list[str]:
+def of_runs(runs: pd.DataFrame, outcome: str, blocks: Blocks, paired: bool = True) -> list[str]:
     """Return a word on runs that didn't end with an outcome."""
     warnings = []
     for status, group in runs[runs["status"] != "finished"].groupby("status"):
@@ -29,7 +29,7 @@ def of_runs(runs: pd.DataFrame, outcome: str, blocks: Blocks) -> list[str]:
         warnings.append(f"no run has finished with a {outcome}: nothing can be concluded")
     elif finished[outcome].nunique() == 1 and len(finished) > 1:
         warnings.append(f"every run has the same {outcome}: there is nothing to explain")
-    return [*warnings, *_incomplete(blocks)]
+    return [*warnings, *(_incomplete(blocks) if paired else [])]
 
 
 def _incomplete(blocks: Blocks) -> list[str]:

@@ -154,7 +154,7 @@ def make_design(runs: Runs, rows: pd.DataFrame, question: Question) -> Design:
         histories=histories,
         gaps=gaps,
         warnings=[
-            *cautions.of_runs(rows, question.outcome, answer.blocks),
+            *cautions.of_runs(rows, question.outcome, answer.blocks, runs.paired),
             *cautions.of_answer(answer),
             *doubts(runs, finished),
             *([_replayed(question.outcome)] if is_replayed else []),

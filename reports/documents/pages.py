@@ -40,6 +40,7 @@ def page(template: str, **values: Any) -> str:
         ),
     )
     environment.filters |= {name: _marked(function) for name, function in FILTERS.items()}
+    environment.filters["cells"] = lambda row: Markup(" | ".join(row))
     environment.filters["join_names"] = lambda names: Markup(", ".join(words.markdown(name) for name in names))
     return environment.get_template(template).render(words=_Words(), markdown=words.markdown, **values)
 

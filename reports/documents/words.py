@@ -19,7 +19,7 @@ from reports.analysis.mean import Estimate
 from reports.analysis.mechanism import ULP, Gaps, Mechanism
 from reports.analysis.price import Price
 from reports.analysis.relations import Compensation
-from reports.statistics import Interval, Margin
+from reports.statistics import Interval, Margin, SignFlip
 
 Show = Callable[[str], str]
 
@@ -95,6 +95,12 @@ def headline(answer: Attribution, effect: Effect, outcome: str, show: Show) -> s
     return f"{name[:1].upper()}{name[1:]}: {_mechanism(effect.mechanism)}, and {_mean(answer, effect, outcome, show)}."
 
 
+def headlines(answer: Attribution, outcome: str, show: Show) -> str:
+    """What was found of each factor, and what the ULP control gives."""
+    said = [headline(answer, effect, outcome, show) for effect in answer.effects]
+    return " ".join([*said, placebo(answer)]).strip()
+
+
 def _mechanism(mechanism: Mechanism) -> str:
     match mechanism.reading:
         case "identical":
@@ -107,7 +113,7 @@ def _mechanism(mechanism: Mechanism) -> str:
             return f"a real difference (its first gap is {number(mechanism.size)} times the ULP control's)"
         case "late":
             return f"a real difference from update {mechanism.onset} on"
-    return "by a mechanism that is untested"
+    return "whether it is the same computation is untested"
 
 
 def _mean(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
@@ -211,6 +217,11 @@ def what_would_settle(answer: Attribution, show: Show) -> str:
     for effect in answer.effects:
         if effect.mean_conclusion != "undecided":
             continue
+        if effect.failures.may_differ:
+            said.append(
+                f"Whether runs fail more often keeps the {label(effect, show)} effect undecided: more seeds tell"
+            )
+            continue
         needed = effect.mean.seeds_needed
         arms = len(answer.arms) * len(answer.blocks.precisions)
         if needed is None:
@@ -244,6 +255,40 @@ def margin_caution(answer: Attribution, show: Show) -> str:
             "be as large."
         )
     return said
+
+
+def first_table(answer: Attribution, outcome: str, show: Show) -> list[list[str]]:
+    """The first page's table: a row a question, a column a factor, and one for the ULP control where there is one."""
+    effects, control = answer.effects, answer.placebo
+    heads = [f"{label(effect, show)}: {show(effect.level)} minus {show(effect.factor.reference)}" for effect in effects]
+    rows = [
+        ["", *heads, "ULP control"],
+        ["---"] * (len(effects) + 2),
+        ["conclusion", *(f"**{effect.conclusion}**" for effect in effects), "a placebo"],
+        ["same mathematics?", *(mechanism_cell(effect.mechanism) for effect in effects), "yes"],
+        [f"difference in {show(outcome)}", *(mean_cell(effect) for effect in effects), _test(control)],
+        ["so the mean is", *(mean_conclusion_cell(effect) for effect in effects), ""],
+        ["spread of pairs, over one ULP's", *(spread_cell(effect) for effect in effects), "1"],
+        ["round-off alone, SD by level", *(sensitivity_cell(effect) for effect in effects), control_cell(answer)],
+        ["failed runs: reference, level", *(failures_cell(effect) for effect in effects), ""],
+    ]
+    return rows if control else [row[:-1] for row in rows]
+
+
+def _test(test: SignFlip | None) -> str:
+    return f"{number(test.estimate)} {interval(test.interval())}" if test else ""
+
+
+def mean_cell(effect: Effect) -> str:
+    """The mean difference with the interval that decides."""
+    return f"{number(effect.main.estimate)} {interval(effect.main.ci_adjusted)}"
+
+
+def mean_conclusion_cell(effect: Effect) -> str:
+    """What the mean does, and where it is equivalent, within what."""
+    if effect.mean_conclusion != "equivalent":
+        return f"**{effect.mean_conclusion}**"
+    return f"**equivalent** within {margin(effect.main.margin)}: {interval(effect.main.ci90)} (90%)"
 
 
 def mechanism_cell(mechanism: Mechanism) -> str:
