@@ -28,6 +28,8 @@ SIZE_BITS = 5.0
 """How much larger than the ULP control's a first gap of round-off is. There: up to 1.2."""
 LATE_BITS = 12.0
 """By how much a later gap must leave either mark to be *late*. There, medians over ten seeds stay within 3."""
+FEWEST_SEEDS = 3
+"""Seeds from which medians leave round-off's marks by chance in fewer than 5% of studies (`calibration.mechanisms`)."""
 APART = 0.01
 """The relative gap at which runs have come apart: the onset of outcomes that have nothing in common."""
 
@@ -271,7 +273,8 @@ def read_mechanism(pair: Sequence[Gaps], controls: Sequence[Gaps]) -> Mechanism:
     seen = dataclasses.replace(seen, ratio=_power(bits, start), bits=bits[: _until_apart(medians[SINGLE])])
     if not _is_round_off(bits[start] if start < len(bits) else math.nan, sizes):
         return dataclasses.replace(seen, reading="late" if start else "real", onset=start + 1 if start else None)
-    late = _late(medians, bits, by_control[DOUBLE], start)
+    enough = min(len(gaps.seeds) for gaps in pair) >= FEWEST_SEEDS
+    late = _late(medians, bits, by_control[DOUBLE], start) if enough else None
     return dataclasses.replace(seen, reading="round-off" if late is None else "late", onset=late)
 
 
