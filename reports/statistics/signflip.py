@@ -150,7 +150,9 @@ class _Drawn:
 @functools.lru_cache(maxsize=4)
 def _drawn_subsets(seeds: int, resamples: int) -> NDArray[np.bool_]:
     """Members of subsets: the same subsets each time, so that the same data have the same p-value."""
-    members = np.random.default_rng(SEED).random((resamples, seeds), dtype=np.float32) < 0.5
+    rng = np.random.default_rng(SEED)
+    sizes = [min(CHUNK, resamples - start) for start in range(0, resamples, CHUNK)]
+    members = np.concatenate([rng.random((size, seeds), dtype=np.float32) < 0.5 for size in sizes])
     return np.asarray(members[members.any(axis=1)])
 
 
