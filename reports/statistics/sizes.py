@@ -11,6 +11,8 @@ from reports.statistics.basics import ALPHA, Array, Interval
 
 RESAMPLES = 2000
 """As rliable's own default."""
+PARTS = 20
+"""In which bootstrap samples are computed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +43,8 @@ def sizes(reference: Array, level: Array, rng: np.random.Generator) -> Sizes:
     rows = rng.integers(len(reference), size=(RESAMPLES, len(reference)))
 
     def interval(statistic: Callable[[Array, Array], Array]) -> Interval:
-        resampled = statistic(reference[rows], level[rows])
+        parts = np.array_split(rows, PARTS)  # a bound on memory
+        resampled = np.concatenate([statistic(reference[part], level[part]) for part in parts])
         finite = resampled[np.isfinite(resampled)]
         low, high = np.quantile(finite, (ALPHA / 2, 1 - ALPHA / 2)) if len(finite) else (math.nan, math.nan)
         return Interval(float(statistic(reference[None], level[None])[0]), float(low), float(high))
