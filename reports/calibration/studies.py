@@ -249,7 +249,11 @@ STUDIES = (
     Study(
         name="1 in 20 collapses", truths=_implementation(*(-0.25,) * 5, spread=math.sqrt(1 + 19 / 16)), collapse=0.05
     ),
-    Study(name="effect that grows with the seed", truths=_both(0, 0), skew=1.0),
+    Study(
+        name="effect that grows with the seed",
+        truths={"parameterization": Truth(spread=math.sqrt(1 + 1 / 2)), "implementation": Truth()},
+        skew=1.0,
+    ),
     Study(name="ceiling", truths=_both(0, 0), transform=lambda outcomes: np.minimum(outcomes, 0.5)),
     Study(name="whole numbers", truths=_both(0, 0), transform=np.round),
     Study(name="three arms only", truths=_both(0, 0), arms=ARMS[:3]),
