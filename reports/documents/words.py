@@ -199,7 +199,8 @@ def blind_spots(answer: Attribution, show: Show) -> str:
     ]
     rate = statistics.rarest_visible(seeds)
     said.append(
-        f"Failures or collapses in fewer than {100 * rate:.2g}% of seeds may not have shown up (95%, {count(seeds, 'seed')})"
+        f"Failures or collapses in fewer than {100 * rate:.2g}% of seeds may not have shown up "
+        f"(95%, {count(seeds, 'seed')})"
     )
     first = next((effect.main for effect in answer.effects if effect.main.can_reject), None)
     if first is not None:
