@@ -8,6 +8,7 @@ agent's call trains them as one cohort.
 import dataclasses
 import itertools
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +37,9 @@ HOLES = ("run_cap", "early_terminate")
 
 MARGIN = "margin"
 """The parameter that fixes the equivalence margin before the data. It is no part of a run: W&B refuses other keys."""
+
+OUTCOME = "final_return"
+"""The primary outcome, where nothing names another."""
 
 LARGEST_GRID = 100_000
 """More cells than this are a slip."""
@@ -89,12 +93,16 @@ class Design:
     Attributes:
         outcome: The primary outcome, its metric's name.
         goal: Whether large outcomes are good.
-        margin: The equivalence margin.
+        margin: The equivalence margin of this outcome.
     """
 
     outcome: str | None
     goal: Literal["maximize", "minimize"]
     margin: float | None
+
+    def margin_of(self, outcome: str) -> float | None:
+        """Return the equivalence margin that was fixed for this outcome: another outcome has another scale."""
+        return self.margin if outcome == (self.outcome or OUTCOME) else None
 
 
 def read_design(path: Path) -> Design:
@@ -120,10 +128,12 @@ def _margin(sweep: Mapping[str, Any]) -> float | None:
     match axes.get(MARGIN):
         case None:
             return None
-        case [int() | float() as value] if not isinstance(value, bool) and 0 < value < math.inf:
+        case [int() | float() as value] if not isinstance(value, bool) and 0 < value <= sys.float_info.max:
             return float(value)
+        case [value]:
+            raise MistakeError(f"parameter 'margin' must be one positive finite number, not {brief(value)}")
         case values:
-            raise MistakeError(f"parameter 'margin' must be one positive number, not {brief(values)}")
+            raise MistakeError(f"parameter 'margin' must be one positive finite number, not {len(values)} values")
 
 
 def read_yaml(path: Path) -> Any:

@@ -22,7 +22,6 @@ from study.cells import Cell, MistakeError, make_cell
 from study.queueing.queue import Worker, open_queue
 from study.queueing.storages import Storage
 from study.seeds import Blocks, Seeds, block, fewest_first, make_schedule
-from study.sweepfile import read_design
 from tests.conftest import SMALL
 from tests.test_cli import run
 from tests.test_workers import histories, write_sweep
@@ -211,10 +210,20 @@ def test_interim_analyses_begin_where_a_test_can_reject(budget: int) -> None:
 
 
 def test_a_sweep_file_fixes_the_margin(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sweep = write_sweep(tmp_path, margin=3.0)
-    assert read_design(sweep).margin == 3.0
-    arguments = ["seeds", str(sweep), "--runs-dir", str(tmp_path / "runs"), "--budget", "6"]
-    assert "--budget must be" in run(*arguments, capsys=capsys)[2]
+    # Without memory it ends after the margin has been looked at, and before anything is trained.
+    arguments = ["--runs-dir", str(tmp_path / "runs"), "--memory", "1e-9"]
+
+    def refusal(*given: str, **parameters: float) -> str:
+        code, _, err = run("seeds", str(write_sweep(tmp_path, **parameters)), *arguments, *given, capsys=capsys)
+        assert (code, err.count("\n")) == (2, 1)
+        return err
+
+    assert "GB" in refusal(margin=3.0)
+    assert "GB" in refusal("--margin", "3")
+    assert "an equivalence margin must be fixed before the data" in refusal()
+    other = refusal("--outcome", "auc_return", margin=3.0)
+    assert "the equivalence margin must be one of auc_return, not of final_return: give --margin" in other
+    assert "GB" in refusal("--outcome", "auc_return", "--margin", "3", margin=3.0)
 
 
 @pytest.mark.slow

@@ -1,11 +1,13 @@
 """Sweep files: what W&B would queue is what is trained here, and what it would swallow is refused."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from study.cells import MistakeError
+from study.commands.report import Report
 from study.sweepfile import Design, read_calls, read_cells, read_design
 
 SWEEPS = sorted((Path(__file__).parent.parent / "sweeps").glob("*.yaml"))
@@ -180,8 +182,47 @@ def test_a_margin_is_of_the_design_and_no_part_of_a_run(tmp_path: Path) -> None:
     assert [cell.id for cell in with_margin] == [cell.id for cell in read_cells(written(tmp_path, head + "}"))]
 
 
-@pytest.mark.parametrize("value", ["{value: 0}", "{values: [1.0, 2.0]}", "{value: much}", "{value: .inf}"])
-def test_a_margin_that_is_none_is_one_line(tmp_path: Path, value: str) -> None:
+def test_a_margin_is_of_the_outcome_that_it_was_fixed_for() -> None:
+    assert Design("auc_return", "maximize", 15.0).margin_of("auc_return") == 15.0
+    assert Design("auc_return", "maximize", 15.0).margin_of("final_return") is None
+    assert Design(None, "maximize", 15.0).margin_of("final_return") == 15.0
+    assert Design(None, "maximize", None).margin_of("final_return") is None
+
+
+def test_a_report_takes_what_the_sweep_file_fixes_unless_it_is_told_otherwise(tmp_path: Path) -> None:
+    head = f"method: grid\nprogram: x\nparameters: {{{FACTORS}, margin: {{value: 15.0}}}}\n"
+    path = written(tmp_path, head + "metric: {name: auc_return, goal: minimize}")
+
+    def options(**given: Any) -> tuple[str, str, float | None]:
+        found = Report(source="runs", **given)._options()
+        return found.outcome, found.goal, found.margin
+
+    assert options(sweep=path) == ("auc_return", "minimize", 15.0)
+    assert options(sweep=path, goal="maximize", margin=3.0) == ("auc_return", "maximize", 3.0)
+    assert options(sweep=path, outcome="eval_return") == ("eval_return", "minimize", None)
+    assert options() == ("final_return", "maximize", None)
+    assert options(sweep=written(tmp_path, head)) == ("final_return", "maximize", 15.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("{value: 0}", "0"),
+        ("{value: -1.0}", "-1.0"),
+        ("{values: [1.0, 2.0]}", "2 values"),
+        ("{value: much}", "'much'"),
+        ("{value: true}", "True"),
+        ("{value: .inf}", "inf"),
+        ("{value: .nan}", "nan"),
+        (f"{{value: 1{'0' * 400}}}", "1000"),
+    ],
+)
+def test_a_margin_that_is_none_is_one_line(tmp_path: Path, value: str, found: str) -> None:
     path = written(tmp_path, f"method: grid\nprogram: x\nparameters: {{{FACTORS}, margin: {value}}}")
-    with pytest.raises(MistakeError, match="parameter 'margin' must be one positive number"):
-        read_cells(path)
+    for read in (read_cells, read_design):
+        with pytest.raises(MistakeError) as error:
+            read(path)
+        assert str(error.value).startswith(
+            f"{path}: parameter 'margin' must be one positive finite number, not {found}"
+        )
+        assert "\n" not in str(error.value)

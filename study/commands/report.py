@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from reports.sources.runs import UnreadableSourceError
-from study.sweepfile import Design, read_cells, read_design
+from study.sweepfile import OUTCOME, Design, read_cells, read_design
 
 if TYPE_CHECKING:
     from reports.documents.report import Options
@@ -90,9 +90,9 @@ class Report:
 
         mapping = Mapping.parse(self.map) if self.map else None
         fixed = read_design(self.sweep) if self.sweep else Design(None, "maximize", None)
-        outcome = self.outcome or (mapping and mapping.outcome) or fixed.outcome or "final_return"
+        outcome = self.outcome or (mapping and mapping.outcome) or fixed.outcome or OUTCOME
         # A margin that was fixed in advance is the primary outcome's.
-        margin = fixed.margin if self.margin is None and outcome == fixed.outcome else self.margin
+        margin = fixed.margin_of(outcome) if self.margin is None else self.margin
         return report.Options(
             outcome=outcome,
             also=self.also,

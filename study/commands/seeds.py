@@ -7,7 +7,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from study.cells import MistakeError, require_trainable
 from study.commands.shared import Workforce, check_comparison, say_what_starts_over
-from study.sweepfile import read_cells, read_design
+from study.sweepfile import OUTCOME, read_cells, read_design
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,9 +44,14 @@ class Seeds:
             raise MistakeError(f"--every must be at least 1, not {self.every}")
         first = self._first()
         design = read_design(self.file)
-        outcome = self.outcome or design.outcome or "final_return"
-        margin = design.margin if self.margin is None and outcome == design.outcome else self.margin
+        outcome = self.outcome or design.outcome or OUTCOME
+        margin = design.margin_of(outcome) if self.margin is None else self.margin
         check_comparison(outcome, margin)
+        if margin is None and design.margin is not None:
+            raise MistakeError(
+                f"{self.file}: the equivalence margin must be one of {outcome}, not of {design.outcome or OUTCOME}: "
+                "give --margin"
+            )
         if margin is None:
             raise MistakeError(
                 f"{self.file}: an equivalence margin must be fixed before the data: give --margin, or "

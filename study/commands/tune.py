@@ -9,7 +9,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from study.cells import MistakeError, require_trainable
 from study.commands.shared import Workforce, check_comparison, say_what_starts_over
-from study.sweepfile import read_cells, read_design
+from study.sweepfile import OUTCOME, read_cells, read_design
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,8 +54,8 @@ class Tune:
                 option = name.replace("_", "-")
                 raise MistakeError(f"--{option} must be at least {fewest}, not {getattr(self, name)}")
         design = read_design(self.file)
-        outcome = self.outcome or design.outcome or "final_return"
-        margin = design.margin if self.margin is None and outcome == design.outcome else self.margin
+        outcome = self.outcome or design.outcome or OUTCOME
+        margin = design.margin_of(outcome) if self.margin is None else self.margin
         check_comparison(outcome, margin)
         if self.seeds <= tuning.FEWEST_PAIRS:
             print(
