@@ -121,14 +121,15 @@ class Tune:
         return study
 
     def steps(self, claim: Claim) -> Steps:
-        """Train half of the seeds, and the other half if there is hope."""
-        half = first_stage(len(claim.cells))
-        yield claim.cells[:half]
-        values = self._values(claim.cells[:half])
-        self.queue.report(claim, {step: value for step, value in enumerate(values) if math.isfinite(value)})
-        if is_hopeless(values, len(claim.cells), self._earlier(claim)):
-            return interquartile_mean(values), TrialState.PRUNED
-        yield claim.cells[half:]
+        """Train a first stage of seeds, and the rest if there is hope; where there is no rest, nothing is pruned."""
+        first = first_stage(len(claim.cells))
+        yield claim.cells[:first]
+        if first < len(claim.cells):
+            values = self._values(claim.cells[:first])
+            self.queue.report(claim, {step: value for step, value in enumerate(values) if math.isfinite(value)})
+            if is_hopeless(values, len(claim.cells), self._earlier(claim)):
+                return interquartile_mean(values), TrialState.PRUNED
+            yield claim.cells[first:]
         values = self._values(claim.cells)
         self.queue.report(claim, {step: value for step, value in enumerate(values) if math.isfinite(value)})
         return interquartile_mean(values), TrialState.COMPLETE

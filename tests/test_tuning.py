@@ -100,20 +100,40 @@ def test_conditions_begin_with_the_same_points_and_the_search_finds_the_peak(tmp
     assert {cell.condition for cell in one.cells({})} == {"normal_std"}
 
 
-def test_hopeless_trials_are_pruned_and_save_half_their_seeds(tmp_path: Path) -> None:
-    search = begin(tmp_path, trials=24, seeds=8)
+@pytest.mark.parametrize("seeds", [6, 8])
+def test_hopeless_trials_are_pruned_after_four_seeds(tmp_path: Path, seeds: int) -> None:
+    search = begin(tmp_path, trials=24, seeds=seeds)
     trained: list[Cell] = []
 
     def outcome(cell: Cell) -> float:
         trained.append(cell)
         return peak(cell)
 
-    search.search.space["learning_rate"]["high"] = 1e-2
     pretend(search, outcome)
     states = [trial.state for trial in search.study().trials]
     pruned = states.count(TrialState.PRUNED)
-    assert pruned > 0
-    assert len(trained) == 8 * states.count(TrialState.COMPLETE) + 4 * pruned
+    assert 0 < pruned < 24
+    assert len(trained) == seeds * (24 - pruned) + 4 * pruned
+
+
+@pytest.mark.parametrize("seeds", [2, 4])
+def test_where_the_first_stage_is_all_no_trial_is_pruned(tmp_path: Path, seeds: int) -> None:
+    search = begin(tmp_path, trials=12, seeds=seeds)
+    pretend(search, lambda cell: peak(cell) if cell.learning_rate < 3e-3 else None)
+    trials = search.study().trials
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
+    assert any(trial.value == -math.inf for trial in trials)
+    assert math.isfinite(tuning.best_trial(search).value or math.nan)
+
+
+@pytest.mark.parametrize(("seeds", "is_said"), [("4", True), ("5", False)])
+def test_whether_trials_can_be_pruned_is_said_before_the_search(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], seeds: str, is_said: bool
+) -> None:
+    # Without a space nothing is searched.
+    arguments = ["tune", str(write_sweep(tmp_path)), "--space", "nowhere.yaml", "--seeds", seeds]
+    err = run(*arguments, capsys=capsys)[2]
+    assert ("no trial is pruned: that takes more than 4 seeds a trial, and here are 4\n" in err) == is_said
 
 
 @pytest.mark.parametrize(("seeds", "stage"), [(2, 2), (4, 4), (6, 4), (8, 4), (10, 5), (20, 10)])
