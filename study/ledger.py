@@ -1,7 +1,8 @@
 """The ledger: `RUNS/CELL_ID/` with `cell.json`, `updates.jsonl` and, once a run has ended, `outcome.json`.
 
 `outcome.json` is written last and at once, so a cell has ended if and only if it is there. A cell that was cut off goes
-on from its `checkpoint`, if it left one; whatever else it left is written anew.
+on from its `checkpoint`, if it left one; whatever else it left is written anew. These three files say the same whenever
+a cell is trained. `cost.json` doesn't: it has the processor time of a run that wasn't interrupted.
 """
 
 import contextlib
@@ -152,6 +153,10 @@ class Entry:
     def keep(self, state: State) -> None:
         """Write a checkpoint."""
         checkpoints.write(self._checkpoint, state)
+
+    def note_cost(self, core_seconds: float) -> None:
+        """Say what the run took: its share of its cohort's processor time."""
+        write_atomically(self.path / "cost.json", (dump({"core_seconds": core_seconds}) + "\n").encode())
 
     def finish(self, outcome: Mapping[str, Any]) -> None:
         """Say how the run ended: the last thing that is written."""

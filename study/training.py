@@ -88,6 +88,7 @@ def _train(
 ) -> None:
     cohort = make_cohort([entry.cell for entry in entries])
     states = [entry.state for entry in entries if entry.state is not None]
+    began_at = None if states else time.process_time()  # what a run cost before an interruption isn't known
     if states:
         cohort.restore(states)
     for entry, run in zip(entries, tracked, strict=True):
@@ -109,8 +110,12 @@ def _train(
         if time.monotonic() - kept_at >= checkpoint_seconds:
             _keep(cohort, entries)
             kept_at = time.monotonic()
-    for place, outcome in enumerate(cohort.outcomes()):
+    outcomes = cohort.outcomes()
+    core_seconds = None if began_at is None else (time.process_time() - began_at) / len(entries)
+    for place, outcome in enumerate(outcomes):
         if place not in ended:
+            if core_seconds is not None:
+                entries[place].note_cost(core_seconds)
             _finish(entries[place], tracked[place], outcome)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -200,6 +201,23 @@ def test_other_conditions_are_their_own_factor(tmp_path: Path) -> None:
     (design,) = verdict(tmp_path / "runs-report")["designs"]
     assert (design["verdict"], list(design["factors"])) == (None, ["condition"])
     assert design["factors"]["condition"]["mean"]["conclusion"] == "different"
+
+
+def test_what_would_settle_an_effect_has_its_cost(tmp_path: Path) -> None:
+    runs = study(parameterization=0.9, rng=np.random.default_rng(1)).assign(core_seconds=30.0)
+    report.write(table(tmp_path, runs[[*COLUMNS, "core_seconds"]]), None, Options(outcome="final_return"))
+    text = (tmp_path / "runs-report" / "report.md").read_text()
+    said = re.search(r"seems: (\d+) runs, and (\d+) core-minutes", text)
+    assert said
+    assert int(said[1]) == 2 * int(said[2])
+
+
+def test_a_study_knows_what_its_runs_cost(ledger: Path) -> None:
+    runs = sources.read(str(ledger), None)
+    assert "core_seconds" not in runs.outcomes
+    costs = [json.loads(path.read_text())["core_seconds"] for path in sorted(ledger.glob("*/cost.json"))]
+    assert sorted(runs.table["core_seconds"]) == sorted(costs)
+    assert len(costs) == 32
 
 
 def test_several_levels_have_an_entry_each(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,19 @@ def test_a_cell_leaves_what_the_contract_says(tmp_path: Path, small: MakeCell) -
     provenance = json.loads((ledger.path(cell) / "cell.json").read_text())["provenance"]
     assert {"version_torch", "git_commit", "threads", "cpu"} <= set(provenance)
     assert provenance["threads"] == 1
+    assert sorted(path.name for path in ledger.path(cell).iterdir()) == [
+        "cell.json", "cost.json", "outcome.json", "updates.jsonl",
+    ]  # fmt: skip
+
+
+def test_runs_share_what_their_cohort_costs(tmp_path: Path, small: MakeCell) -> None:
+    cells = [small(seed=seed) for seed in range(3)]
+    before = time.process_time()
+    training.train(cells, tmp_path, "disabled")
+    took = time.process_time() - before
+    costs = {json.loads((Ledger(tmp_path).path(cell) / "cost.json").read_text())["core_seconds"] for cell in cells}
+    assert len(costs) == 1
+    assert 0 < 3 * costs.pop() < took
 
 
 def test_the_same_cell_is_the_same_alone_again_and_in_company(tmp_path: Path, small: MakeCell) -> None:

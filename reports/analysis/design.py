@@ -15,7 +15,7 @@ from reports.analysis.mechanism import Gaps, measure_gaps, read_contrast, tensor
 from reports.analysis.pairs import Pair, judge_pairs
 from reports.analysis.price import TRAINING, Price, price_of_exploration
 from reports.analysis.provenance import doubts, origins
-from reports.sources.runs import PLACE, Runs, UnreadableSourceError, plain
+from reports.sources.runs import COST, PLACE, Runs, UnreadableSourceError, plain
 from reports.statistics import Array
 
 History = dict[str, Array]
@@ -87,9 +87,9 @@ class Design:
     @property
     def core_seconds(self) -> float | None:
         """The processor time of a run, where its runs say it: the mean."""
-        if "core_seconds" not in self.table:
+        if COST not in self.table:
             return None
-        told = pd.to_numeric(self.finished["core_seconds"], errors="coerce").dropna()
+        told = pd.to_numeric(self.finished[COST], errors="coerce").dropna()
         return float(told.mean()) if len(told) else None
 
     @property

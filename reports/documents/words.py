@@ -212,8 +212,14 @@ def blind_spots(answer: Attribution, show: Show) -> str:
     return ". ".join(said) + "."
 
 
-def what_would_settle(answer: Attribution, show: Show) -> str:
-    """How many seeds each undecided effect needs, in sentences; empty where all is decided."""
+def what_would_settle(answer: Attribution, core_seconds: float | None, show: Show) -> str:
+    """How many seeds each undecided effect needs, in sentences; empty where all is decided.
+
+    Args:
+        answer: What was found.
+        core_seconds: The processor time of a run, where it is known.
+        show: Writes a name.
+    """
     said = []
     for effect in answer.effects:
         if effect.mean_conclusion != "undecided":
@@ -228,9 +234,11 @@ def what_would_settle(answer: Attribution, show: Show) -> str:
         if needed is None:
             said.append(f"No number of seeds up to 10,000 is likely to decide the {label(effect, show)} effect")
         else:
+            runs = needed * arms
+            cost = "" if core_seconds is None else f", and {number(runs * core_seconds / 60)} core-minutes"
             said.append(
                 f"About {count(needed, 'seed')} would decide the {label(effect, show)} effect with a chance of 80%, if "
-                f"it is as it seems: {count(needed * arms, 'run')}"
+                f"it is as it seems: {count(runs, 'run')}{cost}"
             )
     return ". ".join(said) + "." * bool(said)
 

@@ -1,6 +1,7 @@
 """Runs from a ledger. A run that can't be read is reported as damaged, and the others are read."""
 
 import json
+import math
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ import pandas as pd
 from reports.sources.declare import THREAD, thread_factors, wrong_reference
 from reports.sources.looks import read_looks
 from reports.sources.reading import AS_IS, Reading, near
-from reports.sources.runs import COLUMNS, LARGEST, Runs, UnreadableSourceError
+from reports.sources.runs import COLUMNS, COST, LARGEST, Runs, UnreadableSourceError
 from reports.thread import CONDITIONS
 
 Json = dict[str, Any]
@@ -63,7 +64,9 @@ def read_ledger(folder: Path, expected: Mapping[str, Mapping[str, Any]] | None, 
         for run, description in sorted(descriptions.items())
     ]
     return Runs(
-        table=pd.DataFrame({name: _column(rows, name) for name in (*OWN, *hyperparameters, *outcomes)}),
+        table=pd.DataFrame({name: _column(rows, name) for name in (*OWN, *hyperparameters, *outcomes)}).assign(
+            **{COST: [_read_cost(folder / str(row["run"])) for row in rows]}
+        ),
         outcomes=outcomes,
         factors=thread_factors(reading),
         hyperparameters=hyperparameters,
@@ -125,6 +128,14 @@ def _read_ending(folder: Path) -> Json:
         _refuse(not is_number, "outcome.json", ending, name, "a finite number")
         _refuse(name in OWN, "outcome.json", ending, name, "left to cell.json")
     return {"status": "finished", **ending}
+
+
+def _read_cost(folder: Path) -> float:
+    """Return a run's processor time in seconds; NaN where nobody wrote it, or not as a number."""
+    try:
+        return float(_read_object(folder / "cost.json")[COST])
+    except (_DamagedError, KeyError, TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def _read_object(path: Path) -> Json:

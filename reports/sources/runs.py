@@ -17,6 +17,8 @@ PLACE = ("condition", "precision", "replicate", "seed")
 """The columns that tell the runs of a design apart."""
 COLUMNS = ("run", "status", "error", *PLACE)
 """The columns of every table of runs. The others are factors, hyperparameters and outcomes."""
+COST = "core_seconds"
+"""A run's processor time, where that is known."""
 LARGEST = 1e150
 """An outcome is smaller than this: the squares of larger numbers overflow."""
 
