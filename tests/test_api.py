@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from reports import Reading, UnreadableSourceError, attribute, read
 from tests.synthetic import study
@@ -22,11 +26,26 @@ def test_a_table_is_read_and_answered(tmp_path: Path) -> None:
     assert effect.conclusion == "different, cause unknown"
 
 
-def test_algorithms_on_a_walker_are_compared() -> None:
-    reading = Reading(outcome="mean_return", unpaired=True)
+def test_algorithms_on_a_walker_are_compared_as_scipy_compares_them() -> None:
+    reading = Reading(outcome="mean_return", unpaired=True, reference="TRPO")
     (design,) = attribute(read(str(WALKER), reading=reading), "mean_return")
-    assert len(design.answer.effects) == len(design.answer.arms) - 1
-    assert "different" in {effect.mean_conclusion for effect in design.answer.effects}
+    returns = pd.read_csv(WALKER).groupby("condition")["mean_return"].apply(np.array)
+    for effect in design.answer.effects:
+        theirs = stats.permutation_test(
+            (returns[effect.level], returns["TRPO"]),
+            lambda x, y, axis: np.mean(x, axis=axis) - np.mean(y, axis=axis),
+            vectorized=True,
+            n_resamples=99_999,
+            rng=np.random.default_rng(0),
+        )
+        welch = stats.ttest_ind(returns[effect.level], returns["TRPO"], equal_var=False).confidence_interval()
+        assert effect.main.estimate == pytest.approx(theirs.statistic)
+        assert effect.main.p == pytest.approx(theirs.pvalue, abs=0.005)
+        assert effect.main.ci == pytest.approx(welch)
+    found = [effect.main for effect in design.answer.effects]
+    _, adjusted, *_ = multipletests([main.p for main in found], method="holm")
+    assert [main.p_adjusted for main in found] == pytest.approx(adjusted)
+    assert [main.is_different for main in found] == [p <= 0.05 for p in adjusted] == [True] * 3
 
 
 def test_an_outcome_that_is_not_there_is_one_line() -> None:

@@ -288,7 +288,7 @@ def test_a_column_chooses_among_several_designs(tmp_path: Path) -> None:
 def test_a_comparison_of_published_algorithms_is_read() -> None:
     path = Path(__file__).parent / "data" / "adastop_walker.csv"
     runs = sources.read(str(path), reading=Reading(unpaired=True, reference="SAC"))
-    assert levels(runs) == {"condition": ("SAC", "PPO", "TRPO", "DDPG", "TD3")}
+    assert levels(runs) == {"condition": ("SAC", "PPO", "DDPG", "TRPO")}
     assert (runs.outcomes, runs.paired) == (["mean_return"], False)
     means = pd.read_csv(path).groupby("condition")["mean_return"].mean()
     pd.testing.assert_series_equal(runs.table.groupby("condition")["mean_return"].mean(), means, check_index_type=False)

@@ -66,6 +66,11 @@ class Blocks:
         return np.asarray(stats.rankdata(scores, nan_policy="omit").reshape(scores.shape))
 
     @property
+    def smallest(self) -> int:
+        """The number of seeds, with a run that ended, of the arm that has fewest."""
+        return int((np.isfinite(self.outcomes) | self.failed).any(axis=2).sum(axis=0).min(initial=len(self.seeds)))
+
+    @property
     def has_failures(self) -> bool:
         """Whether any unperturbed run failed."""
         return bool(self.failed.any())

@@ -94,7 +94,7 @@ def _paired_differences(panel: Axes, rows: Sequence[Row], margin: float | None, 
                 panel.plot(ends, [-place - 0.28] * 2, color=colour, linewidth=width, zorder=3)
         panel.plot(row.estimate, -place - 0.28, marker, color=colour, markersize=5, zorder=4)
     panel.set_yticks([-place for place in range(len(rows))], [_plain(row.label) for row in rows])
-    panel.set(xlabel=f"difference in {_plain(outcome)} within a seed", ylim=(-len(rows) + 0.4, 0.5))
+    panel.set(xlabel=f"difference in {_plain(outcome)}", ylim=(-len(rows) + 0.4, 0.5))
 
 
 def _difference_curves(panel: Axes, rows: Sequence[Row]) -> None:

@@ -161,7 +161,7 @@ def _summary(designs: Sequence[Design]) -> Iterator[str]:
     for design in designs:
         answer = design.answer
         verdict_ = f" verdict: {answer.verdict}" if answer.verdict else ""
-        yield f"{design.name}:{verdict_} ({words.count(len(answer.blocks.seeds), 'seed')})"
+        yield f"{design.name}:{verdict_} ({words.sample_size(answer, len(answer.blocks.seeds))})"
         for effect in answer.effects:
             yield f"  {words.effect_line(effect)}"
         said = words.placebo(answer)

@@ -77,10 +77,15 @@ def count(number_: int, noun: str) -> str:
     return f"{number_} {noun}{'s' * (number_ != 1)}"
 
 
+def sample_size(answer: Attribution, size: int) -> str:
+    """How many seeds there are, or runs where seeds pair nothing."""
+    return count(size, "seed" if answer.paired else "run")
+
+
 def label(effect: Effect, show: Show) -> str:
     """A factor, and its level where it has several."""
     name = show(effect.factor.name)
-    return f"{name}, {show(effect.level)}" if len(effect.factor.levels) > 2 else name
+    return f"{name} {show(effect.level)}" if len(effect.factor.levels) > 2 else name
 
 
 def contrast(effect: Effect, show: Show) -> str:
@@ -191,16 +196,18 @@ def effect_line(effect: Effect) -> str:
 
 def blind_spots(answer: Attribution, show: Show) -> str:
     """What a study could not see, in sentences."""
-    seeds = len(answer.blocks.seeds)
-    said = [
-        f"With a chance of 80% it finds {label(effect, show)} effects of {number(effect.main.detectable)} or more"
+    said = []
+    detectable = [
+        f"{number(effect.main.detectable)} ({label(effect, show)})"
         for effect in answer.effects
         if effect.main.detectable
     ]
-    rate = statistics.rarest_visible(seeds)
+    if detectable:
+        said.append(f"With a chance of 80% it finds an effect of at least {' or '.join(detectable)}")
+    size = answer.blocks.smallest
     said.append(
-        f"Failures or collapses in fewer than {100 * rate:.2g}% of seeds may not have shown up "
-        f"(95%, {count(seeds, 'seed')})"
+        f"Failures or collapses in fewer than {100 * statistics.rarest_visible(size):.2g}% of the "
+        f"{'seeds' if answer.paired else 'runs'} of an arm may not have shown up (95%, {sample_size(answer, size)})"
     )
     first = next((effect.main for effect in answer.effects if effect.main.can_reject), None)
     if first is not None:
