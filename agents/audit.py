@@ -3,15 +3,17 @@
 What was rounded on the way can erase a difference of 1e-16, and fake stability.
 """
 
+import contextlib
 import dataclasses
 
 import numpy as np
 
-from agents import environments, ppo
+from agents import environments
 from agents.cohort import Cohort
+from agents.cohort.numerics import Floats
+from agents.cohort.update import make_batch
 from agents.environments import CohortEnvironments
 from agents.hyperparameters import Hyperparameters
-from agents.networks import Floats
 from agents.records import Run
 
 STEPS = 32
@@ -23,11 +25,10 @@ def precision_leaks(hyperparameters: Hyperparameters) -> list[str]:
     short = dataclasses.replace(
         hyperparameters, num_envs=1, num_steps=STEPS, num_minibatches=1, total_timesteps=STEPS, rollouts="own"
     )
-    cohort = Cohort([Run(condition="normal_std", seed=0)], short, "float64")
-    weights = cohort.agent.parameters(0)
-    rollout = cohort.experience.collect(cohort.agent, ["normal_std"])
-    batch = ppo.prepare(cohort.agent, ["normal_std"], rollout, short)
-    cohort.experience.close()
+    with contextlib.closing(Cohort([Run(condition="normal_std", seed=0)], short, "float64")) as cohort:
+        weights = cohort.agent.parameters(0)
+        rollout = cohort.actors.collect(cohort.agent, ["normal_std"])
+        batch = make_batch(cohort.agent, ["normal_std"], rollout, short)
     arrays = {
         **_of_the_environment(short.env_id),
         "weights": weights,

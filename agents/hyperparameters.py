@@ -3,12 +3,6 @@
 import dataclasses
 from typing import Literal
 
-Condition = Literal["mvn_std", "mvn_var", "normal_sqrt", "normal_std"]
-"""The four policies of the study; `agents.policies` has them."""
-
-VARIANCE: tuple[Condition, Condition] = ("mvn_std", "normal_sqrt")
-"""Those whose theta is a variance; the others' is a standard deviation."""
-
 Precision = Literal["float32", "float64"]
 """What an agent computes in."""
 
@@ -63,16 +57,16 @@ class Hyperparameters:
     hidden_size: int = 64
     """width of the two hidden layers of actor and critic: a multiple of 16, for which bits don't depend on company"""
     initial_scale: float = 1.0
-    """theta before training, in every action dimension"""
+    """the learned scale before training, in every action dimension"""
     scale_lr_factor: float = 1.0
-    """learning rate of phi, as a multiple of learning_rate"""
+    """learning rate of the raw scale, as a multiple of learning_rate"""
     scale_transform: Literal["exp", "softplus"] = "exp"
-    """how theta comes from phi"""
+    """how the scale comes from the raw scale, which the optimizer sees"""
     state_dependent_scale: bool = False
-    """let theta depend on the state: phi is then the bias of outputs that the actor has for it"""
+    """let the scale depend on the state: the raw scale is then the bias of outputs that the actor has for it"""
     rollouts: Literal["own", "shared"] = "own"
-    """whether a run acts, or learns from the rollouts of one that does: of the same seed, not nudged, with the `Normal`
-    policy whose theta means the same"""
+    """whether a run acts, or learns from the rollouts of one that does: of the same seed, not perturbed, with the
+    `Normal` policy whose scale means the same"""
     eval_episodes: int = 10
     """episodes of the deterministic policy's evaluation after training"""
 
@@ -127,6 +121,11 @@ class Hyperparameters:
     def num_updates(self) -> int:
         """Rollouts of a run, each followed by `update_epochs` passes over it."""
         return self.total_timesteps // self.batch_size
+
+    def learning_rate_at(self, update: int) -> float:
+        """The learning rate of the `update`-th update, counted from 1."""
+        fraction = 1.0 - (update - 1) / self.num_updates if self.anneal_lr else 1.0
+        return fraction * self.learning_rate
 
 
 def _require(hyperparameters: Hyperparameters, name: str, holds: bool, what: str) -> None:

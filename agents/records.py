@@ -1,14 +1,21 @@
 """What a run is called, what it says of each update, and what it amounts to."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from agents.hyperparameters import Condition
-from agents.networks import Floats
+from agents.conditions import Condition
+
+Floats = NDArray[np.floating[Any]]
 
 FINGERPRINT_SIZE = 128
-"""Weights in a run's fingerprint, beside all of phi."""
+"""Weights in a run's fingerprint, beside all of the raw scale."""
+
+EVALUATION_SEED = 1_000_000_000
+"""Seed of the first evaluation episode of every run; the others count on from it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +42,7 @@ class Record:
     episodes: int
     """how many did"""
     std: float
-    """the policy's standard deviation after the update, whatever theta means; the mean over action dimensions"""
+    """the policy's standard deviation after the update, whatever the scale means; the mean over action dimensions"""
     entropy: float
     approx_kl: float
     clipfrac: float
@@ -44,11 +51,13 @@ class Record:
     explained_variance: float
     grad_norm: float
     scale_grad_norm: float
-    """of phi's part of the gradient"""
+    """of the raw scale's part of the gradient"""
     params_sha256: str
-    """hash of the bytes of all parameters, `ActorCritic.parameters`"""
+    """hash of the bytes of all parameters: weight, `[in, out]`, and bias of the actor's layers, of the critic's, and
+    last the raw scale"""
     fingerprint: list[float]
-    """exact values of `FINGERPRINT_SIZE` of these, evenly spaced from the first to the last before phi; then phi"""
+    """exact values of `FINGERPRINT_SIZE` of these, evenly spaced from the first to the last before the raw
+    scale; then this"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,8 +81,34 @@ class Failure:
     reason: str
 
 
+def summarise(
+    by_update: Sequence[NDArray[np.float64]], eval_returns: NDArray[np.float64], std: float
+) -> Outcome | Failure:
+    """Sum a run up.
+
+    Args:
+        by_update: The returns of the training episodes that ended, in each update's rollout.
+        eval_returns: Of the evaluation's episodes.
+        std: The trained policy's.
+    """
+    episodes = np.concatenate(by_update)
+    if not len(episodes):
+        return Failure("no training episode ended: train for longer")
+    return Outcome(
+        final_return=float(episodes[-max(1, len(episodes) // 10) :].mean()),
+        auc_return=float(np.array([returns.mean() for returns in by_update if len(returns)]).mean()),
+        eval_return=float(eval_returns.mean()),
+        final_std=std,
+    )
+
+
 def fingerprint(parameters: Floats, size: int) -> list[float]:
-    """A run's `Record.fingerprint`. **Arguments**: its `ActorCritic.parameters`; `size`, how many of them are phi."""
-    weights, phi = parameters[:-size], parameters[-size:]
+    """A run's `Record.fingerprint`.
+
+    Args:
+        parameters: All of the run's, flat.
+        size: How many of them are the raw scale, the last.
+    """
+    weights, raw_scale = parameters[:-size], parameters[-size:]
     evenly = np.linspace(0, len(weights) - 1, FINGERPRINT_SIZE).round().astype(int)
-    return [float(value) for value in (*weights[evenly], *phi)]
+    return [float(value) for value in (*weights[evenly], *raw_scale)]

@@ -175,24 +175,21 @@ def _bare_environment(hyperparameters: Hyperparameters, seconds: float) -> Measu
 
 
 def _cohort(runs: int, hyperparameters: Hyperparameters, seconds: float) -> Measurement:
-    from agents.cohort import Cohort
-    from agents.experience import OwnExperience
+    from agents.cohort import Cohort, use_one_thread
     from agents.records import Run
-    from agents.threads import use_one_thread
 
     use_one_thread()
     endless = dataclasses.replace(hyperparameters, total_timesteps=10**9)
     cohort = Cohort([Run(condition="normal_std", seed=seed) for seed in range(runs)], endless, "float32")
     updates = cohort.train()
     next(updates)
-    assert isinstance(cohort.experience, OwnExperience)
-    collecting = _Stopwatch(cohort.experience, "collect")
+    collecting = _Stopwatch(cohort.actors, "collect")
     surroundings = [
         _Stopwatch(owner, name)
         for owner, name in (
-            (cohort.experience._environments, "step"),
-            (cohort.experience.normaliser, "observe"),
-            (cohort.experience.normaliser, "rewards"),
+            (cohort.actors.environments, "step"),
+            (cohort.actors.normaliser, "observe"),
+            (cohort.actors.normaliser, "rewards"),
         )
     ]
     speed, taken = _timed(lambda: next(updates), runs * hyperparameters.batch_size, seconds)
@@ -211,7 +208,7 @@ def _stable_baselines3(hyperparameters: Hyperparameters, seconds: float) -> Meas
     from stable_baselines3 import PPO
     from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-    from agents.threads import use_one_thread
+    from agents.cohort import use_one_thread
 
     use_one_thread()
     env = DummyVecEnv([lambda: environments.make(hyperparameters.env_id)] * hyperparameters.num_envs)

@@ -14,7 +14,8 @@ from typing import Any, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from agents import environments
-from agents.hyperparameters import VARIANCE, Condition, Hyperparameters, Precision
+from agents.conditions import CONDITIONS, Condition
+from agents.hyperparameters import Hyperparameters, Precision
 
 LARGEST_SEED = 2**53
 """Larger whole numbers are rounded by most readers of JSON, so that two seeds might become one."""
@@ -25,8 +26,9 @@ LARGEST_BLOCK = 10_000
 _SEEDS = re.compile(r"\d{1,16}(-\d{1,16})?(,\d{1,16}(-\d{1,16})?)*")
 
 COMPENSATION = {"adam": 0.5, "sgd": 0.25}
-"""What makes a std of a variance: log std is phi for the one and phi / 2 for the other, which halves each step. Adam's
-step doesn't feel how large a gradient is; that of plain gradient descent does, and the gradient is halved, too."""
+"""What makes a std of a variance: log std is the raw scale for the one and half of it for the other, which halves each
+step. Adam's step doesn't feel how large a gradient is; that of plain gradient descent does, and the gradient is halved,
+too."""
 
 _EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 """A number such as 1e-3, which YAML 1.1 reads as text for want of a point or a sign."""
@@ -49,12 +51,14 @@ class Cell(Hyperparameters):
     replicate: int = 0
     """0, or k to move the k-th weight by one unit in the last place before training: the control for round-off"""
     compensated: bool = False
-    """let phi of the std conditions learn at half the rate under Adam, at a quarter under SGD: as a variance would"""
+    """let the raw scale of the std conditions learn at half the rate under Adam, a quarter under SGD"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.compensated and self.state_dependent_scale:
-            raise ValueError("compensated must be off where state_dependent_scale is on: phi alone has its own rate")
+            raise ValueError(
+                "compensated must be off where state_dependent_scale is on: the raw scale alone has its own rate"
+            )
         for name in ("seed", "replicate"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be zero or positive, not {getattr(self, name)}")
@@ -69,13 +73,13 @@ class Cell(Hyperparameters):
 
     @property
     def parameterization(self) -> str:
-        """What theta means: "variance" or "std"."""
-        return "variance" if self.condition in VARIANCE else "std"
+        """What the learned scale means: "variance" or "std"."""
+        return CONDITIONS[self.condition].parameterization
 
     @property
     def implementation(self) -> str:
         """Which class computes: "mvn" or "normal"."""
-        return self.condition.split("_")[0]
+        return CONDITIONS[self.condition].implementation
 
     @property
     def hyperparameters(self) -> Hyperparameters:

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.envstate import State
+from agents.cohort.state import RunState
 from study.cells import MistakeError
 from study.files import write_atomically
 
-VERSION = 2
+VERSION = 3
 """Of what a state consists of: to be raised whenever that changes."""
 
 
-def write(path: Path, state: State) -> None:
+def write(path: Path, state: RunState) -> None:
     """Write a run's state, whole or not at all. **Arguments**: `state`, from `Cohort.state`."""
     file = io.BytesIO()
     torch.save({"version": VERSION, "state": _map_arrays(state, np.ndarray, torch.from_numpy)}, file)
@@ -29,7 +29,7 @@ def write(path: Path, state: State) -> None:
     write_atomically(path, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
 
-def read(path: Path) -> State | None:
+def read(path: Path) -> RunState | None:
     """A run's state; None where there is no file. **Raises**: `MistakeError`, when the file isn't what was written."""
     try:
         digest, _, content = path.read_bytes().partition(b"\n")
@@ -42,7 +42,7 @@ def read(path: Path) -> State | None:
     checkpoint = torch.load(io.BytesIO(content), weights_only=True)
     if checkpoint["version"] != VERSION:
         raise MistakeError(f"{path} is of another version of this program: delete it, and its cell starts over")
-    state: State = _map_arrays(checkpoint["state"], torch.Tensor, torch.Tensor.numpy)
+    state: RunState = _map_arrays(checkpoint["state"], torch.Tensor, torch.Tensor.numpy)
     return state
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
-from agents.threads import use_one_thread
+from agents.cohort import use_one_thread
 from study.cells import Cell
 from study.training import make_cohort
 

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from agents.envstate import State
+from agents.cohort.state import RunState
 from study import checkpoints
 from study.cells import Cell, MistakeError
 from study.files import remove_drafts, write_atomically, writing
@@ -111,7 +111,7 @@ class Entry:
     def __init__(self, path: Path, cell: Cell, provenance: Mapping[str, Any], lock: FileLock) -> None:
         self.path = path
         self.cell = cell
-        self.state: State | None = None
+        self.state: RunState | None = None
         """what the run goes on from"""
         self.updates: list[Json] = []
         """what its updates up to there were"""
@@ -150,7 +150,7 @@ class Entry:
             self._file.write(dump(record) + "\n")
             self._file.flush()
 
-    def keep(self, state: State) -> None:
+    def keep(self, state: RunState) -> None:
         """Write a checkpoint."""
         checkpoints.write(self._checkpoint, state)
 
@@ -182,7 +182,7 @@ class Entry:
         self._lock.release()
 
 
-def _left_by_interruption(folder: Path) -> tuple[State | None, list[Json]]:
+def _left_by_interruption(folder: Path) -> tuple[RunState | None, list[Json]]:
     """A cell's checkpoint and the updates before it; nothing, if they don't fit each other.
 
     **Raises**: `MistakeError`, when one of them is damaged.

@@ -12,14 +12,19 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
-from agents.hyperparameters import VARIANCE, Condition, Precision
-from agents.policies import CONDITIONS
+from agents.conditions import CONDITIONS, Condition, Parameterization, name_of
+from agents.hyperparameters import Precision
+from agents.policies import POLICIES
 
 Floats = NDArray[np.floating[Any]]
 Numbers = dict[str, float | list[float]]
 Probe = dict[Precision, dict[Condition, Numbers]]
 
-STD: tuple[Condition, Condition] = ("mvn_var", "normal_std")
+VARIANCE, STD = (
+    (name_of(parameterization, "mvn"), name_of(parameterization, "normal"))
+    for parameterization in get_args(Parameterization)
+)
+"""The conditions whose scale is a variance, and those whose scale is a std."""
 
 SHOWN = 10
 """Dimensions that are printed."""
@@ -42,7 +47,7 @@ def probe(n: int, seed: int, scale: float) -> Probe:
 def _probe(condition: Condition, dtype: torch.dtype, n: int, seed: int, scale: float) -> Numbers:
     mean = torch.zeros(n, dtype=dtype, requires_grad=True)
     theta = torch.full((n,), scale, dtype=dtype, requires_grad=True)
-    policy = CONDITIONS[condition](mean, theta)
+    policy = POLICIES[condition](mean, theta)
     # The class's own sampling, which draws from torch's global generator; it is left as it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from agents.threads import blas_libraries, count_threads
+from agents.cohort.numerics import blas_libraries, count_threads
 
 PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "wandb")
 

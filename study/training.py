@@ -6,14 +6,13 @@ import math
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from agents.audit import precision_leaks
-from agents.cohort import Cohort
+from agents.cohort import Cohort, use_one_thread
 from agents.environments import can_be_put_aside, sizes
 from agents.records import Failure, Outcome, Run
-from agents.threads import use_one_thread
 from study import provenance
 from study.cells import Cell
 from study.ledger import Entry, Json, Ledger
@@ -86,37 +85,37 @@ def _train(
     on_update: Callable[[int], None],
     checkpoint_seconds: float,
 ) -> None:
-    cohort = make_cohort([entry.cell for entry in entries])
-    states = [entry.state for entry in entries if entry.state is not None]
-    began_at = None if states else time.process_time()  # what a run cost before an interruption isn't known
-    if states:
-        cohort.restore(states)
-    for entry, run in zip(entries, tracked, strict=True):
-        for line in entry.updates:
-            run.log(line)
-    if cohort.update:
-        on_update(len(entries) * cohort.update)
-    ended: set[int] = set()
-    kept_at = time.monotonic()
-    for records in cohort.train():
-        for place, record in records.items():
-            line = vars(record)
-            entries[place].append(line)
-            tracked[place].log(line)
-        for place in cohort.failures.keys() - ended:
-            _finish(entries[place], tracked[place], cohort.failures[place])
-            ended.add(place)
-        on_update(len(records))
-        if time.monotonic() - kept_at >= checkpoint_seconds:
-            _keep(cohort, entries)
-            kept_at = time.monotonic()
-    outcomes = cohort.outcomes()
-    core_seconds = None if began_at is None else (time.process_time() - began_at) / len(entries)
-    for place, outcome in enumerate(outcomes):
-        if place not in ended:
-            if core_seconds is not None:
-                entries[place].note_cost(core_seconds)
-            _finish(entries[place], tracked[place], outcome)
+    with closing(make_cohort([entry.cell for entry in entries])) as cohort:
+        states = [entry.state for entry in entries if entry.state is not None]
+        began_at = None if states else time.process_time()  # what a run cost before an interruption isn't known
+        if states:
+            cohort.restore(states)
+        for entry, run in zip(entries, tracked, strict=True):
+            for line in entry.updates:
+                run.log(line)
+        if cohort.update:
+            on_update(len(entries) * cohort.update)
+        ended: set[int] = set()
+        kept_at = time.monotonic()
+        for records in cohort.train():
+            for place, record in records.items():
+                line = vars(record)
+                entries[place].append(line)
+                tracked[place].log(line)
+            for place in cohort.failures.keys() - ended:
+                _finish(entries[place], tracked[place], cohort.failures[place])
+                ended.add(place)
+            on_update(len(records))
+            if time.monotonic() - kept_at >= checkpoint_seconds:
+                _keep(cohort, entries)
+                kept_at = time.monotonic()
+        outcomes = cohort.outcomes()
+        core_seconds = None if began_at is None else (time.process_time() - began_at) / len(entries)
+        for place, outcome in enumerate(outcomes):
+            if place not in ended:
+                if core_seconds is not None:
+                    entries[place].note_cost(core_seconds)
+                _finish(entries[place], tracked[place], outcome)
 
 
 def _keep(cohort: Cohort, entries: Sequence[Entry]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agents.threads import use_one_thread
+from agents.cohort import use_one_thread
 from study.cells import Cell, make_cell
 
 SMALL = {

@@ -1,5 +1,7 @@
 """The Python API, as a notebook uses it."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,3 +53,8 @@ def test_algorithms_on_a_walker_are_compared_as_scipy_compares_them() -> None:
 def test_an_outcome_that_is_not_there_is_one_line() -> None:
     with pytest.raises(UnreadableSourceError, match="fame: there is no such outcome; choose from"):
         attribute(read(str(WALKER)), "fame")
+
+
+def test_reports_know_nothing_of_torch() -> None:
+    loaded = "import reports, sys; sys.exit('torch' in sys.modules or 'study' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0

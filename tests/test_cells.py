@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.cohort import Cohort
-from agents.hyperparameters import Condition
+from agents.conditions import Condition
 from agents.records import Run
 from reports.thread import CONDITIONS
 from study.cells import Cell, MistakeError, make_cell, read_seeds

@@ -8,12 +8,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
-from agents.networks import ActorCritic
+from agents.cohort.networks import ActorCritic
 from study.cells import Cell, require_trainable
 from study.cli import main
 from study.ledger import Ledger
@@ -93,7 +92,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 def test_a_sweep_beyond_the_last_replicate_is_refused_before_anything_is_trained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], small: Callable[..., Cell]
 ) -> None:
-    first_weights = ActorCritic([np.random.default_rng(0)], 3, 1, small(), torch.float32).actor(0)[0][0].size
+    first_weights = ActorCritic([0], 3, 1, small(), torch.float32).actor(0)[0][0].size
     require_trainable([small(replicate=first_weights)])
     sweep = write_sweep(tmp_path, replicate=first_weights + 1)
     code, _, err = run("sweep", str(sweep), "--runs-dir", str(tmp_path / "runs"), capsys=capsys)

@@ -10,9 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.cohort import Cohort, leader
-from agents.experience import OwnExperience, SharedExperience
-from agents.hyperparameters import Condition, Hyperparameters, Precision
+from agents.cohort import Cohort
+from agents.cohort.replay import leader
+from agents.conditions import Condition
+from agents.hyperparameters import Hyperparameters, Precision
 from agents.records import FINGERPRINT_SIZE, Failure, Outcome, Record, Run, fingerprint
 
 SMALL = Hyperparameters(
@@ -128,9 +129,7 @@ def test_runs_of_a_seed_share_their_randomness_across_conditions_and_precisions(
     single = Cohort([Run(condition="mvn_std", seed=3)], SMALL, "float32")
     double = Cohort([Run(condition="normal_std", seed=3), Run(condition="normal_std", seed=4)], SMALL, "float64")
     assert torch.equal(single.agent.weights[0], double.agent.weights[0].float())
-    first, second = single.experience, double.experience
-    assert isinstance(first, OwnExperience)
-    assert isinstance(second, OwnExperience)
+    first, second = single.actors, double.actors
     noise = second.draw_noise(np.dtype(np.float64))
     assert np.array_equal(first.draw_noise(np.dtype(np.float32))[0], noise[0].astype(np.float32))
     assert np.array_equal(first.observations[0], second.observations[0])
@@ -144,7 +143,7 @@ def test_a_record_is_the_run_own_state() -> None:
     parameters = cohort.agent.parameters(1)
     assert record.fingerprint == fingerprint(parameters, size=1)
     assert len(record.fingerprint) == FINGERPRINT_SIZE + 1
-    assert record.fingerprint[-1] == cohort.agent.phi[1, 0, 0]
+    assert record.fingerprint[-1] == cohort.agent.raw_scale[1, 0, 0]
     assert record.fingerprint[0] == parameters[0]
     assert record.fingerprint[-2] == parameters[-2]
     assert (record.update, record.global_step) == (2, 1024)
@@ -188,33 +187,30 @@ def test_shared_rollouts_are_the_leaders_own(precision: Precision) -> None:
     follower = Run(condition="mvn_var", seed=1)
     alone = Cohort([leader(follower)], SMALL, precision)
     following = Cohort([follower, Run(condition="normal_std", seed=1, replicate=1)], shared, precision)
-    next(alone.train())
-    next(following.train())
-    for name in ("observations", "actions", "next_observations", "rewards", "terminated", "truncated"):
-        ours, theirs = getattr(following.rollout, name), getattr(alone.rollout, name)
-        assert len(ours) == 2
-        assert (ours == theirs).all()
-    gaps = following.agent.weights - alone.agent.weights
-    assert (gaps != 0).any(1).all()
-    assert gaps.abs().max() < 1e-4
+    by_leader, by_followers = next(alone.train()), next(following.train())
+    assert np.array_equal(following.actors.observations, alone.actors.observations)
+    assert torch.equal(following.agent.weights[0], alone.agent.weights[0])
+    assert sorted(by_followers) == [0, 1]
+    for record in by_followers.values():
+        assert record.episodic_return == by_leader[0].episodic_return
+        assert record.params_sha256 != by_leader[0].params_sha256
+        np.testing.assert_allclose(record.fingerprint, by_leader[0].fingerprint, atol=1e-4)
 
 
 def test_a_follower_fails_with_its_leader() -> None:
     cohort = Cohort(RUNS[:4], dataclasses.replace(SMALL, rollouts="shared"), "float32")
-    experience = cohort.experience
-    assert isinstance(experience, SharedExperience)
-    assert isinstance(experience._leaders, Cohort)
-    experience._leaders.agent.phi[0] = np.nan
+    cohort.agent.raw_scale[0] = np.nan  # of the leader of the two whose scale is a variance
     updates = list(cohort.train())
     assert sorted(updates[0]) == [1, 3]
-    reason = "the run from whose rollouts it learns has failed: parameters became non-finite at update 1"
-    assert cohort.failures == dict.fromkeys((0, 2), Failure(reason))
+    reason = "parameters became non-finite at update 1"
+    follower = Failure(f"the run from whose rollouts it learns has failed: {reason}")
+    assert cohort.failures == {0: follower, 2: Failure(reason)}
 
 
 def test_a_run_that_fails_is_named_and_the_others_never_notice() -> None:
     company = records([RUNS[0], RUNS[1], RUNS[2], RUNS[3]], SMALL, "float32")
     cohort = Cohort(RUNS[:4], SMALL, "float32")
-    cohort.agent.phi[0] = np.nan
+    cohort.agent.raw_scale[0] = np.nan
     updates = list(cohort.train())
     outcomes = cohort.outcomes()
     assert [sorted(update) for update in updates] == [[1, 2, 3], [1, 2, 3]]

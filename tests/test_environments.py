@@ -13,11 +13,10 @@ from gymnasium.wrappers.vector import NormalizeReward
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents import envstate
-from agents.environments import CohortEnvironments, UnsuitableEnvironmentError, make, sizes
+from agents.cohort.normalisation import Normaliser, RunningMeanVar
+from agents.environments import CohortEnvironments, UnsuitableEnvironmentError, make, sizes, snapshots
+from agents.environments.pendulum import VectorPendulum
 from agents.hyperparameters import Hyperparameters
-from agents.normalisation import Normaliser, RunningMeanVar
-from agents.pendulum import VectorPendulum
 
 
 def test_vector_pendulum_is_gymnasium_pendulum_bit_for_bit() -> None:
@@ -77,9 +76,9 @@ def test_of_an_unknown_environment_no_state_is_assumed() -> None:
     class Stranger(PendulumEnv):
         """Who knows what it keeps."""
 
-    assert envstate.capture(gym.make("Pendulum-v1", disable_env_checker=True)) is not None
-    assert envstate.capture(Stranger()) is None
-    assert envstate.capture(gym.wrappers.TransformReward(gym.make("Pendulum-v1"), lambda reward: reward)) is None
+    assert snapshots.capture(gym.make("Pendulum-v1", disable_env_checker=True)) is not None
+    assert snapshots.capture(Stranger()) is None
+    assert snapshots.capture(gym.wrappers.TransformReward(gym.make("Pendulum-v1"), lambda reward: reward)) is None
 
 
 @pytest.mark.parametrize("env_id", ["Pendulum-v1", "Hopper-v5"])

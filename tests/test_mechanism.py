@@ -156,13 +156,13 @@ def test_growth_is_the_slope_up_to_the_onset_and_not_beyond() -> None:
 
 @pytest.mark.parametrize("state_dependent", [False, True])
 def test_a_fingerprint_knows_the_tensors_that_the_agent_has(state_dependent: bool) -> None:
+    from agents.cohort.networks import ActorCritic
     from agents.hyperparameters import Hyperparameters
-    from agents.networks import ActorCritic
     from agents.records import FINGERPRINT_SIZE, fingerprint
 
     observation, action, hidden = 5, 3, 16
     hyperparameters = Hyperparameters(hidden_size=hidden, state_dependent_scale=state_dependent)
-    agent = ActorCritic([np.random.default_rng(0)], observation, action, hyperparameters, torch.float64)
+    agent = ActorCritic([0], observation, action, hyperparameters, torch.float64)
     layers = [
         (f"{tower} layer {number} {part}", tensor)
         for tower, own in (("actor", agent.actor(0)), ("critic", agent.critic(0)))
@@ -171,7 +171,7 @@ def test_a_fingerprint_knows_the_tensors_that_the_agent_has(state_dependent: boo
     ]
     for value, (_, tensor) in enumerate(layers):
         tensor[:] = float(value)
-    agent.phi[:] = 99.0
+    agent.raw_scale[:] = 99.0
     values = fingerprint(agent.parameters(0), action)
     names = tensor_names(FINGERPRINT_SIZE + action, observation, action, hidden, state_dependent)
     assert names == [*(layers[int(value)][0] for value in values[:-action]), *["raw scale"] * action]

@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import nn
 
+from agents.cohort.networks import ActorCritic, Layers
+from agents.cohort.numerics import Floats, softplus
 from agents.hyperparameters import Hyperparameters
-from agents.networks import ActorCritic, Floats, Layers, softplus
 
 SMALL = Hyperparameters(hidden_size=16, initial_scale=0.5)
 
 
 def agent(*seeds: int, dtype: torch.dtype = torch.float64, **changes: Any) -> ActorCritic:
-    rngs = [np.random.default_rng(seed) for seed in seeds]
-    return ActorCritic(rngs, 3, 2, dataclasses.replace(SMALL, **changes), dtype)
+    return ActorCritic(seeds, 3, 2, dataclasses.replace(SMALL, **changes), dtype)
 
 
 def plain(layers: Layers) -> nn.Sequential:
@@ -40,7 +40,8 @@ def draw(*shape: int) -> Floats:
 def test_forward_is_torch_own(runs: int, batch: int, state_dependent_scale: bool) -> None:
     stacked = agent(*range(runs), state_dependent_scale=state_dependent_scale)
     observations = draw(runs, batch, 3)
-    mean, phi, values = stacked(observations)
+    forward = stacked.forward(observations)
+    mean, phi, values = forward.mean, forward.raw_scale, forward.values
     for apart, together in zip(
         (*stacked.act(observations), stacked.value(observations)), (mean, phi, values), strict=True
     ):
@@ -59,15 +60,18 @@ def test_forward_is_torch_own(runs: int, batch: int, state_dependent_scale: bool
 def test_gradients_are_torch_own_and_each_run_own(runs: int, state_dependent_scale: bool) -> None:
     stacked = agent(*range(runs), state_dependent_scale=state_dependent_scale)
     observations = draw(runs, 6, 3)
-    mean, phi, values = stacked(observations)
+    forward = stacked.forward(observations)
+    stacked.value(draw(runs, 6, 3) + 1.0)  # what is computed between takes nothing from it
+    stacked.act(draw(runs, 6, 3) + 2.0)
+    mean, phi, values = forward.mean, forward.raw_scale, forward.values
     weigh = np.arange(1, runs + 1)[:, None, None]
     # Of the loss, that weighs each run: the sum of mean^2, of phi^2, and of the values.
-    stacked.backward(2 * weigh * mean, 2 * weigh * phi, np.broadcast_to(weigh[:, :, 0], values.shape))
+    stacked.backward(forward, 2 * weigh * mean, 2 * weigh * phi, np.broadcast_to(weigh[:, :, 0], values.shape))
     assert stacked.weights.grad is not None
-    assert stacked.scales.grad is not None
+    assert stacked.raw_scales.grad is not None
     for run in range(runs):
         actor, critic = plain(stacked.actor(run)), plain(stacked.critic(run))
-        bias = torch.tensor(stacked.phi[run], requires_grad=True)
+        bias = torch.tensor(stacked.raw_scale[run], requires_grad=True)
         seen = torch.from_numpy(observations[run])
         outputs = actor(seen)
         scale = outputs[:, 2:] + bias if state_dependent_scale else bias
@@ -81,15 +85,23 @@ def test_gradients_are_torch_own_and_each_run_own(runs: int, state_dependent_sca
         row = stacked.weights.grad[run]
         torch.testing.assert_close(row[row != 0], expected[expected != 0])
         assert bias.grad is not None
-        torch.testing.assert_close(stacked.scales.grad[run, :2], bias.grad[0])
-        assert (stacked.scales.grad[run, 2:] == 0).all()
+        torch.testing.assert_close(stacked.raw_scales.grad[run, :2], bias.grad[0])
+        assert (stacked.raw_scales.grad[run, 2:] == 0).all()
+
+
+def test_only_the_last_forward_pass_can_be_gone_back_from() -> None:
+    stacked = agent(0)
+    first = stacked.forward(draw(1, 6, 3))
+    stacked.forward(draw(1, 6, 3))
+    with pytest.raises(ValueError, match="called again"):
+        stacked.backward(first, first.mean, first.raw_scale, first.values)
 
 
 @pytest.mark.parametrize("transform", ["exp", "softplus"])
-def test_theta_begins_at_the_initial_scale(transform: str) -> None:
+def test_the_scale_begins_at_the_initial_scale(transform: str) -> None:
     begun = agent(0, 1, scale_transform=transform)
-    theta = begun.theta(torch.from_numpy(begun.phi))
-    torch.testing.assert_close(theta, torch.full((2, 1, 2), 0.5, dtype=torch.float64), rtol=1e-12, atol=0)
+    scale = begun.scale(torch.from_numpy(begun.raw_scale))
+    torch.testing.assert_close(scale, torch.full((2, 1, 2), 0.5, dtype=torch.float64), rtol=1e-12, atol=0)
 
 
 def test_softplus_and_its_derivative_are_torch_own() -> None:
@@ -125,7 +137,7 @@ def test_weights_are_orthogonal_and_biases_zero() -> None:
 def test_both_precisions_start_from_the_same_weights() -> None:
     single, double = agent(1, 2, dtype=torch.float32), agent(1, 2, dtype=torch.float64)
     assert torch.equal(single.weights, double.weights.float())
-    assert np.array_equal(single.phi, double.phi.astype(np.float32))
+    assert np.array_equal(single.raw_scale, double.raw_scale.astype(np.float32))
 
 
 def test_a_run_weights_depend_on_its_own_seed_alone() -> None:
@@ -134,11 +146,11 @@ def test_a_run_weights_depend_on_its_own_seed_alone() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_nudge_moves_one_weight_of_one_run_by_one_ulp(dtype: torch.dtype) -> None:
-    nudged, plain_agent = agent(1, 2, dtype=dtype), agent(1, 2, dtype=dtype)
-    nudged.nudge(1, 4)
-    before, after = plain_agent.parameters(1), nudged.parameters(1)
+def test_a_perturbation_moves_one_weight_of_one_run_by_one_ulp(dtype: torch.dtype) -> None:
+    perturbed, plain_agent = agent(1, 2, dtype=dtype), agent(1, 2, dtype=dtype)
+    perturbed.perturb(1, 4)
+    before, after = plain_agent.parameters(1), perturbed.parameters(1)
     assert np.flatnonzero(before != after).tolist() == [4]
     assert after[4] == np.nextafter(before[4], np.inf, dtype=before.dtype)
-    assert np.array_equal(nudged.parameters(0), plain_agent.parameters(0))
-    assert nudged.actor(1)[0][0].ravel()[4] == nudged.weights[1, 4].item()
+    assert np.array_equal(perturbed.parameters(0), plain_agent.parameters(0))
+    assert perturbed.actor(1)[0][0].ravel()[4] == perturbed.weights[1, 4].item()

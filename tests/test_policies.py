@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch.distributions import Independent, MultivariateNormal
 
-from agents.hyperparameters import Condition
-from agents.networks import softplus
-from agents.policies import CONDITIONS, CohortPolicy, sample
+from agents.cohort.numerics import softplus
+from agents.cohort.policies import CohortPolicy
+from agents.conditions import Condition
+from agents.policies import POLICIES, sample
 
 NAMES: tuple[Condition, ...] = get_args(Condition)
 MEANS_VARIANCE = {"mvn_std", "normal_sqrt"}
@@ -28,7 +29,7 @@ def generator() -> torch.Generator:
 
 
 def test_every_condition_has_a_policy() -> None:
-    assert set(CONDITIONS) == set(NAMES)
+    assert set(POLICIES) == set(NAMES)
 
 
 @pytest.mark.parametrize("condition", NAMES)
@@ -36,7 +37,7 @@ def test_log_prob_and_entropy_equal_scipy(condition: Condition, generator: torch
     mean = torch.randn(5, 3, generator=generator, dtype=torch.float64)
     theta = torch.rand(1, 3, generator=generator, dtype=torch.float64) + 0.2
     action = torch.randn(5, 3, generator=generator, dtype=torch.float64)
-    policy = CONDITIONS[condition](mean, theta)
+    policy = POLICIES[condition](mean, theta)
     covariance = np.diag(std_of(condition, theta)[0].numpy() ** 2)
     expected = [stats.multivariate_normal(m, covariance).logpdf(a) for m, a in zip(mean, action, strict=True)]
     np.testing.assert_allclose(policy.log_prob(action), expected, rtol=1e-12)
@@ -48,7 +49,7 @@ def test_log_prob_and_entropy_equal_scipy(condition: Condition, generator: torch
 def test_the_gradient_of_theta_equals_the_closed_form(condition: Condition, generator: torch.Generator) -> None:
     theta = (torch.rand(3, generator=generator, dtype=torch.float64) + 0.2).requires_grad_()
     action = torch.randn(3, generator=generator, dtype=torch.float64)
-    log_prob = CONDITIONS[condition](torch.zeros_like(action), theta).log_prob(action)
+    log_prob = POLICIES[condition](torch.zeros_like(action), theta).log_prob(action)
     (gradient,) = torch.autograd.grad(log_prob, theta)
     t = theta.detach()
     expected = (action**2 / t - 1) / (2 * t) if condition in MEANS_VARIANCE else (action**2 / t**2 - 1) / t
@@ -59,7 +60,7 @@ def test_the_gradient_of_theta_equals_the_closed_form(condition: Condition, gene
 @pytest.mark.parametrize("condition", NAMES)
 def test_sampling_with_given_noise_is_the_class_own_sampling(condition: Condition, dtype: torch.dtype) -> None:
     mean, theta = torch.linspace(-1, 1, 6, dtype=dtype).view(2, 3), torch.tensor([[0.3, 1.0, 2.5]], dtype=dtype)
-    policy = CONDITIONS[condition](mean, theta)
+    policy = POLICIES[condition](mean, theta)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
         drawn = policy.sample()
@@ -77,7 +78,7 @@ def test_a_cohort_policy_is_each_run_policy(conditions: list[Condition], dtype: 
     actions = torch.randn(mean.shape, generator=generator, dtype=dtype)
     cohort = CohortPolicy(conditions, mean, theta)
     for run, condition in enumerate(conditions):
-        alone = CONDITIONS[condition](mean[run], theta[run])
+        alone = POLICIES[condition](mean[run], theta[run])
         torch.testing.assert_close(cohort.log_prob(actions)[run], alone.log_prob(actions[run]))
         torch.testing.assert_close(cohort.entropy()[run], alone.entropy())
         torch.testing.assert_close(cohort.std()[run], std_of(condition, theta[run]).expand(4, 2))
@@ -85,7 +86,7 @@ def test_a_cohort_policy_is_each_run_policy(conditions: list[Condition], dtype: 
 
 def test_they_are_the_classes_that_they_say() -> None:
     mean, theta = torch.zeros(2), torch.ones(2)
-    for condition, policy in CONDITIONS.items():
+    for condition, policy in POLICIES.items():
         expected = MultivariateNormal if condition.startswith("mvn") else Independent
         assert type(policy(mean, theta)) is expected
 

@@ -6,9 +6,10 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from agents.hyperparameters import VARIANCE, Condition, Precision
+from agents.conditions import Condition
+from agents.hyperparameters import Precision
 from study.cli import main
-from study.probe import STD, observe, probe
+from study.probe import STD, VARIANCE, observe, probe
 
 SAMPLES = [1.5410, -0.2934, -2.1788, 0.5684, -1.0845, -1.3986, 0.4033, 0.8380, -0.7193, -0.4033]
 SCALE_GRADIENTS = [0.6873, -0.4569, 1.8736, -0.3384, 0.0881, 0.4780, -0.4187, -0.1489, -0.2413, -0.4187]

@@ -6,11 +6,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.cohort.actors import Actors, collect, evaluate
+from agents.cohort.networks import ActorCritic
+from agents.cohort.normalisation import Normaliser
+from agents.cohort.rollout import Rollout, estimate_advantages
 from agents.environments import CohortEnvironments
 from agents.hyperparameters import Hyperparameters
-from agents.networks import ActorCritic
-from agents.normalisation import Normaliser
-from agents.rollout import Rollout, advantages, collect, evaluate
+from agents.randomness import streams
 
 ENDS = st.lists(st.sampled_from(["goes on", "terminated", "truncated"]), min_size=1, max_size=12)
 
@@ -37,7 +39,7 @@ def test_advantages_are_their_definition(ends: list[str], gamma: float, gae_lamb
         array.reshape(1, steps, 1) for array in (rewards, terminated, done & ~terminated, values, next_values)
     )
     rollout = Rollout(empty, empty, empty, rewards, terminated, truncated, [])
-    ours = advantages(rollout, values, next_values, gamma, gae_lambda)
+    ours = estimate_advantages(rollout, values, next_values, gamma, gae_lambda)
     np.testing.assert_allclose(ours.ravel(), expected, rtol=1e-10, atol=1e-10)
 
 
@@ -47,21 +49,20 @@ def test_a_rollout_holds_what_the_environments_did(state_dependent_scale: bool) 
         num_envs=2, num_steps=250, num_minibatches=1, norm_obs=False, norm_reward=False, hidden_size=16,
         state_dependent_scale=state_dependent_scale,
     )  # fmt: skip
-    cohort = CohortEnvironments("Pendulum-v1", [[1, 2], [3, 4]])
-    normaliser = Normaliser(2, 3, hyperparameters)
-    agent = ActorCritic([np.random.default_rng(i) for i in range(2)], 3, 1, hyperparameters, torch.float64)
+    random = [streams(seed, num_envs=2) for seed in (1, 2)]
+    actors = Actors(random, hyperparameters)
+    agent = ActorCritic([0, 1], 3, 1, hyperparameters, torch.float64)
     noise = np.random.default_rng(0).normal(size=(2, 250, 2, 1))
-    first = normaliser.observe(cohort.reset())
-    rollout, last = collect(agent, ["mvn_std", "normal_std"], cohort, normaliser, first, noise)
+    rollout = collect(agent, ["mvn_std", "normal_std"], actors, noise)
 
-    replayed = CohortEnvironments("Pendulum-v1", [[1, 2], [3, 4]])
+    replayed = CohortEnvironments("Pendulum-v1", [own.environments for own in random])
     assert np.array_equal(replayed.reset(), rollout.observations[:, 0])
     for step in range(250):
         again = replayed.step(rollout.actions[:, step].astype(np.float64))
         assert np.array_equal(again.rewards, rollout.rewards[:, step])
         assert np.array_equal(again.next_observations, rollout.next_observations[:, step])
         assert np.array_equal(again.truncated, rollout.truncated[:, step])
-    assert np.array_equal(again.observations, last)
+    assert np.array_equal(again.observations, actors.observations)
     assert [len(returns) for returns in rollout.episodic_returns] == [2, 2]
     mean, phi = agent.act(rollout.observations[:, 7])
     std = np.exp(phi / np.array([2, 1])[:, None, None])  # a variance, and a standard deviation
@@ -71,7 +72,7 @@ def test_a_rollout_holds_what_the_environments_did(state_dependent_scale: bool) 
 
 def test_evaluation_is_each_first_episode_of_the_mean_policy() -> None:
     hyperparameters = Hyperparameters(num_envs=3, hidden_size=16, norm_obs=False)
-    agent = ActorCritic([np.random.default_rng(0)], 3, 1, hyperparameters, torch.float64)
+    agent = ActorCritic([0], 3, 1, hyperparameters, torch.float64)
     normaliser = Normaliser(1, 3, hyperparameters)
     returns = evaluate(agent, CohortEnvironments("Pendulum-v1", [[7, 8, 9]]), normaliser)
     cohort = CohortEnvironments("Pendulum-v1", [[7, 8, 9]])

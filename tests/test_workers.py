@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from agents.hyperparameters import Condition, Precision
+from agents.conditions import Condition
+from agents.hyperparameters import Precision
 from reports.statistics.sequential import Schedule
 from study.cells import Cell, MistakeError, make_cell
 from study.errors import WorkerError

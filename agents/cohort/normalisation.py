@@ -4,14 +4,15 @@ CleanRL's, with two more differences: the discounted return starts anew also whe
 Gymnasium's vector wrapper, and an episode's last observation, which no action follows, isn't counted.
 """
 
+import copy
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 from gymnasium.wrappers.utils import update_mean_var_count_from_moments
 
-from agents.clipping import clipped
 from agents.environments import Array, Flags
-from agents.envstate import State
+from agents.environments.clipping import clipped
 from agents.hyperparameters import Hyperparameters
 
 LIMIT = 10.0
@@ -52,36 +53,40 @@ class RunningMeanVar:
         self.mean, self.var, self.count = means[:, -1], variances[:, -1], float(counts[-1])
         return variances[:, 1:]
 
-    def state(self, run: int) -> State:
-        """One run's statistics."""
-        return {"mean": np.array(self.mean[run]), "var": np.array(self.var[run]), "count": self.count}
-
-    def restore(self, run: int, state: State) -> None:
-        """Take over another's. The count is the same for all runs."""
-        self.mean[run], self.var[run], self.count = state["mean"], state["var"], state["count"]
+    def of(self, runs: Sequence[int]) -> "RunningMeanVar":
+        """Return a copy of the statistics of some runs, each as often as it is named."""
+        chosen = RunningMeanVar(())
+        chosen.mean, chosen.var, chosen.count = self.mean[runs], self.var[runs], self.count
+        return chosen
 
 
 class Normaliser:
-    """What stands between the environments and the agents of a cohort: each run's own running statistics."""
+    """What stands between the environments and the agents of a cohort: each run's own running statistics.
+
+    Attributes:
+        seen: Statistics of observations.
+        earned: Of discounted returns.
+        discounted_returns: Of the episodes that go on, `[runs, envs]`.
+    """
 
     def __init__(self, runs: int, observation: int, hyperparameters: Hyperparameters) -> None:
         self._norm_obs, self._norm_reward = hyperparameters.norm_obs, hyperparameters.norm_reward
         self._gamma = hyperparameters.gamma
-        self._observations = RunningMeanVar((runs, observation))
-        self._returns = RunningMeanVar((runs,))
-        self._discounted_returns = np.zeros((runs, hyperparameters.num_envs))
+        self.seen = RunningMeanVar((runs, observation))
+        self.earned = RunningMeanVar((runs,))
+        self.discounted_returns = np.zeros((runs, hyperparameters.num_envs))
 
     def observe(self, observations: Array) -> Array:
         """Take in and normalise what the policy sees next, `[runs, envs, observation]`."""
         if self._norm_obs:
-            self._observations.update(observations)
+            self.seen.update(observations)
         return self.normalise(observations)
 
     def normalise(self, observations: Array) -> Array:
         """Normalise `[runs, envs, observation]` by the statistics so far, and leave these as they are."""
         if not self._norm_obs:
             return observations
-        mean, var = self._observations.mean[:, None], self._observations.var[:, None]
+        mean, var = self.seen.mean[:, None], self.seen.var[:, None]
         return clipped((observations - mean) / np.sqrt(var + EPSILON), -LIMIT, LIMIT)
 
     def rewards(self, rewards: Array, terminated: Flags, truncated: Flags) -> Array:
@@ -94,27 +99,20 @@ class Normaliser:
         if not self._norm_reward:
             return rewards
         returns = np.empty_like(rewards)
-        current, ended = self._discounted_returns, terminated | truncated
+        current, ended = self.discounted_returns, terminated | truncated
         for step in range(rewards.shape[1]):
             returns[:, step] = current * self._gamma * ~terminated[:, step] + rewards[:, step]
             current = np.where(ended[:, step], 0.0, returns[:, step])
-        self._discounted_returns = current
-        deviation = np.sqrt(self._returns.update_by_step(returns) + EPSILON)
+        self.discounted_returns = current
+        deviation = np.sqrt(self.earned.update_by_step(returns) + EPSILON)
         return clipped(rewards / deviation[:, :, None], -LIMIT, LIMIT)
 
-    def state(self, run: int) -> State:
-        """What one run's normalisation depends on."""
-        return {
-            "observations": self._observations.state(run),
-            "returns": self._returns.state(run),
-            "discounted_returns": self._discounted_returns[run].copy(),
-        }
-
-    def restore(self, run: int, state: State) -> None:
-        """Take over another run's."""
-        self._observations.restore(run, state["observations"])
-        self._returns.restore(run, state["returns"])
-        self._discounted_returns[run] = state["discounted_returns"]
+    def of(self, runs: Sequence[int]) -> "Normaliser":
+        """Return a copy for some runs, each as often as it is named."""
+        chosen = copy.copy(self)
+        chosen.seen, chosen.earned = self.seen.of(runs), self.earned.of(runs)
+        chosen.discounted_returns = self.discounted_returns[runs]
+        return chosen
 
 
 def _moments(samples: Array) -> tuple[Array, Array]:

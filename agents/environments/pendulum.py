@@ -10,8 +10,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from agents.clipping import clipped
-from agents.envstate import State
+from agents.environments.clipping import clipped
+from agents.environments.snapshots import State
 
 Array = NDArray[np.float64]
 

@@ -10,11 +10,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from agents import ppo
-from agents.hyperparameters import Condition, Hyperparameters
-from agents.networks import ActorCritic, Floats
-from agents.policies import CONDITIONS
-from agents.ppo import Batch
+from agents.cohort import losses
+from agents.cohort import update as ppo
+from agents.cohort.networks import ActorCritic
+from agents.cohort.numerics import Floats, mean, variance
+from agents.cohort.update import Batch
+from agents.conditions import Condition
+from agents.hyperparameters import Hyperparameters
+from agents.policies import POLICIES
 
 CONDITION_NAMES: tuple[Condition, ...] = get_args(Condition)
 
@@ -24,12 +27,12 @@ class PlainAgent(nn.Module):
 
     def __init__(self, stacked: ActorCritic, run: int) -> None:
         super().__init__()
-        self.phi = nn.Parameter(torch.tensor(stacked.phi[run, 0]))
+        self.raw_scale = nn.Parameter(torch.tensor(stacked.raw_scale[run, 0]))
         self.networks = nn.ModuleList()
         for layers in (stacked.actor(run), stacked.critic(run)):
             modules: list[nn.Module] = []
             for weight, bias in layers:
-                linear = nn.Linear(weight.shape[0], weight.shape[1], dtype=self.phi.dtype)
+                linear = nn.Linear(weight.shape[0], weight.shape[1], dtype=self.raw_scale.dtype)
                 linear.weight.data = torch.tensor(weight.T.copy())
                 linear.bias.data = torch.tensor(bias[0].copy())
                 modules += [linear, nn.Tanh()]
@@ -37,7 +40,7 @@ class PlainAgent(nn.Module):
 
     def flat(self) -> Tensor:
         matrices = [p.detach().t().flatten() if p.ndim == 2 else p.detach() for p in self.networks.parameters()]
-        return torch.cat([*matrices, self.phi.detach()])
+        return torch.cat([*matrices, self.raw_scale.detach()])
 
 
 def cleanrl_step(
@@ -45,8 +48,8 @@ def cleanrl_step(
 ) -> None:
     obs, actions, logprobs, mb_advantages, returns, values = map(torch.from_numpy, batch)
     outputs = agent.networks[0](obs)
-    logstd = agent.phi + outputs[:, 2:] if hp.state_dependent_scale else agent.phi
-    policy = CONDITIONS[condition](outputs[:, :2], logstd.exp())
+    logstd = agent.raw_scale + outputs[:, 2:] if hp.state_dependent_scale else agent.raw_scale
+    policy = POLICIES[condition](outputs[:, :2], logstd.exp())
     newlogprob, newvalue = policy.log_prob(actions), agent.networks[1](obs).view(-1)
     ratio = (newlogprob - logprobs).exp()
     if hp.norm_adv:
@@ -63,7 +66,7 @@ def cleanrl_step(
     loss = pg_loss - hp.ent_coef * policy.entropy().mean() + v_loss * hp.vf_coef
     optimizer.zero_grad()
     loss.backward()
-    if hp.state_dependent_scale:  # whose bias phi is
+    if hp.state_dependent_scale:  # whose bias is the raw scale
         agent.networks[0][-1].bias.grad[2:] = 0.0  # type: ignore[index]
     nn.utils.clip_grad_norm_(agent.parameters(), hp.max_grad_norm)
     optimizer.step()
@@ -90,7 +93,7 @@ def test_steps_are_cleanrl_steps_for_every_run(changes: dict[str, object]) -> No
     one_step = Hyperparameters(num_steps=12, num_minibatches=1, update_epochs=1, learning_rate=3e-3, hidden_size=16)
     hp = dataclasses.replace(one_step, **changes)  # type: ignore[arg-type]
     rng = np.random.default_rng(0)
-    agent = ActorCritic([np.random.default_rng(run) for run in range(4)], 3, 2, hp, torch.float64)
+    agent = ActorCritic(range(4), 3, 2, hp, torch.float64)
     optimizer = ppo.make_optimizer(agent, hp)
     ppo.set_learning_rate(optimizer, 1, hp)
     plain = [PlainAgent(agent, run) for run in range(4)]
@@ -98,12 +101,12 @@ def test_steps_are_cleanrl_steps_for_every_run(changes: dict[str, object]) -> No
     for one in plain:
         groups = [
             {"params": list(one.networks.parameters()), "lr": hp.learning_rate},
-            {"params": [one.phi], "lr": hp.learning_rate * hp.scale_lr_factor},
+            {"params": [one.raw_scale], "lr": hp.learning_rate * hp.scale_lr_factor},
         ]
         optimizers.append(torch.optim.SGD(groups) if hp.optimizer == "sgd" else torch.optim.Adam(groups, eps=1e-5))
     for _ in range(5):
         batch = make_batch(4, 12, rng)
-        ppo.update(agent, CONDITION_NAMES, optimizer, batch, [rng] * 4, hp)
+        ppo.learn(agent, CONDITION_NAMES, optimizer, batch, [rng] * 4, hp)
         for run, condition in enumerate(CONDITION_NAMES):
             cleanrl_step(plain[run], condition, optimizers[run], Batch(*(tensor[run] for tensor in batch)), hp)
     for run, one in enumerate(plain):
@@ -112,30 +115,33 @@ def test_steps_are_cleanrl_steps_for_every_run(changes: dict[str, object]) -> No
 
 def test_each_run_gradient_is_clipped_by_its_own_norm() -> None:
     hp = Hyperparameters(hidden_size=16)
-    agent = ActorCritic([np.random.default_rng(run) for run in range(2)], 3, 2, hp, torch.float64)
-    mean, phi, _ = agent(np.zeros((2, 1, 3)))
-    # At zero observations and biases only phi and the critic's biases have gradients: the last's is 2, and from one to
-    # the next it passes an orthogonal matrix of gain 1 and sqrt(2).
+    agent = ActorCritic(range(2), 3, 2, hp, torch.float64)
+    forward = agent.forward(np.zeros((2, 1, 3)))
+    # At zero observations and biases only the raw scale and the critic's biases have gradients: the last's is 2, and
+    # from one to the next it passes an orthogonal matrix of gain 1 and sqrt(2).
     agent.backward(
-        np.zeros_like(mean), np.array([30, 0.1])[:, None, None] + np.zeros_like(phi), np.array([[0.0], [2.0]])
+        forward,
+        np.zeros_like(forward.mean),
+        np.array([30, 0.1])[:, None, None] + np.zeros_like(forward.raw_scale),
+        np.array([[0.0], [2.0]]),
     )
     norms, scale_norms = ppo.clip_gradients(agent, max_norm=0.5)
-    assert agent.scales.grad is not None
+    assert agent.raw_scales.grad is not None
     np.testing.assert_allclose(scale_norms, [30 * 2**0.5, 0.1 * 2**0.5])
     np.testing.assert_allclose(norms, [30 * 2**0.5, (4 + 4 + 8 + 0.02) ** 0.5])
-    np.testing.assert_allclose(agent.scales.grad[0, :1], 0.5 / 2**0.5, rtol=1e-6)
+    np.testing.assert_allclose(agent.raw_scales.grad[0, :1], 0.5 / 2**0.5, rtol=1e-6)
 
 
 def test_the_learning_rate_anneals_linearly() -> None:
     hp = Hyperparameters(learning_rate=1.0, total_timesteps=40, num_steps=10, num_minibatches=1, scale_lr_factor=0.5)
-    optimizer = ppo.make_optimizer(ActorCritic([np.random.default_rng(0)], 3, 1, hp, torch.float32), hp)
+    optimizer = ppo.make_optimizer(ActorCritic([0], 3, 1, hp, torch.float32), hp)
     assert [ppo.set_learning_rate(optimizer, update, hp) for update in (1, 2, 3, 4)] == [1.0, 0.75, 0.5, 0.25]
     assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.125]
 
 
 def test_every_epoch_sees_every_transition_once(monkeypatch: pytest.MonkeyPatch) -> None:
     hp = Hyperparameters(num_steps=12, num_minibatches=3, update_epochs=2, norm_adv=False, hidden_size=16)
-    agent = ActorCritic([np.random.default_rng(run) for run in range(2)], 3, 2, hp, torch.float64)
+    agent = ActorCritic(range(2), 3, 2, hp, torch.float64)
     batch = make_batch(2, 12, np.random.default_rng(0))
     seen: list[Floats] = []
     step = ppo.step
@@ -146,7 +152,7 @@ def test_every_epoch_sees_every_transition_once(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(ppo, "step", watched)
     rngs = [np.random.default_rng(run) for run in range(2)]
-    ppo.update(agent, ["mvn_std", "mvn_var"], ppo.make_optimizer(agent, hp), batch, rngs, hp)
+    ppo.learn(agent, ["mvn_std", "mvn_var"], ppo.make_optimizer(agent, hp), batch, rngs, hp)
     epochs = [np.concatenate(seen[:3], 1), np.concatenate(seen[3:], 1)]
     for epoch in epochs:
         assert np.array_equal(np.sort(epoch), np.sort(batch.advantages))
@@ -155,7 +161,7 @@ def test_every_epoch_sees_every_transition_once(monkeypatch: pytest.MonkeyPatch)
 
 def test_variance_is_torch_own() -> None:
     values = np.random.default_rng(0).normal(size=(3, 37))
-    np.testing.assert_allclose(ppo.variance(values), torch.from_numpy(values).var(1), rtol=1e-12)
+    np.testing.assert_allclose(variance(values), torch.from_numpy(values).var(1), rtol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -164,7 +170,7 @@ def test_a_row_has_the_same_mean_and_norm_however_many_there_are(dtype: type[np.
         values = np.random.default_rng(size).normal(size=(40, size)).astype(dtype)
         for some in (values[:1], values[3:4], values[7:20]):
             start = int(np.flatnonzero((values == some[0]).all(1))[0])
-            assert np.array_equal(ppo.mean(some), ppo.mean(values)[start : start + len(some)])
+            assert np.array_equal(mean(some), mean(values)[start : start + len(some)])
             assert np.array_equal(np.vecdot(some, some), np.vecdot(values, values)[start : start + len(some)])
 
 
@@ -172,20 +178,20 @@ def test_a_row_has_the_same_mean_and_norm_however_many_there_are(dtype: type[np.
 def test_derivatives_are_finite_differences(log_ratio: float, estimate: float, value: float, old_value: float) -> None:
     step = 1e-6
     points = log_ratio + step * np.array([[-1.0], [0.0], [1.0]])
-    losses, slopes = ppo.surrogate(np.exp(points), np.full((3, 1), estimate), 0.2)
+    values_at, slopes = losses.policy_loss(np.exp(points), np.full((3, 1), estimate), 0.2)
     assume(min(abs(log_ratio - np.log(edge)) for edge in (0.8, 1.2)) > 2 * step)
-    assert slopes[1, 0] == pytest.approx((losses[2] - losses[0]) / (2 * step), abs=1e-5)
+    assert slopes[1, 0] == pytest.approx((values_at[2] - values_at[0]) / (2 * step), abs=1e-5)
     values = value + step * np.array([[-1.0], [0.0], [1.0]])
     for clip in (0.2, None):
-        losses, slopes = ppo.value_error(values, np.full((3, 1), old_value), np.full((3, 1), 0.5), clip)
+        values_at, slopes = losses.value_loss(values, np.full((3, 1), old_value), np.full((3, 1), 0.5), clip)
         squares = [abs(value - 0.5), abs(old_value + np.clip(value - old_value, -0.2, 0.2) - 0.5)]
         assume(abs(squares[0] - squares[1]) > 1e-4 or abs(value - old_value) < 0.19)
-        assert slopes[1, 0] == pytest.approx((losses[2] - losses[0]) / (2 * step), abs=1e-5)
+        assert slopes[1, 0] == pytest.approx((values_at[2] - values_at[0]) / (2 * step), abs=1e-5)
 
 
 def test_round_off_never_decides_whether_a_value_has_a_derivative() -> None:
     rng = np.random.default_rng(0)
     values, returns = rng.normal(size=(2, 1, 10_000))
     old_values = values + rng.uniform(-0.19, 0.19, size=values.shape)
-    _, slopes = ppo.value_error(values, old_values, returns, 0.2)
+    _, slopes = losses.value_loss(values, old_values, returns, 0.2)
     np.testing.assert_array_equal(slopes, (values - returns) / 10_000)

@@ -9,7 +9,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from agents import envstate
+from agents.environments import snapshots
 
 
 class PlainVectorEnv(VectorEnv[Any, Any, Any]):
@@ -55,13 +55,13 @@ class PlainVectorEnv(VectorEnv[Any, Any, Any]):
                 shown[index], _ = self._envs[index].reset()
         return np.array(shown), np.array(rewards, dtype=np.float64), np.array(terminated), np.array(truncated), infos
 
-    def state(self, index: int) -> envstate.State | None:
+    def state(self, index: int) -> snapshots.State | None:
         """What one environment's future depends on; None if nobody knows."""
-        return envstate.capture(self._envs[index])
+        return snapshots.capture(self._envs[index])
 
-    def restore(self, index: int, state: envstate.State) -> None:
+    def restore(self, index: int, state: snapshots.State) -> None:
         """Put one environment where another of its kind was. **Arguments**: `state`, the other's."""
-        envstate.restore(self._envs[index], state)
+        snapshots.restore(self._envs[index], state)
 
     def close_extras(self, **_: Any) -> None:
         """Close every environment."""

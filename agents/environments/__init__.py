@@ -14,10 +14,10 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.clipping import clipped
-from agents.envstate import State
-from agents.pendulum import VectorPendulum
-from agents.vector import PlainVectorEnv
+from agents.environments.clipping import clipped
+from agents.environments.pendulum import VectorPendulum
+from agents.environments.snapshots import State
+from agents.environments.vector import PlainVectorEnv
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]

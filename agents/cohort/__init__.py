@@ -1,0 +1,17 @@
+"""The engine: the agent of `agents.ppo` for many runs at once, with the same bits in any company.
+
+Read in this order:
+
+- `numerics`: what batch invariance takes.
+- `networks`: the actor and the critic of every run, stacked along a leading axis, in NumPy.
+- `policies`: the torch distributions of runs that mix the conditions.
+- `normalisation`, `actors`: each run's running statistics, and how its policy acts.
+- `rollout`: what came of it, and its advantages; `replay` lets runs learn from what others did.
+- `losses`, `update`: the loss, its derivatives, and the gradient steps.
+- `training`: the loop, `Cohort`; `state` takes a run out of one cohort and into another.
+"""
+
+from agents.cohort.numerics import use_one_thread
+from agents.cohort.training import Cohort
+
+__all__ = ["Cohort", "use_one_thread"]

@@ -1,0 +1,64 @@
+"""What policies met in their environments, and the advantages estimated from it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from agents.cohort.numerics import Floats
+from agents.environments import Array, Flags
+
+
+class Rollout(NamedTuple):
+    """`steps` steps of every environment of every run, in the agent's precision; arrays lead with
+    `[runs, steps, envs]`.
+    """
+
+    observations: Floats
+    actions: Floats
+    next_observations: Floats
+    rewards: Floats
+    terminated: Flags
+    truncated: Flags
+    episodic_returns: list[Array]
+    """for each run the returns of the episodes that ended, in the order in which they did"""
+
+    def of(self, runs: Sequence[int]) -> "Rollout":
+        """Those of some runs, each as often as it is named."""
+        return Rollout(
+            observations=self.observations[runs],
+            actions=self.actions[runs],
+            next_observations=self.next_observations[runs],
+            rewards=self.rewards[runs],
+            terminated=self.terminated[runs],
+            truncated=self.truncated[runs],
+            episodic_returns=[self.episodic_returns[run] for run in runs],
+        )
+
+
+def estimate_advantages(
+    rollout: Rollout, values: Floats, next_values: Floats, gamma: float, gae_lambda: float
+) -> Floats:
+    """Generalised advantage estimation (Schulman et al. 2016, equation 16).
+
+    The end of an episode ends the sum over later errors. Where the episode was *terminated* there is no later value
+    either; where it was only *truncated* there is one, that of its last observation.
+
+    Args:
+        rollout: What happened.
+        values: The critic's, of what was seen before each action, `[runs, steps, envs]`.
+        next_values: Of what the action led to, of the same shape.
+        gamma: The discount.
+        gae_lambda: The estimator's lambda.
+
+    Returns:
+        Advantages, `[runs, steps, envs]`.
+    """
+    errors = rollout.rewards + gamma * next_values * ~rollout.terminated - values
+    discount = gamma * gae_lambda * (~(rollout.terminated | rollout.truncated)).astype(values.dtype)
+    advantages = np.empty_like(errors)
+    later = np.zeros_like(errors[:, 0])
+    for step in reversed(range(errors.shape[1])):
+        later = errors[:, step] + discount[:, step] * later
+        advantages[:, step] = later
+    return advantages
