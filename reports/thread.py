@@ -5,7 +5,9 @@ from typing import get_args
 from agents import conditions
 from reports.factors import Factor
 
-CONDITIONS: dict[str, tuple[str, str]] = {name: levels for name, levels in conditions.CONDITIONS.items()}
+CONDITIONS: dict[str, tuple[str, str]] = {
+    name: (levels.parameterization, levels.implementation) for name, levels in conditions.CONDITIONS.items()
+}
 """What the learned scale is in each condition, and which class computes the policy."""
 
 PARAMETERIZATION = Factor(

@@ -9,13 +9,14 @@ import re
 import reprlib
 import textwrap
 from collections.abc import Iterable, Mapping
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from agents import environments
 from agents.conditions import CONDITIONS, Condition
-from agents.hyperparameters import Hyperparameters, Precision
+from agents.hyperparameters import Hyperparameters
+from agents.numerics import AnyPrecision, Device, Numerics
 
 LARGEST_SEED = 2**53
 """Larger whole numbers are rounded by most readers of JSON, so that two seeds might become one."""
@@ -29,6 +30,9 @@ COMPENSATION = {"adam": 0.5, "sgd": 0.25}
 """What makes a std of a variance: log std is the raw scale for the one and half of it for the other, which halves each
 step. Adam's step doesn't feel how large a gradient is; that of plain gradient descent does, and the gradient is halved,
 too."""
+
+LATER = {"engine": "cohort", "device": "cpu", "compile": False, "allow_tf32": False}
+"""Parameters that came after the first studies, and their defaults."""
 
 _EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 """A number such as 1e-3, which YAML 1.1 reads as text for want of a point or a sign."""
@@ -46,10 +50,18 @@ class Cell(Hyperparameters):
     """which of the four policies"""
     seed: int
     """what every random stream of the run is derived from"""
-    precision: Precision
-    """what the agent computes in; environments are always float64"""
+    precision: AnyPrecision
+    """what the agent computes in; environments are always float64. bfloat16 is autocast, of engine reference alone"""
     replicate: int = 0
     """0, or k to move the k-th weight by one unit in the last place before training: the control for round-off"""
+    engine: Literal["cohort", "reference"] = "cohort"
+    """what trains it: agents.cohort, many runs at once, or agents.ppo, the readable agent, one by one"""
+    device: Device = "cpu"
+    """on what engine reference computes"""
+    compile: bool = False
+    """have torch.compile compile the networks of engine reference"""
+    allow_tf32: bool = False
+    """let CUDA round float32's products to TensorFloat-32, with engine reference"""
     compensated: bool = False
     """let the raw scale of the std conditions learn at half the rate under Adam, a quarter under SGD"""
 
@@ -62,13 +74,34 @@ class Cell(Hyperparameters):
         for name in ("seed", "replicate"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be zero or positive, not {getattr(self, name)}")
+        self._check_engine()
         if self.seed > LARGEST_SEED:
             raise ValueError(f"seed must be at most 2**53 = {LARGEST_SEED}, not {self.seed}")
 
+    def _check_engine(self) -> None:
+        """Refuse what an engine doesn't do."""
+        if self.engine == "reference":
+            if self.rollouts == "shared":
+                raise ValueError("rollouts must be own with engine reference, which trains one run")
+            return
+        for name, can in (
+            ("precision", self.precision != "bfloat16"),
+            ("device", self.device == "cpu"),
+            ("compile", not self.compile),
+            ("allow_tf32", not self.allow_tf32),
+        ):
+            if not can:
+                raise ValueError(f"{name} can't be {getattr(self, name)} with engine cohort: choose engine reference")
+
     @functools.cached_property
     def id(self) -> str:
-        """The same for the same description, everywhere: 16 hexadecimal digits of its hash."""
-        description = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        """The same for the same description, everywhere: 16 hexadecimal digits of its hash.
+
+        Parameters that came after the first studies are left out at their defaults, so that ids of their runs hold.
+        """
+        later = {name for name, default in LATER.items() if getattr(self, name) == default}
+        known = {name: value for name, value in dataclasses.asdict(self).items() if name not in later}
+        description = json.dumps(known, sort_keys=True)
         return hashlib.sha256(description.encode()).hexdigest()[:16]
 
     @property
@@ -89,9 +122,18 @@ class Cell(Hyperparameters):
         return Hyperparameters(**{**own, "scale_lr_factor": factor * self.scale_lr_factor})
 
     @property
+    def numerics(self) -> Numerics:
+        """In what, and on what, engine reference computes."""
+        return Numerics(precision=self.precision, device=self.device, compile=self.compile, allow_tf32=self.allow_tf32)
+
+    @property
     def cohort_key(self) -> tuple[Any, ...]:
-        """Cells with the same key can be trained as one cohort: they differ in condition, seed and replicate only."""
-        return (self.precision, *dataclasses.astuple(self.hyperparameters))
+        """Cells with the same key can be trained as one cohort: they differ in condition, seed and replicate only.
+
+        Engine reference trains each by itself.
+        """
+        alone = (self.id,) if self.engine == "reference" else ()
+        return (self.engine, self.precision, *dataclasses.astuple(self.hyperparameters), *alone)
 
 
 def require_trainable(cells: Iterable[Cell]) -> None:
@@ -104,11 +146,19 @@ def require_trainable(cells: Iterable[Cell]) -> None:
         if cell.env_id not in sizes:
             sizes[cell.env_id], _ = environments.sizes(cell.env_id)
         weights = sizes[cell.env_id] * cell.hidden_size
+        if cell.device == "cuda" and not _has_cuda():
+            raise MistakeError("device cuda: torch finds no CUDA device here")
         if cell.replicate > weights:
             raise MistakeError(
                 f"replicate must be at most {weights}, not {cell.replicate}: in {cell.env_id!r}, with hidden_size "
                 f"{cell.hidden_size}, the actor's first layer has no more weights"
             )
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def make_cell(description: Mapping[str, Any]) -> Cell:

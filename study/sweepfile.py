@@ -35,8 +35,8 @@ MACROS = {
 HOLES = ("run_cap", "early_terminate")
 """Those by which it would leave out what is trained here."""
 
-MARGIN = "margin"
-"""The parameter that fixes the equivalence margin before the data. It is no part of a run: W&B refuses other keys."""
+FIXED = ("margin", "factor", "must_agree")
+"""Parameters that fix the report before the data, and are no part of a run: W&B refuses other keys for them."""
 
 OUTCOME = "final_return"
 """The primary outcome, where nothing names another."""
@@ -70,7 +70,9 @@ def read_calls(path: Path) -> list[list[Cell]]:
     """
     read_design(path)
     try:
-        calls = [make_cells({name: value for name, value in point if name != MARGIN}) for point in _grid(_read(path))]
+        calls = [
+            make_cells({name: value for name, value in point if name not in FIXED}) for point in _grid(_read(path))
+        ]
     except MistakeError as error:
         raise MistakeError(f"{path}: {error}") from error
     except RecursionError as error:
@@ -94,11 +96,15 @@ class Design:
         outcome: The primary outcome, its metric's name.
         goal: Whether large outcomes are good.
         margin: The equivalence margin of this outcome.
+        factor: The parameter in which arms differ, beside their condition.
+        must_agree: Such a parameter, whose values are the same mathematics.
     """
 
     outcome: str | None
     goal: Literal["maximize", "minimize"]
     margin: float | None
+    factor: str | None = None
+    must_agree: str | None = None
 
     def margin_of(self, outcome: str) -> float | None:
         """Return the equivalence margin that was fixed for this outcome: another outcome has another scale."""
@@ -113,8 +119,14 @@ def read_design(path: Path) -> Design:
         if not isinstance(metric, dict) or metric.get("goal", "maximize") not in ("maximize", "minimize"):
             raise MistakeError("metric must have a name, and a goal of maximize or minimize")
         name = metric.get("name")
+        parameters = sweep.get("parameters")
+        axes = dict(_axes(parameters)) if isinstance(parameters, dict) else {}
         return Design(
-            outcome=None if name is None else str(name), goal=metric.get("goal", "maximize"), margin=_margin(sweep)
+            outcome=None if name is None else str(name),
+            goal=metric.get("goal", "maximize"),
+            margin=_margin(axes),
+            factor=_parameter("factor", axes),
+            must_agree=_parameter("must_agree", axes),
         )
     except MistakeError as error:
         raise MistakeError(f"{path}: {error}") from error
@@ -122,10 +134,20 @@ def read_design(path: Path) -> Design:
         raise MistakeError(f"{path}: is nested too deeply, or in itself") from error
 
 
-def _margin(sweep: Mapping[str, Any]) -> float | None:
-    parameters = sweep.get("parameters")
-    axes = dict(_axes(parameters)) if isinstance(parameters, dict) else {}
-    match axes.get(MARGIN):
+def _parameter(fixed: str, axes: Mapping[str, list[Any]]) -> str | None:
+    """Return the parameter that is declared as a factor."""
+    match axes.get(fixed):
+        case None:
+            return None
+        case [str() as name] if name in axes and name not in (*FIXED, "condition", "seed", "seeds", "replicate"):
+            return name
+        case values:
+            found = brief(values[0]) if len(values) == 1 else f"{len(values)} values"
+            raise MistakeError(f"parameter {fixed!r} must name another parameter of this file, not {found}")
+
+
+def _margin(axes: Mapping[str, list[Any]]) -> float | None:
+    match axes.get("margin"):
         case None:
             return None
         case [int() | float() as value] if not isinstance(value, bool) and 0 < value <= sys.float_info.max:

@@ -13,6 +13,7 @@ from agents.audit import precision_leaks
 from agents.cohort import Cohort, use_one_thread
 from agents.environments import can_be_put_aside, sizes
 from agents.records import Failure, Outcome, Run
+from agents.reference import Reference
 from study import provenance
 from study.cells import Cell
 from study.ledger import Entry, Json, Ledger
@@ -69,10 +70,14 @@ def train(
     return left
 
 
-def make_cohort(cells: Sequence[Cell]) -> Cohort:
+def make_cohort(cells: Sequence[Cell]) -> Cohort | Reference:
     """Cells of one `Cell.cohort_key`, ready to be trained together."""
     runs = [Run(condition=cell.condition, seed=cell.seed, replicate=cell.replicate) for cell in cells]
-    return Cohort(runs, cells[0].hyperparameters, cells[0].precision)
+    first = cells[0]
+    if first.engine == "reference":
+        return Reference(runs, first.hyperparameters, first.numerics)
+    assert first.precision != "bfloat16"
+    return Cohort(runs, first.hyperparameters, first.precision)
 
 
 def _updates_made(entry: Entry) -> int:
@@ -118,7 +123,7 @@ def _train(
                 _finish(entries[place], tracked[place], outcome)
 
 
-def _keep(cohort: Cohort, entries: Sequence[Entry]) -> None:
+def _keep(cohort: Cohort | Reference, entries: Sequence[Entry]) -> None:
     for place, entry in enumerate(entries):
         if place not in cohort.failures and (state := cohort.state(place)) is not None:
             entry.keep(state)

@@ -35,11 +35,13 @@ def test_the_id_is_of_the_description_alone(small: MakeCell) -> None:
 
 @given(st.sampled_from([field.name for field in dataclasses.fields(Cell)]))
 def test_every_field_is_part_of_the_id(name: str) -> None:
-    cell = make_cell({"condition": "mvn_std", "seed": 0, "precision": "float32"})
+    cell = make_cell({"condition": "mvn_std", "seed": 0, "precision": "float32", "engine": "reference"})
+    if name == "rollouts":  # of the engine alone
+        cell = dataclasses.replace(cell, engine="cohort")
     other: dict[str, Any] = {
         "condition": "mvn_var", "precision": "float64", "env_id": "Hopper-v5", "optimizer": "sgd", "gamma": 0.5,
         "gae_lambda": 0.5, "num_minibatches": 16, "seed": 1, "replicate": 1, "ent_coef": 0.1, "num_steps": 4096,
-        "scale_transform": "softplus", "rollouts": "shared",
+        "scale_transform": "softplus", "rollouts": "shared", "engine": "cohort", "device": "cuda",
     }  # fmt: skip
     value = getattr(cell, name)
     if name in other:
@@ -49,6 +51,32 @@ def test_every_field_is_part_of_the_id(name: str) -> None:
     else:
         changed = value * 2
     assert dataclasses.replace(cell, **{name: changed}).id != cell.id
+
+
+def test_ids_of_the_first_studies_hold() -> None:
+    assert make_cell({"condition": "mvn_std", "seed": 0, "precision": "float32"}).id == "18ef20000befc004"
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"precision": "bfloat16"}, "precision can't be bfloat16 with engine cohort: choose engine reference"),
+        ({"device": "cuda"}, "device can't be cuda with engine cohort: choose engine reference"),
+        ({"compile": True}, "compile can't be True with engine cohort: choose engine reference"),
+        ({"allow_tf32": True}, "allow_tf32 can't be True with engine cohort: choose engine reference"),
+        ({"engine": "reference", "rollouts": "shared"}, "rollouts must be own with engine reference"),
+    ],
+)
+def test_what_an_engine_does_not_do_is_refused_in_one_line(
+    small: MakeCell, changes: dict[str, Any], error: str
+) -> None:
+    with pytest.raises(MistakeError, match=error):
+        small(**changes)
+
+
+def test_cells_of_the_readable_agent_are_trained_one_by_one(small: MakeCell) -> None:
+    assert small(seed=0).cohort_key == small(seed=1).cohort_key
+    assert small(seed=0, engine="reference").cohort_key != small(seed=1, engine="reference").cohort_key
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
@@ -84,7 +112,7 @@ def test_factors_are_the_report_own(small: MakeCell) -> None:
     ("changes", "words"),
     [
         ({"condition": "mvn"}, "'condition' must be one of mvn_std"),
-        ({"precision": "float16"}, "'precision' must be one of float32, float64"),
+        ({"precision": "float16"}, "'precision' must be one of bfloat16, float32, float64"),
         ({"lerning_rate": 1}, "no parameter 'lerning_rate': did you mean 'learning_rate'"),
         ({"compensated": True, "state_dependent_scale": True}, "compensated must be off where state_dependent_scale"),
         ({"seed": -1}, "seed must be zero or positive"),

@@ -9,7 +9,7 @@ from reports import sources
 from reports.sources import Mapping, Reading, UnreadableSourceError
 from reports.sources.reading import AS_IS
 from reports.sources.runs import COLUMNS
-from reports.thread import FACTORS
+from reports.thread import CONDITIONS, FACTORS
 from tests.synthetic import rewrite, study, write_ledger
 
 RUN = "mvn_std-1-float32-0"
@@ -44,6 +44,30 @@ def test_a_ledger_s_factors_are_the_thread_s(ledger: Path) -> None:
     runs = sources.read(str(ledger))
     assert (runs.factors, runs.paired) == (FACTORS, True)
     assert [*runs.table.columns[:9]] == [*COLUMNS, "parameterization", "implementation"]
+
+
+def test_a_parameter_can_be_the_factor(ledger: Path) -> None:
+    for path in ledger.glob("*-0/cell.json"):  # of the two replicates, as if another number of environments ran the one
+        rewrite(path, num_envs=8)
+    runs = sources.read(str(ledger), reading=Reading(must_agree=("num_envs",)))
+    assert [(factor.name, factor.levels, factor.must_agree) for factor in runs.factors] == [
+        ("num_envs", ("2", "8"), True),
+        ("parameterization", ("variance", "std"), False),
+        ("implementation", ("mvn", "normal"), True),
+    ]
+    assert runs.hyperparameters == []
+    assert set(runs.table["condition"]) == {f"{condition} {envs}" for condition in CONDITIONS for envs in (2, 8)}
+    other = sources.read(str(ledger), reading=Reading(must_agree=("num_envs",), reference="mvn_var 8"))
+    assert [factor.levels[0] for factor in other.factors[:1]] == ["8"]
+
+
+def test_a_precision_can_be_the_factor(ledger: Path) -> None:
+    runs = sources.where(sources.read(str(ledger)), ["condition=mvn_std"])
+    assert set(runs.table["precision"]) == {"float32", "float64"}
+    runs = sources.read(str(ledger), reading=Reading(factors=("precision",), reference="mvn_std float64"))
+    (first, *_) = runs.factors
+    assert (first.name, first.levels, first.must_agree) == ("number format", ("float64", "float32"), False)
+    assert set(runs.table["precision"]) == {"any"}
 
 
 def test_a_ledger_s_reference_comes_first_in_each_factor(ledger: Path) -> None:
@@ -154,7 +178,7 @@ def test_what_is_no_outcome_is_refused_with_those_that_are(ledger: Path, name: s
         (Reading(mapping=Mapping.parse("seed=Seed")), "a study's runs need no mapping"),
         (Reading(reference="mvn"), "'mvn' is not a condition; the conditions are mvn_std, mvn_var, normal_sqrt"),
         (Reading(design=("num_env",)), "design 'num_env' is not a hyperparameter. Did you mean 'num_envs'?"),
-        (Reading(factors=("num_envs",)), "factor 'num_envs' is unknown: a study's conditions differ in"),
+        (Reading(factors=("num_env",)), "factor 'num_env' is unknown. Did you mean 'num_envs'?"),
     ],
 )
 def test_what_a_ledger_cannot_be_read_as_is_one_line(ledger: Path, reading: Reading, words: str) -> None:

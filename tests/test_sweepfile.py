@@ -182,6 +182,25 @@ def test_a_margin_is_of_the_design_and_no_part_of_a_run(tmp_path: Path) -> None:
     assert [cell.id for cell in with_margin] == [cell.id for cell in read_cells(written(tmp_path, head + "}"))]
 
 
+def test_what_a_report_compares_is_of_the_design_and_no_part_of_a_run(tmp_path: Path) -> None:
+    head = f"method: grid\nprogram: x\nparameters: {{{FACTORS}, gamma: {{values: [0.5, 0.9]}}"
+    path = written(tmp_path, f"{head}, must_agree: {{value: gamma}}, factor: {{value: precision}}}}")
+    assert (read_design(path).must_agree, read_design(path).factor) == ("gamma", "precision")
+    declared = [cell.id for cell in read_cells(path)]
+    found = Report(source="runs", sweep=path)._options().reading
+    assert (found.must_agree, found.factors) == (("gamma",), ("precision",))
+    assert declared == [cell.id for cell in read_cells(written(tmp_path, head + "}"))]
+
+
+@pytest.mark.parametrize("value", ["{value: gama}", "{value: condition}", "{value: 1}", "{values: [gamma, seed]}"])
+def test_a_factor_that_is_no_parameter_is_one_line(tmp_path: Path, value: str) -> None:
+    path = written(
+        tmp_path, f"method: grid\nprogram: x\nparameters: {{{FACTORS}, gamma: {{value: 0.5}}, factor: {value}}}"
+    )
+    with pytest.raises(MistakeError, match="parameter 'factor' must name another parameter of this file"):
+        read_cells(path)
+
+
 def test_a_margin_is_of_the_outcome_that_it_was_fixed_for() -> None:
     assert Design("auc_return", "maximize", 15.0).margin_of("auc_return") == 15.0
     assert Design("auc_return", "maximize", 15.0).margin_of("final_return") is None

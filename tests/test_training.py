@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import wandb
 
@@ -85,6 +86,20 @@ def test_what_has_ended_is_not_trained_again(tmp_path: Path, small: MakeCell) ->
     training.train([small(), small(seed=1)], tmp_path, "disabled", seen.append)
     assert seen == [1, 1]
     assert (Ledger(tmp_path).path(small()) / "updates.jsonl").stat() == before
+
+
+def test_the_readable_agent_leaves_the_same_files(tmp_path: Path, small: MakeCell) -> None:
+    cells = {engine: small(precision="float64", engine=engine) for engine in ("cohort", "reference")}
+    for cell in cells.values():
+        training.train([cell], tmp_path, "disabled")
+    ledger = Ledger(tmp_path)
+    ours, theirs = (updates(ledger, cells[engine]) for engine in ("reference", "cohort"))
+    assert [list(line) for line in ours] == [list(line) for line in theirs]
+    for line, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(line["fingerprint"], other["fingerprint"], rtol=1e-9, atol=1e-12)
+    outcomes = [ledger.outcome(cell) or {} for cell in cells.values()]
+    assert list(outcomes[0]) == list(outcomes[1])
+    assert outcomes[0]["final_return"] == pytest.approx(outcomes[1]["final_return"], rel=1e-9)
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from reports.factors import Factor
 from reports.sources.declare import THREAD, thread_factors, wrong_reference
 from reports.sources.looks import read_looks
 from reports.sources.reading import AS_IS, Reading, near
@@ -16,6 +17,9 @@ from reports.sources.runs import COLUMNS, COST, LARGEST, Runs, UnreadableSourceE
 from reports.thread import CONDITIONS
 
 Json = dict[str, Any]
+
+PRECISION = "number format"
+"""What a precision is called that is a factor: there is another column of its name."""
 
 OWN = (*COLUMNS, *THREAD)
 """Columns that are neither hyperparameters nor outcomes."""
@@ -57,19 +61,24 @@ def read_ledger(folder: Path, expected: Mapping[str, Mapping[str, Any]] | None, 
     if not descriptions:
         raise UnreadableSourceError(f"{folder}: every run is damaged, such as {here[0]}: {unknown[here[0]]}")
     hyperparameters = sorted({name for description in descriptions.values() for name in description} - {*OWN})
-    _check_names(folder, reading, hyperparameters, [row["condition"] for row in descriptions.values()])
+    _check_names(folder, reading, hyperparameters)
     outcomes = sorted({name for ending in endings.values() for name in ending} - {*OWN, *hyperparameters})
     rows = [
         {**endings[run], **description, **_factors(description), "run": run}
         for run, description in sorted(descriptions.items())
     ]
+    table = pd.DataFrame({name: _column(rows, name) for name in (*OWN, *hyperparameters, *outcomes)})
+    table[COST] = [_read_cost(folder / str(row["run"])) for row in rows]
+    own = [name for name in reading.declared if name not in THREAD]
+    table, factors = _compare(table, own, reading) if own else (table, thread_factors(reading))
+    wrong = wrong_reference(reading, table["condition"] if own else sorted(table["condition"], key=[*CONDITIONS].index))
+    if wrong:
+        raise UnreadableSourceError(f"{folder}: {wrong}")
     return Runs(
-        table=pd.DataFrame({name: _column(rows, name) for name in (*OWN, *hyperparameters, *outcomes)}).assign(
-            **{COST: [_read_cost(folder / str(row["run"])) for row in rows]}
-        ),
+        table=table,
         outcomes=outcomes,
-        factors=thread_factors(reading),
-        hyperparameters=hyperparameters,
+        factors=factors,
+        hyperparameters=[name for name in hyperparameters if name not in own],
         unknown=unknown,
         provenance=provenance,
         looks=read_looks(folder),
@@ -77,21 +86,41 @@ def read_ledger(folder: Path, expected: Mapping[str, Mapping[str, Any]] | None, 
     )
 
 
-def _check_names(folder: Path, reading: Reading, hyperparameters: list[str], conditions: list[str]) -> None:
-    """Refuse design columns, factors and a reference that the runs don't have."""
+def _compare(table: pd.DataFrame, own: list[str], reading: Reading) -> tuple[pd.DataFrame, tuple[Factor, ...]]:
+    """Make values of parameters the levels of factors: an arm is a condition, if there are several, and its values.
+
+    A precision that is a factor is no longer one in which runs are repeated.
+    """
+    table = table.assign(**{name: table[name].astype(str) for name in own})
+    several = ["condition"] if table["condition"].nunique() > 1 else []
+    arms = table[[*several, *own]].agg(" ".join, axis=1)
+    named = table.assign(condition=arms).sort_values([*several, *own])
+    first = reading.reference if reading.reference in set(arms) else arms.loc[named.index[0]]
+    in_order = pd.concat([named[named["condition"] == first], named])
+    if "precision" in own:
+        table = table.assign(precision="any", **{PRECISION: table["precision"]})
+    names = [PRECISION if name == "precision" else name for name in own]
+    factors = tuple(
+        Factor(name=name, levels=tuple(in_order[column].unique()), must_agree=column in reading.must_agree)
+        for name, column in zip(names, own, strict=True)
+    )
+    return table.assign(condition=arms), (*factors, *(thread_factors(reading) if several else ()))
+
+
+def _check_names(folder: Path, reading: Reading, hyperparameters: list[str]) -> None:
+    """Refuse design columns and factors that the runs don't have."""
     for name in reading.design:
         if name not in hyperparameters:
             raise UnreadableSourceError(
                 f"{folder}: design {name!r} is not a hyperparameter{near(name, hyperparameters)}"
             )
     for name in reading.declared:
-        if name not in THREAD:
+        if name not in (*THREAD, "precision", *hyperparameters):
             raise UnreadableSourceError(
-                f"{folder}: factor {name!r} is unknown: a study's conditions differ in {' and '.join(THREAD)}"
+                f"{folder}: factor {name!r} is unknown{near(name, (*THREAD, 'precision', *hyperparameters))}"
             )
-    wrong = wrong_reference(reading, sorted(conditions, key=list(CONDITIONS).index))
-    if wrong:
-        raise UnreadableSourceError(f"{folder}: {wrong}")
+        if name in reading.design:
+            raise UnreadableSourceError(f"{folder}: {name!r} can't be both a design column and a factor")
 
 
 def _read_cell(folder: Path) -> Json:

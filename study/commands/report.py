@@ -105,8 +105,8 @@ class Report:
                 mapping=mapping,
                 any_state=self.any_state,
                 design=self.design,
-                factors=self.factor,
-                must_agree=self.must_agree,
+                factors=self.factor or _one(fixed.factor),
+                must_agree=self.must_agree or _one(fixed.must_agree),
                 reference=self.reference,
                 unpaired=self.unpaired,
                 outcome=outcome,
@@ -120,3 +120,7 @@ class Report:
         if self.margin is None:
             raise UnreadableSourceError("--guess needs --margin: the effect that matters")
         return plan.write([("", plan.conclusions(guess, Margin(self.margin)))], self.output or Path("plan"))
+
+
+def _one(name: str | None) -> tuple[str, ...]:
+    return () if name is None else (name,)

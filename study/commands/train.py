@@ -21,6 +21,10 @@ class Train:
     """instead of --seed, several, such as 0-9 or 0-4,7: trained together, to the same bits as one by one"""
     margin: float | None = None
     """the sweep's equivalence margin, which an agent passes on: it changes nothing, and W&B keeps it in the config"""
+    factor: str | None = None
+    """what the sweep's report is to compare, which an agent passes on, too"""
+    must_agree: str | None = None
+    """the same, of values that are the same mathematics"""
     runs_dir: Path = Path("runs")
     """where runs are kept: the ledger"""
 

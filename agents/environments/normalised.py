@@ -1,0 +1,87 @@
+"""A run's environments as its policy sees them: CleanRL's stack of wrappers, in float64, for `agents.ppo`."""
+
+import copy
+from collections.abc import Sequence
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.wrappers.utils import RunningMeanStd
+
+from agents.environments import Array, Flags, Step, make_vector
+from agents.hyperparameters import Hyperparameters
+
+LIMIT = 10.0
+"""Normalised observations and rewards are clipped to this magnitude."""
+
+EPSILON = 1e-8
+"""Added to a variance before it divides."""
+
+
+class NormalisedEnvs:
+    """Environments that clip actions to their bounds, and normalise observations and rewards by running statistics.
+
+    An environment resets in the step in which its episode ends.
+    """
+
+    def __init__(self, hyperparameters: Hyperparameters) -> None:
+        """Make them. Raises `UnsuitableEnvironmentError`."""
+        self._hp = hyperparameters
+        self._begin(hyperparameters.num_envs)
+        self._seen = RunningMeanStd(shape=self._envs.single_observation_space.shape)
+        self._earned = RunningMeanStd(shape=())
+
+    def reset(self, seeds: Sequence[int]) -> Array:
+        """Begin every environment's first episode, and return what is seen, `[envs, observation]`."""
+        return self._see(self._envs.reset(seed=list(seeds))[0])
+
+    def step(self, actions: Array) -> Step:
+        """Step every environment by its action, `[envs, action]`."""
+        space = self._envs.single_action_space
+        assert isinstance(space, gym.spaces.Box)
+        within_bounds = np.clip(actions.astype(np.float64), space.low.astype(np.float64), space.high.astype(np.float64))
+        observed, rewards, terminated, truncated, infos = self._envs.step(within_bounds)
+        ended = terminated | truncated
+        observations = self._see(observed)
+        next_observations = observations.copy()
+        self._returns += rewards
+        episodic_returns = np.where(ended, self._returns, np.nan)
+        self._returns[ended] = 0.0
+        if ended.any():
+            next_observations[ended] = self._normalise(np.stack(infos["final_obs"][ended]))
+        rewards = self._normalise_rewards(rewards, terminated, ended)
+        return Step(observations, next_observations, rewards, terminated, truncated, episodic_returns)
+
+    def frozen(self, count: int) -> "NormalisedEnvs":
+        """Return so many others, that normalise by the statistics as they are, and leave these alone."""
+        others = copy.copy(self)
+        others._begin(count)
+        others._is_learning = False
+        return others
+
+    def close(self) -> None:
+        """Close every environment."""
+        self._envs.close()
+
+    def _begin(self, count: int) -> None:
+        self._envs = make_vector(self._hp.env_id, count)
+        self._returns, self._discounted_returns = np.zeros(count), np.zeros(count)
+        self._is_learning = True
+
+    def _see(self, observations: Array) -> Array:
+        if self._hp.norm_obs and self._is_learning:
+            self._seen.update(observations.astype(np.float64))
+        return self._normalise(observations)
+
+    def _normalise(self, observations: Array) -> Array:
+        if not self._hp.norm_obs:
+            return observations.astype(np.float64)
+        return np.clip((observations - self._seen.mean) / np.sqrt(self._seen.var + EPSILON), -LIMIT, LIMIT)
+
+    def _normalise_rewards(self, rewards: Array, terminated: Flags, ended: Flags) -> Array:
+        """Divide rewards by the running deviation of the discounted return."""
+        if not (self._hp.norm_reward and self._is_learning):
+            return rewards
+        self._discounted_returns = self._discounted_returns * self._hp.gamma * ~terminated + rewards
+        self._earned.update(self._discounted_returns)
+        self._discounted_returns[ended] = 0.0
+        return np.clip(rewards / np.sqrt(self._earned.var + EPSILON), -LIMIT, LIMIT)

@@ -1,0 +1,250 @@
+"""READ THIS: the agent of the study, whole. One run of PPO in plain PyTorch, from top to bottom.
+
+It is CleanRL's `ppo_continuous_action.py`, except for four things. The policy is one of `agents.policies`, made of a
+mean and of a learned scale. An episode that was cut by its time limit still has a value behind it. Environments and
+running statistics are in float64, whatever the agent computes in. And each use of random numbers has a generator of
+its own, so that runs of a seed share weights, noise and shuffles across conditions, precisions and engines.
+
+`agents.cohort` is the same agent for many runs at once, differentiated by hand. `sweeps/engines.yaml` shows that it is.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from agents import environments
+from agents.conditions import Condition
+from agents.environments import Array
+from agents.environments.normalised import NormalisedEnvs
+from agents.hyperparameters import Hyperparameters
+from agents.numerics import Numerics
+from agents.policies import POLICIES, sample
+from agents.randomness import streams
+from agents.records import EVALUATION_SEED, Failure, Floats, Outcome, Record, Run, fingerprint, summarise
+
+
+class Agent(nn.Module):
+    """The actor, the critic, and the raw scale from which the policy's scale comes."""
+
+    def __init__(self, condition: Condition, hyperparameters: Hyperparameters, numerics: Numerics, seed: int) -> None:
+        super().__init__()
+        self.condition, self.numerics = condition, numerics
+        self.dtype = torch.float64 if numerics.precision == "float64" else torch.float32
+        self.transform = nn.functional.softplus if hyperparameters.scale_transform == "softplus" else torch.exp
+        self.state_dependent_scale = hyperparameters.state_dependent_scale
+        observation, self.action = environments.sizes(hyperparameters.env_id)
+        hidden, outputs = hyperparameters.hidden_size, self.action * (2 if self.state_dependent_scale else 1)
+        generator = torch.Generator().manual_seed(seed)
+        self.actor = tower(observation, hidden, outputs, last_gain=0.01, generator=generator)
+        self.critic = tower(observation, hidden, 1, last_gain=1.0, generator=generator)
+        scale = np.float64(hyperparameters.initial_scale)
+        raw_scale = np.log(scale) if self.transform is torch.exp else np.log(np.expm1(scale))
+        self.raw_scale = nn.Parameter(torch.full((self.action,), raw_scale, dtype=torch.float64))
+        self.to(numerics.device, self.dtype)
+        if self.state_dependent_scale:  # the raw scale is the bias of these outputs, which need no second one
+            is_mean = torch.arange(outputs, device=numerics.device) < self.action
+            *_, bias = self.actor.parameters()
+            bias.register_hook(lambda gradient: gradient * is_mean)
+        if numerics.compile:
+            self.actor.compile()
+            self.critic.compile()
+
+    def policy(self, observations: Tensor) -> Distribution:
+        """Return the distribution of actions, `[..., action]`, given observations, `[..., observation]`."""
+        outputs = self._network(self.actor, observations)
+        mean, shift = outputs[..., : self.action], outputs[..., self.action :]
+        raw_scale = self.raw_scale + shift if self.state_dependent_scale else self.raw_scale
+        return POLICIES[self.condition](mean, self.transform(raw_scale))
+
+    def value(self, observations: Tensor) -> Tensor:
+        """Return the critic's values, `[...]`."""
+        return self._network(self.critic, observations).squeeze(-1)
+
+    def flat(self) -> Floats:
+        """Return all parameters as `Record.params_sha256` and the engine have them: matrices are `[in, out]`."""
+        layers = [parameter for network in (self.actor, self.critic) for parameter in network.parameters()]
+        flat = torch.cat([parameter.detach().t().flatten() for parameter in (*layers, self.raw_scale)])
+        parameters: Floats = flat.cpu().numpy()
+        return parameters
+
+    def _network(self, network: nn.Sequential, observations: Tensor) -> Tensor:
+        reduced = self.numerics.precision == "bfloat16"
+        with torch.autocast(self.numerics.device, torch.bfloat16, enabled=reduced):
+            outputs: Tensor = network(observations)
+        return outputs.to(self.dtype)
+
+
+def tower(inputs: int, hidden: int, outputs: int, last_gain: float, generator: torch.Generator) -> nn.Sequential:
+    """Return a network with two hidden layers."""
+    return nn.Sequential(
+        orthogonal(inputs, hidden, 2**0.5, generator), nn.Tanh(),
+        orthogonal(hidden, hidden, 2**0.5, generator), nn.Tanh(),
+        orthogonal(hidden, outputs, last_gain, generator),
+    )  # fmt: skip
+
+
+def orthogonal(inputs: int, outputs: int, gain: float, generator: torch.Generator) -> nn.Linear:
+    """Return a layer with orthogonal weights, drawn in float64 for every precision, and zero biases."""
+    layer = nn.Linear(inputs, outputs, dtype=torch.float64)
+    nn.init.orthogonal_(layer.weight, gain, generator=generator)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class Batch(NamedTuple):
+    """Transitions: `[steps, envs, ...]` as they were met, `[batch, ...]` to learn from."""
+
+    observations: Tensor
+    actions: Tensor
+    log_probs: Tensor
+    advantages: Tensor
+    returns: Tensor
+    values: Tensor
+
+
+class PPO:
+    """One run, from its seed to its outcome."""
+
+    def __init__(self, run: Run, hyperparameters: Hyperparameters, numerics: Numerics) -> None:
+        """Seed, initialise and reset everything. Raises `UnsuitableEnvironmentError`."""
+        self.hp = hyperparameters
+        own = streams(run.seed, hyperparameters.num_envs)
+        self.noise, self.shuffling = own.noise, own.shuffling
+        torch.set_float32_matmul_precision("high" if numerics.allow_tf32 else "highest")
+        self.agent = Agent(run.condition, hyperparameters, numerics, own.weights)
+        if run.replicate:
+            move_by_one_ulp(self.agent, run.replicate - 1)
+        networks = [*self.agent.actor.parameters(), *self.agent.critic.parameters()]
+        groups = [{"params": networks}, {"params": [self.agent.raw_scale]}]
+        adam = hyperparameters.optimizer == "adam"
+        self.optimizer = torch.optim.Adam(groups, eps=hyperparameters.adam_eps) if adam else torch.optim.SGD(groups)
+        self.envs = NormalisedEnvs(hyperparameters)
+        self.observations = self.envs.reset(own.environments)
+        self.episodes: list[Array] = []
+
+    def train(self) -> Iterator[Record]:
+        """Train to the end, and yield a record after each update. Raises `torch.linalg.LinAlgError`."""
+        hp, agent = self.hp, self.agent
+        for update in range(1, hp.num_updates + 1):
+            learning_rate = hp.learning_rate_at(update)
+            networks, raw_scale = self.optimizer.param_groups
+            networks["lr"], raw_scale["lr"] = learning_rate, learning_rate * hp.scale_lr_factor
+            batch = Batch(*(tensor.flatten(0, 1) for tensor in self.collect()))
+            diagnostics = self.learn(batch)
+            explained = 1 - (batch.returns - batch.values).var() / batch.returns.var()
+            returns, parameters = self.episodes[-1], agent.flat()
+            yield Record(
+                update=update,
+                global_step=update * hp.batch_size,
+                learning_rate=learning_rate,
+                episodic_return=float(returns.mean()) if len(returns) else float("nan"),
+                episodes=len(returns),
+                std=self.std(),
+                explained_variance=explained.item(),
+                params_sha256=hashlib.sha256(parameters.tobytes()).hexdigest(),
+                fingerprint=fingerprint(parameters, size=agent.action),
+                **{name: float(np.mean(values)) for name, values in diagnostics.items()},
+            )
+
+    @torch.no_grad()
+    def collect(self) -> Batch:
+        """Act for a rollout, and estimate advantages (Schulman et al. 2016, equation 16)."""
+        hp, tensor = self.hp, self.tensor
+        noise = tensor(self.noise.standard_normal((hp.num_steps, hp.num_envs, self.agent.action)))
+        seen, led_to, taken, rewards, terminated, truncated, episodes = [], [], [], [], [], [], []
+        for step in range(hp.num_steps):
+            seen.append(tensor(self.observations))
+            taken.append(sample(self.agent.policy(seen[-1]), noise[step]))
+            outcome = self.envs.step(taken[-1].cpu().numpy())
+            self.observations = outcome.observations
+            led_to.append(tensor(outcome.next_observations))
+            rewards.append(tensor(outcome.rewards))
+            terminated.append(tensor(outcome.terminated))
+            truncated.append(tensor(outcome.truncated))
+            episodes.append(outcome.episodic_returns[outcome.ended])
+        self.episodes.append(np.concatenate(episodes))
+
+        observations, actions = torch.stack(seen), torch.stack(taken)
+        log_probs = self.agent.policy(observations).log_prob(actions)
+        values, next_values = self.agent.value(observations), self.agent.value(torch.stack(led_to))
+        advantages, later = torch.zeros_like(values), torch.zeros_like(values[0])
+        for step in reversed(range(hp.num_steps)):
+            error = rewards[step] + hp.gamma * next_values[step] * (1 - terminated[step]) - values[step]
+            goes_on = (1 - terminated[step]) * (1 - truncated[step])
+            advantages[step] = later = error + hp.gamma * hp.gae_lambda * goes_on * later
+        return Batch(observations, actions, log_probs, advantages, advantages + values, values)
+
+    def learn(self, batch: Batch) -> dict[str, list[float]]:
+        """Learn from a batch, `update_epochs` times over, and return what each gradient step says of itself."""
+        hp, agent = self.hp, self.agent
+        diagnostics: dict[str, list[float]] = {}
+        for _ in range(hp.update_epochs):
+            order = torch.from_numpy(self.shuffling.permutation(hp.batch_size)).to(agent.numerics.device)
+            for places in order.split(hp.minibatch_size):
+                mb = Batch(*(tensor[places] for tensor in batch))
+                policy, values = agent.policy(mb.observations), agent.value(mb.observations)
+                log_ratio = policy.log_prob(mb.actions) - mb.log_probs
+                ratio = log_ratio.exp()
+                advantages = mb.advantages
+                if hp.norm_adv:
+                    advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+                clipped_ratio = ratio.clamp(1 - hp.clip_coef, 1 + hp.clip_coef)
+                value_errors = (values - mb.returns).square()
+                if hp.clip_vloss:
+                    clipped_values = mb.values + (values - mb.values).clamp(-hp.clip_coef, hp.clip_coef)
+                    value_errors = torch.max(value_errors, (clipped_values - mb.returns).square())
+
+                policy_loss = -torch.min(advantages * ratio, advantages * clipped_ratio).mean()
+                value_loss = 0.5 * value_errors.mean()
+                entropy = policy.entropy().mean()
+                loss = policy_loss - hp.ent_coef * entropy + hp.vf_coef * value_loss
+
+                self.optimizer.zero_grad()
+                loss.backward()
+                assert agent.raw_scale.grad is not None
+                scale_norm = agent.raw_scale.grad.norm()
+                norm = nn.utils.clip_grad_norm_(agent.parameters(), hp.max_grad_norm)
+                self.optimizer.step()
+                said = {
+                    "policy_loss": policy_loss, "value_loss": value_loss, "entropy": entropy,
+                    "approx_kl": ((ratio - 1) - log_ratio).mean(), "grad_norm": norm, "scale_grad_norm": scale_norm,
+                    "clipfrac": ((ratio - 1).abs() > hp.clip_coef).double().mean(),
+                }  # fmt: skip
+                for name, number in said.items():
+                    diagnostics.setdefault(name, []).append(number.item())
+        return diagnostics
+
+    @torch.no_grad()
+    def outcome(self) -> Outcome | Failure:
+        """Evaluate the policy's mean, and sum the run up."""
+        envs = self.envs.frozen(self.hp.eval_episodes)
+        observations = envs.reset(range(EVALUATION_SEED, EVALUATION_SEED + self.hp.eval_episodes))
+        returns = np.full(self.hp.eval_episodes, np.nan)
+        while np.isnan(returns).any():
+            step = envs.step(self.agent.policy(self.tensor(observations)).mean.cpu().numpy())
+            returns = np.where(np.isnan(returns), step.episodic_returns, returns)
+            observations = step.observations
+        envs.close()
+        return summarise(self.episodes, returns, self.std())
+
+    @torch.no_grad()
+    def std(self) -> float:
+        """Return the policy's standard deviation, whatever the scale means; the mean over action dimensions."""
+        return self.agent.policy(self.tensor(self.observations)).stddev.mean().item()
+
+    def tensor(self, array: NDArray[Any]) -> Tensor:
+        """Return an array as the agent computes with it."""
+        return torch.from_numpy(array).to(self.agent.numerics.device, self.agent.dtype)
+
+
+def move_by_one_ulp(agent: Agent, which: int) -> None:
+    """Move a weight of the actor's first layer to the next larger number: the control for round-off."""
+    weights = next(agent.actor.parameters()).data.t()
+    place = np.unravel_index(which, weights.shape)
+    weights[place] = weights[place].nextafter(torch.full_like(weights[place], torch.inf))

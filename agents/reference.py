@@ -1,0 +1,59 @@
+"""The readable agent behind the engine's interface: one run, as a cohort of one."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from agents.cohort.state import RunState
+from agents.hyperparameters import Hyperparameters
+from agents.numerics import Numerics
+from agents.ppo import PPO
+from agents.records import Failure, Outcome, Record, Run
+
+
+class Reference:
+    """One run of `agents.ppo`, as `agents.cohort.Cohort` has many. It can't be put aside: it starts over.
+
+    Attributes:
+        runs: The one.
+        hyperparameters: Its own.
+        update: How many updates have been made.
+        failures: Why it failed, by place; empty while it hasn't.
+    """
+
+    def __init__(self, runs: Sequence[Run], hyperparameters: Hyperparameters, numerics: Numerics) -> None:
+        """Seed, initialise and reset everything. Raises `UnsuitableEnvironmentError`."""
+        (run,) = self.runs = list(runs)
+        self.hyperparameters = hyperparameters
+        self.update = 0
+        self.failures: dict[int, Failure] = {}
+        self._ppo = PPO(run, hyperparameters, numerics)
+
+    def train(self) -> Iterator[dict[int, Record]]:
+        """Train to the end, and yield a record after each update."""
+        records = self._ppo.train()
+        while self.update < self.hyperparameters.num_updates and not self.failures:
+            self.update += 1
+            try:
+                record = {0: next(records)}
+            except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # no covariance is positive definite any more
+                record = {}
+            if not record or not np.isfinite(self._ppo.agent.flat()).all():
+                self.failures[0] = Failure(f"parameters became non-finite at update {self.update}")
+                record = {}
+            yield record
+
+    def outcomes(self) -> list[Outcome | Failure]:
+        """Evaluate the trained policy, and sum the run up."""
+        return [self.failures[0] if self.failures else self._ppo.outcome()]
+
+    def state(self, place: int) -> RunState | None:
+        """There is none."""
+
+    def restore(self, states: Sequence[RunState]) -> None:
+        """Nothing can be restored."""
+
+    def close(self) -> None:
+        """Close the environments."""
+        self._ppo.envs.close()
