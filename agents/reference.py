@@ -10,6 +10,7 @@ from agents.hyperparameters import Hyperparameters
 from agents.numerics import Numerics
 from agents.ppo import PPO
 from agents.records import Failure, Outcome, Record, Run
+from agents.saved import Learned
 
 
 class Reference:
@@ -47,6 +48,12 @@ class Reference:
     def outcomes(self) -> list[Outcome | Failure]:
         """Evaluate the trained policy, and sum the run up."""
         return [self.failures[0] if self.failures else self._ppo.outcome()]
+
+    def policy(self, place: int) -> Learned:  # noqa: ARG002
+        """Return what the run has learned."""
+        seen = self._ppo.envs.seen
+        networks = {name: tensor.detach().cpu().clone() for name, tensor in self._ppo.agent.state_dict().items()}
+        return {"networks": networks, "mean": torch.from_numpy(seen.mean), "var": torch.from_numpy(seen.var)}
 
     def state(self, place: int) -> RunState | None:
         """There is none."""

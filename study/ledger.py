@@ -2,7 +2,8 @@
 
 `outcome.json` is written last and at once, so a cell has ended if and only if it is there. A cell that was cut off goes
 on from its `checkpoint`, if it left one; whatever else it left is written anew. These three files say the same whenever
-a cell is trained. `cost.json` doesn't: it has the processor time of a run that wasn't interrupted.
+a cell is trained. `policy.pt` is what a finished run has learned, and `cost.json` the processor time of one that wasn't
+interrupted.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from agents.cohort.state import RunState
+from agents.saved import Learned, dump_policy
 from study import checkpoints
 from study.cells import Cell, MistakeError
 from study.files import remove_drafts, write_atomically, writing
@@ -157,6 +159,12 @@ class Entry:
     def note_cost(self, core_seconds: float) -> None:
         """Say what the run took: its share of its cohort's processor time."""
         write_atomically(self.path / "cost.json", (dump({"core_seconds": core_seconds}) + "\n").encode())
+
+    def keep_policy(self, learned: Learned) -> None:
+        """Write what the run has learned."""
+        cell = self.cell
+        content = dump_policy(learned, cell.condition, cell.precision, cell.hyperparameters)
+        write_atomically(self.path / "policy.pt", content)
 
     def finish(self, outcome: Mapping[str, Any]) -> None:
         """Say how the run ended: the last thing that is written."""

@@ -100,27 +100,41 @@ def _train(
                 run.log(line)
         if cohort.update:
             on_update(len(entries) * cohort.update)
-        ended: set[int] = set()
-        kept_at = time.monotonic()
-        for records in cohort.train():
-            for place, record in records.items():
-                line = vars(record)
-                entries[place].append(line)
-                tracked[place].log(line)
-            for place in cohort.failures.keys() - ended:
-                _finish(entries[place], tracked[place], cohort.failures[place])
-                ended.add(place)
-            on_update(len(records))
-            if time.monotonic() - kept_at >= checkpoint_seconds:
-                _keep(cohort, entries)
-                kept_at = time.monotonic()
+        _record(cohort, entries, tracked, on_update, checkpoint_seconds)
         outcomes = cohort.outcomes()
         core_seconds = None if began_at is None else (time.process_time() - began_at) / len(entries)
         for place, outcome in enumerate(outcomes):
-            if place not in ended:
-                if core_seconds is not None:
-                    entries[place].note_cost(core_seconds)
-                _finish(entries[place], tracked[place], outcome)
+            if place in cohort.failures:
+                continue
+            if isinstance(outcome, Outcome):
+                entries[place].keep_policy(cohort.policy(place))
+            if core_seconds is not None:
+                entries[place].note_cost(core_seconds)
+            _finish(entries[place], tracked[place], outcome)
+
+
+def _record(
+    cohort: Cohort | Reference,
+    entries: Sequence[Entry],
+    tracked: Sequence[TrackedRun],
+    on_update: Callable[[int], None],
+    checkpoint_seconds: float,
+) -> None:
+    """Train to the end, and write down each update, and each run that fails."""
+    failed: set[int] = set()
+    kept_at = time.monotonic()
+    for records in cohort.train():
+        for place, record in records.items():
+            line = vars(record)
+            entries[place].append(line)
+            tracked[place].log(line)
+        for place in cohort.failures.keys() - failed:
+            _finish(entries[place], tracked[place], cohort.failures[place])
+            failed.add(place)
+        on_update(len(records))
+        if time.monotonic() - kept_at >= checkpoint_seconds:
+            _keep(cohort, entries)
+            kept_at = time.monotonic()
 
 
 def _keep(cohort: Cohort | Reference, entries: Sequence[Entry]) -> None:

@@ -184,7 +184,7 @@ def test_kill_and_go_on_until_it_is_done(tmp_path: Path, small: MakeCell, env_id
         assert history(tmp_path / "cut", cell) == history(tmp_path / "whole", cell)
         assert Ledger(tmp_path / "cut").outcome(cell) == Ledger(tmp_path / "whole").outcome(cell)
         left = sorted(path.name for path in Ledger(tmp_path / "cut").path(cell).iterdir())
-        assert left == ["cell.json", "outcome.json", "updates.jsonl"]
+        assert left == ["cell.json", "outcome.json", "policy.pt", "updates.jsonl"]
 
 
 class Stranger(PendulumEnv):

@@ -55,7 +55,7 @@ def test_a_cell_leaves_what_the_contract_says(tmp_path: Path, small: MakeCell) -
     assert {"version_torch", "git_commit", "threads", "cpu"} <= set(provenance)
     assert provenance["threads"] == 1
     assert sorted(path.name for path in ledger.path(cell).iterdir()) == [
-        "cell.json", "cost.json", "outcome.json", "updates.jsonl",
+        "cell.json", "cost.json", "outcome.json", "policy.pt", "updates.jsonl",
     ]  # fmt: skip
 
 

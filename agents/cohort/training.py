@@ -23,6 +23,7 @@ from agents.environments import Array, CohortEnvironments
 from agents.hyperparameters import Hyperparameters, Precision
 from agents.randomness import streams
 from agents.records import EVALUATION_SEED, Failure, Outcome, Record, Run, fingerprint, summarise
+from agents.saved import Learned
 
 OF_FAILED_RUNS = np.errstate(divide="ignore", over="ignore", invalid="ignore")
 """A run that has failed goes on computing nonsense, of which NumPy need not warn."""
@@ -95,6 +96,26 @@ class Cohort:
             or summarise(self._episodic_returns[learner], eval_returns[learner], float(std[learner]))
             for learner in self._cast.learner_of
         ]
+
+    def policy(self, place: int) -> Learned:
+        """Return what a run has learned."""
+        learner = self._cast.learner_of[place]
+        layers = {"actor": self.agent.actor(learner), "critic": self.agent.critic(learner)}
+        seen = self.actors.normaliser.seen
+        actor = self._cast.actor_of[learner]
+        return {
+            "networks": {
+                **{
+                    f"{tower}.{2 * depth}.{name}": torch.from_numpy(array.copy())
+                    for tower, own in layers.items()
+                    for depth, (weight, bias) in enumerate(own)
+                    for name, array in (("weight", weight.T), ("bias", bias[0]))
+                },
+                "raw_scale": torch.from_numpy(self.agent.raw_scale[learner, 0].copy()),
+            },
+            "mean": torch.from_numpy(seen.mean[actor].copy()),
+            "var": torch.from_numpy(seen.var[actor].copy()),
+        }
 
     def close(self) -> None:
         """Close the environments."""

@@ -21,13 +21,16 @@ class NormalisedEnvs:
     """Environments that clip actions to their bounds, and normalise observations and rewards by running statistics.
 
     An environment resets in the step in which its episode ends.
+
+    Attributes:
+        seen: Statistics of the observations.
     """
 
     def __init__(self, hyperparameters: Hyperparameters) -> None:
         """Make them. Raises `UnsuitableEnvironmentError`."""
         self._hp = hyperparameters
         self._begin(hyperparameters.num_envs)
-        self._seen = RunningMeanStd(shape=self._envs.single_observation_space.shape)
+        self.seen = RunningMeanStd(shape=self._envs.single_observation_space.shape)
         self._earned = RunningMeanStd(shape=())
 
     def reset(self, seeds: Sequence[int]) -> Array:
@@ -69,13 +72,13 @@ class NormalisedEnvs:
 
     def _see(self, observations: Array) -> Array:
         if self._hp.norm_obs and self._is_learning:
-            self._seen.update(observations.astype(np.float64))
+            self.seen.update(observations.astype(np.float64))
         return self._normalise(observations)
 
     def _normalise(self, observations: Array) -> Array:
         if not self._hp.norm_obs:
             return observations.astype(np.float64)
-        return np.clip((observations - self._seen.mean) / np.sqrt(self._seen.var + EPSILON), -LIMIT, LIMIT)
+        return np.clip((observations - self.seen.mean) / np.sqrt(self.seen.var + EPSILON), -LIMIT, LIMIT)
 
     def _normalise_rewards(self, rewards: Array, terminated: Flags, ended: Flags) -> Array:
         """Divide rewards by the running deviation of the discounted return."""

@@ -6,6 +6,7 @@ To add one, write its file and name it in `Command`. Torch and W&B are imported 
 from study.commands.bench import Bench
 from study.commands.calibrate import Calibrate
 from study.commands.check import Check
+from study.commands.play import Play
 from study.commands.probe import Probe
 from study.commands.report import Report
 from study.commands.seeds import Seeds
@@ -15,4 +16,4 @@ from study.commands.train import Train
 from study.commands.tune import Tune
 from study.commands.work import Work
 
-Command = Probe | Check | Train | Sweep | Seeds | Tune | Work | Serve | Report | Calibrate | Bench
+Command = Probe | Check | Train | Sweep | Seeds | Tune | Work | Serve | Play | Report | Calibrate | Bench

@@ -210,7 +210,8 @@ class TrackedRun:
         if not self._run.disabled:
             said = Path(self._run.dir) / "outcome.json"
             said.write_text(dump(outcome, indent=2) + "\n", encoding="utf-8")
-            self._save(self._files / "updates.jsonl", said)
+            policy = self._files / "policy.pt"
+            self._save(self._files / "updates.jsonl", said, *([policy] if policy.exists() else []))
         _end(self._run, {**outcome, **about}, exit_code=0 if outcome["status"] == "finished" else 1)
 
     def leave(self, rival: str) -> None:
