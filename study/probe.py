@@ -33,10 +33,10 @@ SHOWN = 10
 def probe(n: int, seed: int, scale: float) -> Probe:
     """Let each condition draw an action of `n` dimensions by the thread's seed, and differentiate its log-probability.
 
-    **Arguments**: `scale`, theta in every dimension; the mean is zero.
+    **Arguments**: `scale`, in every dimension; the mean is zero.
 
     **Returns**: by precision and condition, `log_prob`, its gradients `grad_mean` and `grad_scale` (with respect to
-    theta), `[n]` each, and the `sample`, `[n]`.
+    the scale), `[n]` each, and the `sample`, `[n]`.
     """
     return {
         precision: {condition: _probe(condition, getattr(torch, precision), n, seed, scale) for condition in CONDITIONS}
@@ -46,14 +46,14 @@ def probe(n: int, seed: int, scale: float) -> Probe:
 
 def _probe(condition: Condition, dtype: torch.dtype, n: int, seed: int, scale: float) -> Numbers:
     mean = torch.zeros(n, dtype=dtype, requires_grad=True)
-    theta = torch.full((n,), scale, dtype=dtype, requires_grad=True)
-    policy = POLICIES[condition](mean, theta)
+    learned = torch.full((n,), scale, dtype=dtype, requires_grad=True)
+    policy = POLICIES[condition](mean, learned)
     # The class's own sampling, which draws from torch's global generator; it is left as it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         sample = policy.sample()
     log_prob: Tensor = policy.log_prob(sample)
-    grad_mean, grad_scale = torch.autograd.grad(log_prob, (mean, theta))
+    grad_mean, grad_scale = torch.autograd.grad(log_prob, (mean, learned))
     return {
         "log_prob": log_prob.item(),
         "grad_mean": grad_mean.tolist(),
@@ -71,7 +71,7 @@ def print_tables(n: int, seed: int, console: Console) -> None:
     """Print the thread's table, at scale 1, and one at another scale, and what is seen in both."""
     for scale in (1.0, 0.5):
         numbers = probe(n, seed, scale)
-        console.print(f"\n[bold]theta = {scale}[/bold], {n} action dimensions, torch.manual_seed({seed})")
+        console.print(f"\n[bold]scale = {scale}[/bold], {n} action dimensions, torch.manual_seed({seed})")
         for precision, conditions in numbers.items():
             for condition, values in conditions.items():
                 console.print(f"[bold]{precision} {condition:12}[/bold] log_prob {values['log_prob']:.6f}")
@@ -111,7 +111,7 @@ def _observe(conditions: dict[Condition, Numbers]) -> list[str]:
     ]
     for what, pair in (("variance", VARIANCE), ("std", STD)):
         worst = max(gap(pair, name) for name in ("log_prob", "grad_mean", "grad_scale", "sample"))
-        lines.append(f"where theta is a {what}, mvn and normal agree to a relative {worst:.1g}: round-off")
+        lines.append(f"where the scale is a {what}, mvn and normal agree to a relative {worst:.1g}: round-off")
     return lines
 
 

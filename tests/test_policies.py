@@ -19,8 +19,8 @@ NAMES: tuple[Condition, ...] = get_args(Condition)
 MEANS_VARIANCE = {"mvn_std", "normal_sqrt"}
 
 
-def std_of(condition: Condition, theta: torch.Tensor) -> torch.Tensor:
-    return theta.sqrt() if condition in MEANS_VARIANCE else theta
+def std_of(condition: Condition, scale: torch.Tensor) -> torch.Tensor:
+    return scale.sqrt() if condition in MEANS_VARIANCE else scale
 
 
 @pytest.fixture
@@ -35,10 +35,10 @@ def test_every_condition_has_a_policy() -> None:
 @pytest.mark.parametrize("condition", NAMES)
 def test_log_prob_and_entropy_equal_scipy(condition: Condition, generator: torch.Generator) -> None:
     mean = torch.randn(5, 3, generator=generator, dtype=torch.float64)
-    theta = torch.rand(1, 3, generator=generator, dtype=torch.float64) + 0.2
+    scale = torch.rand(1, 3, generator=generator, dtype=torch.float64) + 0.2
     action = torch.randn(5, 3, generator=generator, dtype=torch.float64)
-    policy = POLICIES[condition](mean, theta)
-    covariance = np.diag(std_of(condition, theta)[0].numpy() ** 2)
+    policy = POLICIES[condition](mean, scale)
+    covariance = np.diag(std_of(condition, scale)[0].numpy() ** 2)
     expected = [stats.multivariate_normal(m, covariance).logpdf(a) for m, a in zip(mean, action, strict=True)]
     np.testing.assert_allclose(policy.log_prob(action), expected, rtol=1e-12)
     entropy = stats.multivariate_normal(np.zeros(3), covariance).entropy()
@@ -46,12 +46,12 @@ def test_log_prob_and_entropy_equal_scipy(condition: Condition, generator: torch
 
 
 @pytest.mark.parametrize("condition", NAMES)
-def test_the_gradient_of_theta_equals_the_closed_form(condition: Condition, generator: torch.Generator) -> None:
-    theta = (torch.rand(3, generator=generator, dtype=torch.float64) + 0.2).requires_grad_()
+def test_the_gradient_of_the_scale_equals_the_closed_form(condition: Condition, generator: torch.Generator) -> None:
+    scale = (torch.rand(3, generator=generator, dtype=torch.float64) + 0.2).requires_grad_()
     action = torch.randn(3, generator=generator, dtype=torch.float64)
-    log_prob = POLICIES[condition](torch.zeros_like(action), theta).log_prob(action)
-    (gradient,) = torch.autograd.grad(log_prob, theta)
-    t = theta.detach()
+    log_prob = POLICIES[condition](torch.zeros_like(action), scale).log_prob(action)
+    (gradient,) = torch.autograd.grad(log_prob, scale)
+    t = scale.detach()
     expected = (action**2 / t - 1) / (2 * t) if condition in MEANS_VARIANCE else (action**2 / t**2 - 1) / t
     torch.testing.assert_close(gradient, expected, rtol=1e-12, atol=0)
 
@@ -59,8 +59,8 @@ def test_the_gradient_of_theta_equals_the_closed_form(condition: Condition, gene
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("condition", NAMES)
 def test_sampling_with_given_noise_is_the_class_own_sampling(condition: Condition, dtype: torch.dtype) -> None:
-    mean, theta = torch.linspace(-1, 1, 6, dtype=dtype).view(2, 3), torch.tensor([[0.3, 1.0, 2.5]], dtype=dtype)
-    policy = POLICIES[condition](mean, theta)
+    mean, scale = torch.linspace(-1, 1, 6, dtype=dtype).view(2, 3), torch.tensor([[0.3, 1.0, 2.5]], dtype=dtype)
+    policy = POLICIES[condition](mean, scale)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
         drawn = policy.sample()
@@ -74,29 +74,29 @@ def test_sampling_with_given_noise_is_the_class_own_sampling(condition: Conditio
 def test_a_cohort_policy_is_each_run_policy(conditions: list[Condition], dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(len(conditions))
     mean = torch.randn(len(conditions), 4, 2, generator=generator, dtype=dtype)
-    theta = torch.rand(len(conditions), 1, 2, generator=generator, dtype=dtype) + 0.1
+    scale = torch.rand(len(conditions), 1, 2, generator=generator, dtype=dtype) + 0.1
     actions = torch.randn(mean.shape, generator=generator, dtype=dtype)
-    cohort = CohortPolicy(conditions, mean, theta)
+    cohort = CohortPolicy(conditions, mean, scale)
     for run, condition in enumerate(conditions):
-        alone = POLICIES[condition](mean[run], theta[run])
+        alone = POLICIES[condition](mean[run], scale[run])
         torch.testing.assert_close(cohort.log_prob(actions)[run], alone.log_prob(actions[run]))
         torch.testing.assert_close(cohort.entropy()[run], alone.entropy())
-        torch.testing.assert_close(cohort.std()[run], std_of(condition, theta[run]).expand(4, 2))
+        torch.testing.assert_close(cohort.std()[run], std_of(condition, scale[run]).expand(4, 2))
 
 
 def test_they_are_the_classes_that_they_say() -> None:
-    mean, theta = torch.zeros(2), torch.ones(2)
+    mean, scale = torch.zeros(2), torch.ones(2)
     for condition, policy in POLICIES.items():
         expected = MultivariateNormal if condition.startswith("mvn") else Independent
-        assert type(policy(mean, theta)) is expected
+        assert type(policy(mean, scale)) is expected
 
 
-@pytest.mark.parametrize("theta", [0.0, torch.nan, torch.inf])
+@pytest.mark.parametrize("scale", [0.0, torch.nan, torch.inf])
 @pytest.mark.parametrize("condition", ["mvn_std", "mvn_var"])
-def test_a_run_without_a_usable_scale_is_nan_alone(condition: Condition, theta: float) -> None:
-    thetas = torch.ones(3, 1, 2)
-    thetas[1, 0, 0] = theta
-    log_prob = CohortPolicy([condition] * 3, torch.zeros(3, 4, 2), thetas).log_prob(torch.ones(3, 4, 2))
+def test_a_run_without_a_usable_scale_is_nan_alone(condition: Condition, scale: float) -> None:
+    scales = torch.ones(3, 1, 2)
+    scales[1, 0, 0] = scale
+    log_prob = CohortPolicy([condition] * 3, torch.zeros(3, 4, 2), scales).log_prob(torch.ones(3, 4, 2))
     assert log_prob[1].isnan().all()
     assert log_prob[[0, 2]].isfinite().all()
 

@@ -51,4 +51,4 @@ def test_the_tables_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     main(["probe", "--n", "3", "--seed", "1"])
     printed = capsys.readouterr().out
     assert printed.count("normal_sqrt") == 4
-    assert "theta = 0.5" in printed
+    assert "scale = 0.5" in printed
