@@ -3,6 +3,10 @@
 import dataclasses
 from typing import Literal
 
+Perturbation = Literal["one_ulp", "jitter"] | float
+"""Of one weight, before training: to the next larger number, or by so large a part of itself. `jitter` is of every
+weight, to a neighbour drawn at random, after every step."""
+
 Precision = Literal["float32", "float64"]
 """What an agent computes in."""
 
@@ -67,6 +71,9 @@ class Hyperparameters:
     rollouts: Literal["own", "shared"] = "own"
     """whether a run acts, or learns from the rollouts of one that does: of the same seed, not perturbed, with the
     `Normal` policy whose scale means the same"""
+    perturbation: Perturbation = "one_ulp"
+    """what sets a replicate apart: one_ulp, to move one weight to the next larger number before training; a number, to
+    move it by so large a part of itself; or jitter, to move every weight to a neighbour after every step"""
     eval_episodes: int = 10
     """episodes of the deterministic policy's evaluation after training"""
 
@@ -99,6 +106,9 @@ class Hyperparameters:
             self.minibatch_size > 1 or not self.norm_adv,
             "smaller than the batch when norm_adv is on: one sample has no deviation",
         )
+        if not isinstance(self.perturbation, str):
+            is_size = 0 < self.perturbation < float("inf")
+            _require(self, "perturbation", is_size, "one_ulp, jitter, or positive and finite")
         _require(self, "hidden_size", self.hidden_size % 16 == 0, "a multiple of 16")
         _require(
             self,

@@ -24,6 +24,7 @@ from agents.environments import Array
 from agents.environments.normalised import NormalisedEnvs
 from agents.hyperparameters import Hyperparameters
 from agents.numerics import Numerics
+from agents.perturbation import perturb
 from agents.policies import POLICIES, sample
 from agents.randomness import streams
 from agents.records import EVALUATION_SEED, Failure, Floats, Outcome, Record, Run, fingerprint, summarise
@@ -114,16 +115,18 @@ class PPO:
     def __init__(self, run: Run, hyperparameters: Hyperparameters, numerics: Numerics) -> None:
         """Seed, initialise and reset everything. Raises `UnsuitableEnvironmentError`."""
         self.hp = hyperparameters
-        own = streams(run.seed, hyperparameters.num_envs)
+        own = streams(run.seed, hyperparameters.num_envs, run.replicate)
         self.noise, self.shuffling = own.noise, own.shuffling
         torch.set_float32_matmul_precision("high" if numerics.allow_tf32 else "highest")
         self.agent = Agent(run.condition, hyperparameters, numerics, own.weights)
-        if run.replicate:
-            move_by_one_ulp(self.agent, run.replicate - 1)
         networks = [*self.agent.actor.parameters(), *self.agent.critic.parameters()]
         groups = [{"params": networks}, {"params": [self.agent.raw_scale]}]
         adam = hyperparameters.optimizer == "adam"
         self.optimizer = torch.optim.Adam(groups, eps=hyperparameters.adam_eps) if adam else torch.optim.SGD(groups)
+        if run.replicate:
+            weights = [parameter.data for parameter in (*networks, self.agent.raw_scale)]
+            which = run.replicate - 1
+            perturb(weights[0].t(), weights, self.optimizer, which, hyperparameters.perturbation, own.jitter)
         self.envs = NormalisedEnvs(hyperparameters)
         self.observations = self.envs.reset(own.environments)
         self.episodes: list[Array] = []
@@ -241,10 +244,3 @@ class PPO:
     def tensor(self, array: NDArray[Any]) -> Tensor:
         """Return an array as the agent computes with it."""
         return torch.from_numpy(array).to(self.agent.numerics.device, self.agent.dtype)
-
-
-def move_by_one_ulp(agent: Agent, which: int) -> None:
-    """Move a weight of the actor's first layer to the next larger number: the control for round-off."""
-    weights = next(agent.actor.parameters()).data.t()
-    place = np.unravel_index(which, weights.shape)
-    weights[place] = weights[place].nextafter(torch.full_like(weights[place], torch.inf))

@@ -20,14 +20,17 @@ class Streams(NamedTuple):
     """a permutation of the batch for each epoch"""
     environments: list[int]
     """a seed for each environment"""
+    jitter: Generator
+    """of the neighbours to which weights are jittered: each replicate has its own"""
 
 
-def streams(seed: int, num_envs: int) -> Streams:
+def streams(seed: int, num_envs: int, replicate: int = 0) -> Streams:
     """Return the streams of a run of this seed."""
-    weights, noise, shuffling, environments = SeedSequence(seed).spawn(4)
+    weights, noise, shuffling, environments, jitter = SeedSequence(seed).spawn(5)
     return Streams(
         weights=int(np.random.default_rng(weights).integers(2**63)),
         noise=np.random.default_rng(noise),
         shuffling=np.random.default_rng(shuffling),
         environments=environments.generate_state(num_envs).tolist(),
+        jitter=np.random.default_rng(jitter.spawn(replicate + 1)[replicate]),
     )

@@ -8,6 +8,7 @@ import torch
 from agents.cohort.state import RunState
 from agents.hyperparameters import Hyperparameters
 from agents.numerics import Numerics
+from agents.perturbation import NoChangeError
 from agents.ppo import PPO
 from agents.records import Failure, Outcome, Record, Run
 from agents.saved import Learned
@@ -29,11 +30,14 @@ class Reference:
         self.hyperparameters = hyperparameters
         self.update = 0
         self.failures: dict[int, Failure] = {}
-        self._ppo = PPO(run, hyperparameters, numerics)
+        try:
+            self._ppo = PPO(run, hyperparameters, numerics)
+        except NoChangeError as error:
+            self.failures[0] = Failure(str(error))
 
     def train(self) -> Iterator[dict[int, Record]]:
         """Train to the end, and yield a record after each update."""
-        records = self._ppo.train()
+        records = iter(()) if self.failures else self._ppo.train()
         while self.update < self.hyperparameters.num_updates and not self.failures:
             self.update += 1
             try:
@@ -63,4 +67,5 @@ class Reference:
 
     def close(self) -> None:
         """Close the environments."""
-        self._ppo.envs.close()
+        if hasattr(self, "_ppo"):
+            self._ppo.envs.close()

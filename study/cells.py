@@ -31,7 +31,7 @@ COMPENSATION = {"adam": 0.5, "sgd": 0.25}
 step. Adam's step doesn't feel how large a gradient is; that of plain gradient descent does, and the gradient is halved,
 too."""
 
-LATER = {"engine": "cohort", "device": "cpu", "compile": False, "allow_tf32": False}
+LATER = {"engine": "cohort", "device": "cpu", "compile": False, "allow_tf32": False, "perturbation": "one_ulp"}
 """Parameters that came after the first studies, and their defaults."""
 
 _EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
@@ -67,6 +67,8 @@ class Cell(Hyperparameters):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.replicate == 0:  # nothing is perturbed: the same run, whatever it isn't perturbed by
+            object.__setattr__(self, "perturbation", "one_ulp")
         if self.compensated and self.state_dependent_scale:
             raise ValueError(
                 "compensated must be off where state_dependent_scale is on: the raw scale alone has its own rate"

@@ -60,7 +60,7 @@ class _Loader(yaml.SafeLoader):
 
 def read_cells(path: Path) -> list[Cell]:
     """All cells of a sweep file, in the grid's order. **Raises**: `MistakeError`, naming the file."""
-    return [cell for call in read_calls(path) for cell in call]
+    return list({cell.id: cell for call in read_calls(path) for cell in call}.values())
 
 
 def read_calls(path: Path) -> list[list[Cell]]:
@@ -70,16 +70,16 @@ def read_calls(path: Path) -> list[list[Cell]]:
     """
     read_design(path)
     try:
-        calls = [
-            make_cells({name: value for name, value in point if name not in FIXED}) for point in _grid(_read(path))
-        ]
+        points = [{name: value for name, value in point if name not in FIXED} for point in _grid(_read(path))]
+        calls = [make_cells(point) for point in points]
     except MistakeError as error:
         raise MistakeError(f"{path}: {error}") from error
     except RecursionError as error:
         raise MistakeError(f"{path}: is nested too deeply, or in itself") from error
+    is_dose = len({point.get("perturbation") for point in points}) > 1  # unperturbed runs are the same for each
     seen = set()
     for cell in itertools.chain.from_iterable(calls):
-        if cell.id in seen:
+        if cell.id in seen and not (is_dose and cell.replicate == 0):
             raise MistakeError(
                 f"{path}: the cell of condition {cell.condition}, seed {cell.seed}, precision {cell.precision}, "
                 f"replicate {cell.replicate} is there twice: a value is listed twice"

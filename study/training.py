@@ -122,15 +122,20 @@ def _record(
 ) -> None:
     """Train to the end, and write down each update, and each run that fails."""
     failed: set[int] = set()
+
+    def finish_failed() -> None:
+        for place in cohort.failures.keys() - failed:
+            _finish(entries[place], tracked[place], cohort.failures[place])
+            failed.add(place)
+
+    finish_failed()
     kept_at = time.monotonic()
     for records in cohort.train():
         for place, record in records.items():
             line = vars(record)
             entries[place].append(line)
             tracked[place].log(line)
-        for place in cohort.failures.keys() - failed:
-            _finish(entries[place], tracked[place], cohort.failures[place])
-            failed.add(place)
+        finish_failed()
         on_update(len(records))
         if time.monotonic() - kept_at >= checkpoint_seconds:
             _keep(cohort, entries)

@@ -38,10 +38,13 @@ def test_every_field_is_part_of_the_id(name: str) -> None:
     cell = make_cell({"condition": "mvn_std", "seed": 0, "precision": "float32", "engine": "reference"})
     if name == "rollouts":  # of the engine alone
         cell = dataclasses.replace(cell, engine="cohort")
+    if name == "perturbation":  # of replicates alone
+        cell = dataclasses.replace(cell, replicate=1)
     other: dict[str, Any] = {
         "condition": "mvn_var", "precision": "float64", "env_id": "Hopper-v5", "optimizer": "sgd", "gamma": 0.5,
         "gae_lambda": 0.5, "num_minibatches": 16, "seed": 1, "replicate": 1, "ent_coef": 0.1, "num_steps": 4096,
         "scale_transform": "softplus", "rollouts": "shared", "engine": "cohort", "device": "cuda",
+        "perturbation": "jitter",
     }  # fmt: skip
     value = getattr(cell, name)
     if name in other:

@@ -143,14 +143,3 @@ def test_both_precisions_start_from_the_same_weights() -> None:
 def test_a_run_weights_depend_on_its_own_seed_alone() -> None:
     assert torch.equal(agent(5, 6).weights[1], agent(9, 6, 7).weights[1])
     assert not torch.equal(agent(5).weights, agent(6).weights)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_perturbation_moves_one_weight_of_one_run_by_one_ulp(dtype: torch.dtype) -> None:
-    perturbed, plain_agent = agent(1, 2, dtype=dtype), agent(1, 2, dtype=dtype)
-    perturbed.perturb(1, 4)
-    before, after = plain_agent.parameters(1), perturbed.parameters(1)
-    assert np.flatnonzero(before != after).tolist() == [4]
-    assert after[4] == np.nextafter(before[4], np.inf, dtype=before.dtype)
-    assert np.array_equal(perturbed.parameters(0), plain_agent.parameters(0))
-    assert perturbed.actor(1)[0][0].ravel()[4] == perturbed.weights[1, 4].item()

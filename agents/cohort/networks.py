@@ -163,22 +163,6 @@ class ActorCritic:
         layers = [array for layer in (*self.actor(run), *self.critic(run)) for array in layer]
         return np.concatenate([array.ravel() for array in (*layers, self.raw_scale[run])])
 
-    def perturb(self, run: int, which: int) -> None:
-        """Move one weight of one run to the next larger number of its precision: the control for round-off.
-
-        Args:
-            run: The run.
-            which: The place of the weight in `parameters`.
-
-        Raises:
-            ValueError: It is beyond the actor's first layer.
-        """
-        first_layer = self.actor(run)[0][0].size
-        if which >= first_layer:
-            raise ValueError(f"there are {first_layer} weights to perturb, not {which + 1}")
-        weights = self.weights[run].numpy()
-        weights[which] = np.nextafter(weights[which], np.inf, dtype=weights.dtype)
-
     def _tower(self, run: int, tower: int, outputs: int) -> Layers:
         """Return its layers, without what they are filled up with."""
         first, second, last = [(weight[run, tower], bias[run, tower]) for weight, bias in self._layers]

@@ -12,6 +12,7 @@ from agents.cohort.networks import ActorCritic
 from agents.cohort.normalisation import Normaliser, RunningMeanVar
 from agents.environments import Array
 from agents.environments.snapshots import State
+from agents.randomness import Streams
 
 Numbers = NDArray[Any]
 
@@ -23,6 +24,7 @@ class LearnerState(TypedDict):
     raw_scales: Numbers
     optimizer: dict[int, dict[str, Numbers]]
     shuffling: State
+    jitter: State
 
 
 class StatisticsState(TypedDict):
@@ -61,9 +63,7 @@ class RunState(TypedDict):
     episodic_returns: list[Array]
 
 
-def capture_learner(
-    agent: ActorCritic, optimizer: torch.optim.Optimizer, shuffling: np.random.Generator, run: int
-) -> LearnerState:
+def capture_learner(agent: ActorCritic, optimizer: torch.optim.Optimizer, random: Streams, run: int) -> LearnerState:
     """Return what one run's further learning depends on."""
     return {
         "weights": agent.weights[run].numpy().copy(),
@@ -72,14 +72,15 @@ def capture_learner(
             parameter: {name: (kept[run] if kept.dim() else kept).numpy().copy() for name, kept in by_name.items()}
             for parameter, by_name in optimizer.state_dict()["state"].items()
         },
-        "shuffling": dict(shuffling.bit_generator.state),
+        "shuffling": dict(random.shuffling.bit_generator.state),
+        "jitter": dict(random.jitter.bit_generator.state),
     }
 
 
 def restore_learners(
     agent: ActorCritic,
     optimizer: torch.optim.Optimizer,
-    shuffling: Sequence[np.random.Generator],
+    random: Sequence[Streams],
     states: Sequence[LearnerState],
 ) -> None:
     """Go on from where other runs were, after equally many steps."""
@@ -90,8 +91,9 @@ def restore_learners(
         for parameter, by_name in states[0]["optimizer"].items()
     }
     optimizer.load_state_dict({**optimizer.state_dict(), "state": kept})
-    for rng, state in zip(shuffling, states, strict=True):
-        rng.bit_generator.state = state["shuffling"]
+    for own, state in zip(random, states, strict=True):
+        own.shuffling.bit_generator.state = state["shuffling"]
+        own.jitter.bit_generator.state = state["jitter"]
 
 
 def capture_actor(actors: Actors, run: int) -> ActorState | None:

@@ -21,6 +21,7 @@ from agents.cohort.replay import own_rollouts, shared_rollouts
 from agents.cohort.state import LearnerState, RunState
 from agents.environments import Array, CohortEnvironments
 from agents.hyperparameters import Hyperparameters, Precision
+from agents.perturbation import NoChangeError, perturb
 from agents.randomness import streams
 from agents.records import EVALUATION_SEED, Failure, Outcome, Record, Run, fingerprint, summarise
 from agents.saved import Learned
@@ -58,16 +59,24 @@ class Cohort:
         self._failures: dict[int, Failure] = {}
         self._episodic_returns: list[list[Array]] = [[] for _ in learners]
 
-        random = [streams(run.seed, hyperparameters.num_envs) for run in learners]
+        random = [streams(run.seed, hyperparameters.num_envs, run.replicate) for run in learners]
         observation, self._action = environments.sizes(hyperparameters.env_id)
         dtype = getattr(torch, precision)
         self.agent = ActorCritic([own.weights for own in random], observation, self._action, hyperparameters, dtype)
+        self._optimizer = update.make_optimizer(self.agent, hyperparameters)
         for learner, run in enumerate(learners):
             if run.replicate:
-                self.agent.perturb(learner, run.replicate - 1)
-        self._optimizer = update.make_optimizer(self.agent, hyperparameters)
-        self._shuffling = [own.shuffling for own in random]
+                self._perturb(learner, run.replicate - 1, random[learner].jitter)
+        self._random = random
         self.actors = Actors(random[: self._cast.actors], hyperparameters)
+
+    def _perturb(self, learner: int, which: int, rng: np.random.Generator) -> None:
+        first_layer = torch.from_numpy(self.agent.actor(learner)[0][0])
+        weights = [self.agent.weights[learner], self.agent.raw_scales[learner]]
+        try:
+            perturb(first_layer, weights, self._optimizer, which, self.hyperparameters.perturbation, rng)
+        except NoChangeError as error:
+            self._lose(learner, str(error))
 
     @property
     def failures(self) -> dict[int, Failure]:
@@ -153,19 +162,20 @@ class Cohort:
             state.restore_actor(self.actors, leader, one["actor"])
             self._episodic_returns[learner] = list(one["episodic_returns"])
         by_place = [learners[learner] for learner in range(len(self._cast.learners))]
-        state.restore_learners(self.agent, self._optimizer, self._shuffling, by_place)
+        state.restore_learners(self.agent, self._optimizer, self._random, by_place)
 
     def _learner_state(self, learner: int) -> LearnerState:
-        return state.capture_learner(self.agent, self._optimizer, self._shuffling[learner], learner)
+        return state.capture_learner(self.agent, self._optimizer, self._random[learner], learner)
 
     @OF_FAILED_RUNS
     def _update(self) -> dict[int, Record]:
         """Act, learn, and return the records of all learners that go on."""
         hyperparameters, conditions = self.hyperparameters, self._conditions
+        shuffling = [own.shuffling for own in self._random]
         learning_rate = update.set_learning_rate(self._optimizer, self.update, hyperparameters)
         rollout = self.actors.collect(self.agent, conditions[: self._cast.actors]).of(self._cast.actor_of)
         batch = update.make_batch(self.agent, conditions, rollout, hyperparameters)
-        diagnostics = update.learn(self.agent, conditions, self._optimizer, batch, self._shuffling, hyperparameters)
+        diagnostics = update.learn(self.agent, conditions, self._optimizer, batch, shuffling, hyperparameters)
         explained = 1 - variance(batch.returns - batch.values) / variance(batch.returns)
         std = self._std()
         self._look_for_failures()

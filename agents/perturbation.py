@@ -1,0 +1,68 @@
+"""Perturbations of a run: the control for round-off, and doses of it.
+
+A replicate k of a run has its k-th weight of the actor's first layer moved before training; or all of its weights are
+moved, by one unit in the last place, after every gradient step. What that does to an outcome is what round-off of that
+size does.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.hyperparameters import Perturbation
+
+
+class NoChangeError(ValueError):
+    """A perturbation that changes no bit. The text is one line."""
+
+
+def perturb(
+    first_layer: Tensor,
+    weights: Sequence[Tensor],
+    optimizer: torch.optim.Optimizer,
+    which: int,
+    perturbation: Perturbation,
+    rng: np.random.Generator,
+) -> None:
+    """Move a weight now, in place, or have all weights moved after each step.
+
+    Args:
+        first_layer: The actor's, `[in, out]`.
+        weights: All that is learned.
+        optimizer: Whose steps they are.
+        which: The place of the weight that is moved, row by row.
+        perturbation: What is done.
+        rng: The run's own, of jitter.
+
+    Raises:
+        NoChangeError: It changes no bit, being smaller than the precision.
+    """
+    if perturbation == "jitter":
+
+        def jitter_all(*_: Any) -> None:
+            for part in weights:
+                jitter(part, rng)
+
+        optimizer.register_step_post_hook(jitter_all)
+        return
+    weight = first_layer[tuple(int(place) for place in np.unravel_index(which, first_layer.shape))]
+    before = weight.clone()
+    moved: Any = before.double() * (1 + perturbation) if isinstance(perturbation, float) else one_ulp_up(before)
+    weight.copy_(moved)
+    if torch.equal(weight, before):
+        raise NoChangeError(f"perturbation {perturbation} changes no bit of a weight in {before.dtype}")
+
+
+def one_ulp_up(weights: Tensor) -> Tensor:
+    """Return the next larger numbers."""
+    return weights.nextafter(torch.full_like(weights, torch.inf))
+
+
+def jitter(weights: Tensor, rng: np.random.Generator) -> None:
+    """Move every weight to one of its neighbours, in place. Zeros stay: their neighbours are denormal."""
+    up = torch.from_numpy(rng.random(tuple(weights.shape)) < 0.5).to(weights.device)
+    towards = torch.where(up, torch.inf, -torch.inf).to(weights.dtype)
+    weights.copy_(torch.where(weights == 0, weights, weights.nextafter(towards)))
