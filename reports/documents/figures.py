@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reports.analysis.blocks import Flags
 from reports.analysis.mechanism import EPSILON_BITS
 from reports.statistics import Array, mean_interval
 
@@ -162,6 +163,46 @@ def _gap_ratios(panel: Axes, lines: Sequence[GapLine]) -> None:
     )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DoseCurve:
+    """What doses do to the runs of an arm.
+
+    Attributes:
+        label: The arm.
+        sizes: Of the doses, `[doses]`.
+        onsets: Median update and its interval, `[doses, 3]`.
+        deviations: Standard deviation and its interval, `[doses, 3]`.
+        is_precision: Whether a dose is another precision, or one ULP of it, `[doses]`.
+    """
+
+    label: str
+    sizes: Array
+    onsets: Array
+    deviations: Array
+    is_precision: Flags
+
+
+def doses(curves: Sequence[DoseCurve], outcome: str, path: Path) -> None:
+    """How soon runs come apart, above, and how far their outcomes do, below, by the size of what set them apart."""
+    with _saved(path, size=(6.4, 5.0), rows=2) as panels:
+        for curve, (colour, line, marker) in zip(curves, itertools.cycle(STYLES), strict=False):
+            exponents = np.log2(curve.sizes)
+            for panel, values in zip(panels, (curve.onsets, curve.deviations), strict=True):
+                middle = values[:, 0]
+                known = np.isfinite(middle)
+                low, high = (np.where(np.isfinite(end), end, middle) for end in values[:, 1:].T)
+                for chosen, face in ((known & ~curve.is_precision, colour), (known & curve.is_precision, "white")):
+                    panel.vlines(exponents[chosen], low[chosen], high[chosen], color=colour, linewidth=0.8)
+                    panel.plot(
+                        exponents[chosen], middle[chosen], marker, color=colour, markerfacecolor=face, markersize=5
+                    )
+                joined = known & ~curve.is_precision
+                panel.plot(exponents[joined], middle[joined], linestyle=line, color=colour, label=_plain(curve.label))
+        panels[0].set(ylabel="update at which runs\nhave come apart")
+        panels[1].set(ylabel=f"standard deviation\nof {_plain(outcome)}", xlabel="log2 of the dose", ylim=(0, None))
+        panels[0].legend(loc="best", fontsize="small")
+
+
 def learning_curves(curves: Mapping[str, Curve], ylabel: str, path: Path) -> None:
     """Mean over seeds with its 95% interval, a line an arm."""
     with _saved(path) as (panel,):
@@ -244,11 +285,13 @@ def power_curves(curves: Mapping[str, Array], seeds: Sequence[int], power: float
 
 
 @contextmanager
-def _saved(path: Path, columns: int = 1, size: tuple[float, float] | None = None) -> Iterator[list[Axes]]:
+def _saved(
+    path: Path, columns: int = 1, rows: int = 1, size: tuple[float, float] | None = None
+) -> Iterator[list[Axes]]:
     """Panels to draw on, saved as `path.svg` and `path.png`."""
     with mpl.rc_context(RC):
         figure = Figure(figsize=size or (4.2 * max(columns, 1.4), 3.2), layout="constrained")
-        panels = figure.subplots(1, columns, squeeze=False)[0]
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
         yield list(panels)
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
         figure.set_layout_engine("none")  # it stays as it has been laid out, which takes as long as drawing it

@@ -9,6 +9,7 @@ import numpy as np
 from reports.analysis.attribution import Attribution
 from reports.analysis.blocks import Contrast, mean_of_known
 from reports.analysis.design import Design
+from reports.analysis.dose import Dose
 from reports.analysis.effects import Effect
 from reports.analysis.mechanism import ULP, Gaps
 from reports.documents import figures
@@ -173,3 +174,26 @@ def _equal_pairs(answer: Attribution) -> Iterator[tuple[str, Array, Array]]:
             differences, control = (np.sort(x[np.isfinite(x)]) for x in (differences.ravel(), control))
             if len(differences) > 1 and len(control) > 1:
                 yield label(effect, str), differences, control
+
+
+def draw_doses(doses: Sequence[Dose], outcome: str, output: Path) -> str | None:
+    """Draw what doses do, and return the picture's file name without suffix; None where there are too few."""
+    sized = [dose for dose in doses if dose.size is not None]
+    if len({dose.size for dose in sized}) < 3:
+        return None
+    curves = [
+        figures.DoseCurve(
+            label=condition,
+            sizes=np.array([dose.size for dose in own], dtype=float),
+            onsets=np.array([(dose.onset.estimate, dose.onset.low, dose.onset.high) for dose in own]),
+            deviations=np.array([(dose.deviation.estimate, dose.deviation.low, dose.deviation.high) for dose in own]),
+            is_precision=np.array([dose.precision != "float64" for dose in own]),
+        )
+        for condition, own in ((name, [dose for dose in sized if dose.condition == name]) for name in _names(sized))
+    ]
+    figures.doses(curves, outcome, output / "dose")
+    return "dose"
+
+
+def _names(doses: Sequence[Dose]) -> list[str]:
+    return list(dict.fromkeys(dose.condition for dose in doses))

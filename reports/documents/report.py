@@ -13,6 +13,7 @@ from reports.analysis.across import Aggregate, aggregate, reference_deviation
 from reports.analysis.attribution import by_name
 from reports.analysis.blocks import Goal
 from reports.analysis.design import Design, Question
+from reports.analysis.dose import Dose, measure_doses
 from reports.analysis.relations import amplifications, compensations
 from reports.analysis.study import answer_designs
 from reports.documents import figures, html, pictures, verdict, words
@@ -68,11 +69,12 @@ def write(
     Raises:
         UnreadableSourceError: Nothing can be made of the source, or nothing be written there.
     """
-    _, designs = read(source, options, expected)
+    runs, designs = read(source, options, expected)
+    doses = measure_doses(runs, options.outcome)
     output = output or sources.beside(source)
     try:
         output.mkdir(parents=True, exist_ok=True)
-        _write(source, output, options, designs)
+        _write(source, output, options, designs, doses)
     except OSError as error:
         raise UnreadableSourceError(
             f"{output}: no report can be written there ({error.strerror or error}): give another directory"
@@ -97,7 +99,7 @@ def _other_outcomes(runs: Runs, options: Options) -> tuple[str, ...]:
     return tuple(name for name in OUTCOMES if name != options.outcome and name in runs.outcomes)
 
 
-def _write(source: str, output: Path, options: Options, designs: Sequence[Design]) -> None:
+def _write(source: str, output: Path, options: Options, designs: Sequence[Design], doses: Sequence[Dose]) -> None:
     related = amplifications(designs), compensations(designs)
     across = aggregate([design.answer for design in designs])
     found = verdict.verdict(options.outcome, designs, [dataclasses.asdict(each) for each in across])
@@ -115,6 +117,8 @@ def _write(source: str, output: Path, options: Options, designs: Sequence[Design
         overview=_draw_overview(designs, across, output),
         amplifications=related[0],
         compensations=related[1],
+        doses=doses,
+        dose_picture=pictures.draw_doses(doses, options.outcome, output),
         commands=[shlex.join(options.command or _command(source, options))],
     )
     (output / "verdict.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n", encoding="utf-8")

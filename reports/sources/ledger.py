@@ -18,6 +18,8 @@ from reports.thread import CONDITIONS
 
 Json = dict[str, Any]
 
+PERTURBATION = "perturbation"
+
 PRECISION = "number format"
 """What a precision is called that is a factor: there is another column of its name."""
 
@@ -53,7 +55,7 @@ def read_ledger(folder: Path, expected: Mapping[str, Mapping[str, Any]] | None, 
         try:
             description = _read_cell(folder / run)
             provenance[run] = description.pop("provenance")
-            descriptions[run] = description
+            descriptions[run] = {**descriptions.get(run, {}), **description}  # older runs say less
             endings[run] = _read_ending(folder / run)
         except _DamagedError as error:
             endings[run] = {"status": "damaged", "error": str(error)}
@@ -69,6 +71,7 @@ def read_ledger(folder: Path, expected: Mapping[str, Mapping[str, Any]] | None, 
     ]
     table = pd.DataFrame({name: _column(rows, name) for name in (*OWN, *hyperparameters, *outcomes)})
     table[COST] = [_read_cost(folder / str(row["run"])) for row in rows]
+    table, doses = _without_doses(table)
     own = [name for name in reading.declared if name not in THREAD]
     table, factors = _compare(table, own, reading) if own else (table, thread_factors(reading))
     wrong = wrong_reference(reading, table["condition"] if own else sorted(table["condition"], key=[*CONDITIONS].index))
@@ -78,12 +81,26 @@ def read_ledger(folder: Path, expected: Mapping[str, Mapping[str, Any]] | None, 
         table=table,
         outcomes=outcomes,
         factors=factors,
-        hyperparameters=[name for name in hyperparameters if name not in own],
+        hyperparameters=[name for name in hyperparameters if name not in (*own, PERTURBATION)],
         unknown=unknown,
         provenance=provenance,
         looks=read_looks(folder),
         folder=folder,
+        doses=doses,
     )
+
+
+def _without_doses(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Take out perturbed runs that are no ULP control: those perturbed by more, or jittered where others aren't."""
+    if PERTURBATION not in table:
+        return table, None
+    kinds = table[PERTURBATION].astype(object).where(table[PERTURBATION].notna(), "one_ulp")
+    table = table.assign(**{PERTURBATION: kinds})
+    perturbed = table["replicate"] > 0
+    control = "one_ulp" if (perturbed & (kinds == "one_ulp")).any() else "jitter"
+    is_dose = perturbed & (kinds != control)
+    doses = table[is_dose].reset_index(drop=True) if is_dose.any() else None
+    return table[~is_dose].reset_index(drop=True), doses
 
 
 def _compare(table: pd.DataFrame, own: list[str], reading: Reading) -> tuple[pd.DataFrame, tuple[Factor, ...]]:

@@ -56,6 +56,7 @@ class Runs:
         provenance: By run, the versions and the machine that made it.
         looks: Interim analyses of studies that trained more as results came in.
         folder: The ledger, where there is one: it has the runs' histories.
+        doses: Runs that were perturbed by more than one unit in the last place; None without any.
     """
 
     table: pd.DataFrame
@@ -67,6 +68,7 @@ class Runs:
     provenance: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     looks: list[Looks] = dataclasses.field(default_factory=list)
     folder: Path | None = None
+    doses: pd.DataFrame | None = None
 
     def history(self, run: str, *names: str, optional: Sequence[str] = ()) -> dict[str, NDArray[np.float64]]:
         """Return columns of a finished run's updates, by name.

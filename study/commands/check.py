@@ -33,7 +33,7 @@ class Check:
         seconds = _measure(list(sound.values()))
         cores = available_cores()
         for (path, calls), taken in zip(sound.items(), seconds, strict=True):
-            cells = sum(map(len, calls))
+            cells = len(_once(calls))
             how_long = f"about {_duration(taken / cores)} on {cores} {'cores' if cores > 1 else 'core'} of this machine"
             print(f"{path}: {cells} cells in {len(calls)} calls of an agent, {how_long}")
         if refused:
@@ -50,11 +50,16 @@ def _read(path: Path) -> list[list[Cell]]:
     return calls
 
 
+def _once(calls: list[list[Cell]]) -> list[Cell]:
+    """Return each cell once: an unperturbed one may be in several calls."""
+    return list({cell.id: cell for call in calls for cell in call}.values())
+
+
 def _measure(sweeps: Sequence[list[list[Cell]]]) -> list[float]:
     """Seconds of one core for each sweep."""
     from study.estimate import estimate
 
-    cells = [[cell for call in calls for cell in call] for calls in sweeps]
+    cells = [_once(calls) for calls in sweeps]
     if not cells:
         return []
     kinds = sum(len({cell.cohort_key for cell in own}) for own in cells)

@@ -1,0 +1,135 @@
+"""Dose and response: how soon runs come apart, and how far, by the size of what set them apart.
+
+A dose is a weight moved by a part of itself before training; the ULP control is the smallest, and another precision is
+one of about half its epsilon, in every number.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from reports.analysis.mechanism import Fingerprints, onsets, relative_gap
+from reports.sources.runs import Runs
+from reports.statistics import Array, Interval, median_interval
+
+EPSILON = {"bfloat16": 2.0**-8, "float32": 2.0**-23, "float64": 2.0**-52}
+"""The distance from 1 to the next larger number."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dose:
+    """What one dose does.
+
+    Attributes:
+        label: What it is.
+        size: Relative to the number that it changes; None of jitter.
+        condition: Of all runs.
+        precision: Of the run that is changed.
+        seeds: How many there are.
+        apart: In how many of them runs come apart.
+        onset: The median update at which they do.
+        deviation: What it gives the outcome of a run, as a standard deviation, with a bootstrap interval over seeds.
+    """
+
+    label: str
+    size: float | None
+    condition: str
+    precision: str
+    seeds: int
+    apart: int
+    onset: Interval
+    deviation: Interval
+
+
+def measure_doses(runs: Runs, outcome: str) -> list[Dose]:
+    """Measure all doses that there are, by condition and size; nothing where no run was given one.
+
+    Args:
+        runs: With doses.
+        outcome: The outcome.
+
+    Raises:
+        UnreadableSourceError: A run's history is damaged.
+    """
+
+    @functools.cache
+    def fingerprints(run: str) -> Array:
+        return runs.history(run, "fingerprint")["fingerprint"]
+
+    if runs.doses is None:
+        return []
+    same = ["condition", "seed", *(name for name in runs.hyperparameters if name != "engine")]
+    finished, given = (rows[rows["status"] == "finished"] for rows in (runs.table, runs.doses))
+    base, controls = (finished[rows] for rows in (finished["replicate"] == 0, finished["replicate"] > 0))
+    double = base[base["precision"] == "float64"]
+    coarser = base[base["precision"].isin(["bfloat16", "float32"])]
+    pairs = pd.concat(
+        [
+            _labelled(pd.concat([controls, given])).merge(base, on=[*same, "precision"], suffixes=("", "_base")),
+            coarser.assign(
+                label=coarser["precision"] + ", every number", size=coarser["precision"].map(EPSILON) / 2
+            ).merge(double, on=same, suffixes=("", "_base")),
+        ]
+    )
+    found = [_dose(rows, outcome, fingerprints) for _, rows in pairs.groupby(["condition", "precision", "label"])]
+    return sorted(found, key=lambda dose: (dose.condition, dose.size is None, dose.size or 0.0, dose.label))
+
+
+def _labelled(runs: pd.DataFrame) -> pd.DataFrame:
+    """Perturbed runs, with the label and the size of what was done to them."""
+    labels, sizes = [], []
+    for kind, precision in zip(runs["perturbation"], runs["precision"], strict=True):
+        if kind == "jitter":
+            labels.append("jitter, after every step")
+            sizes.append(math.nan)
+        elif kind == "one_ulp":
+            labels.append(f"one ULP in {precision}")
+            sizes.append(EPSILON.get(str(precision), math.nan))
+        else:
+            labels.append(f"2^{math.log2(float(kind)):.3g}")
+            sizes.append(float(kind))
+    return runs.assign(label=labels, size=sizes)
+
+
+def _dose(rows: pd.DataFrame, outcome: str, fingerprints: Fingerprints) -> Dose:
+    """Measure the runs of one dose, each beside its own unperturbed one."""
+    first = rows.iloc[0]
+    gaps = list(_gaps(rows, fingerprints))
+    shortest = min(map(len, gaps))
+    apart_at = onsets(np.array([gap[:shortest] for gap in gaps]))
+    responses = np.asarray(rows[outcome], dtype=np.float64) - np.asarray(rows[f"{outcome}_base"], dtype=np.float64)
+    return Dose(
+        label=str(first["label"]),
+        size=None if math.isnan(first["size"]) else float(first["size"]),
+        condition=str(first["condition"]),
+        precision=str(first["precision"]),
+        seeds=len(rows),
+        apart=int(np.isfinite(apart_at).sum()),
+        onset=median_interval(apart_at),
+        deviation=_deviation(responses),
+    )
+
+
+def _gaps(rows: pd.DataFrame, fingerprints: Fingerprints) -> Iterator[Array]:
+    for run, other in zip(rows["run_base"], rows["run"], strict=True):
+        yield relative_gap(fingerprints(str(run)), fingerprints(str(other)))
+
+
+def _deviation(responses: Array) -> Interval:
+    """Return the standard deviation that a dose gives a single run, with a 95% percentile bootstrap interval."""
+
+    def statistic(sample: Array, axis: int = -1) -> Array:
+        return np.asarray(np.sqrt(np.mean(np.square(sample), axis=axis) / 2))
+
+    estimate = float(statistic(responses))
+    if len(responses) < 3:
+        return Interval(estimate, math.nan, math.nan)
+    found = stats.bootstrap(
+        (responses,), statistic, method="percentile", n_resamples=2_000, rng=np.random.default_rng(0)
+    ).confidence_interval
+    return Interval(estimate, float(found.low), float(found.high))

@@ -1,0 +1,89 @@
+"""Doses and responses, on runs of known truth."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reports import sources
+from reports.analysis.dose import measure_doses
+from reports.documents import report
+from reports.documents.report import Options
+
+SEEDS = 8
+DOSES = (2.0**-40, 2.0**-20, 2.0**-4)
+
+
+def write_run(folder: Path, name: str, seed: int, distance: float, response: float, **about: object) -> None:
+    """A run of 12 updates, at a distance from the seed's base that grows tenfold an update."""
+    path = folder / name
+    path.mkdir(parents=True)
+    cell = {"condition": "normal_std", "seed": seed, "precision": "float64", "replicate": 0, "perturbation": "one_ulp"}
+    path.joinpath("cell.json").write_text(json.dumps({"id": name, **cell, **about, "gamma": 0.9, "provenance": {}}))
+    outcome = {"status": "finished", "error": None, "final_return": seed + response}
+    path.joinpath("outcome.json").write_text(json.dumps(outcome))
+    gaps = np.minimum(distance * 10.0 ** np.arange(12), 1.0)
+    lines = [
+        {"global_step": update, "episodic_return": 0.0, "fingerprint": [1.0, float(gap)]}
+        for update, gap in enumerate(gaps)
+    ]
+    path.joinpath("updates.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "runs"
+    for seed in range(SEEDS):
+        write_run(folder, f"base-{seed}", seed, 0.0, 0.0)
+        write_run(folder, f"ulp-{seed}", seed, 2.0**-52, 2.0 * rng.choice([-1, 1]), replicate=1)
+        write_run(folder, f"single-{seed}", seed, 2.0**-24, 4.0, precision="float32")
+        for dose in DOSES:
+            write_run(folder, f"{dose}-{seed}", seed, dose, 6.0 * rng.choice([-1, 1]), replicate=1, perturbation=dose)
+        write_run(folder, f"jitter-{seed}", seed, 1.0, 1.0, replicate=1, perturbation="jitter")
+    return folder
+
+
+def test_a_dose_is_measured_against_the_run_that_was_given_none(runs: Path) -> None:
+    found = {dose.label: dose for dose in measure_doses(sources.read(str(runs)), "final_return")}
+    assert [*found] == [
+        "one ULP in float64", "2^-40", "float32, every number", "2^-20", "2^-4", "jitter, after every step",
+    ]  # fmt: skip
+    assert {dose.seeds for dose in found.values()} == {SEEDS}
+    for label, response in (("one ULP in float64", 2.0), ("2^-20", 6.0), ("float32, every number", 4.0)):
+        assert found[label].deviation.estimate == pytest.approx(response / 2**0.5)
+    for label, size in (("2^-40", 2.0**-40), ("2^-20", 2.0**-20), ("2^-4", 2.0**-4)):
+        apart = np.flatnonzero(size * 10.0 ** np.arange(12) > 0.01)
+        assert found[label].onset.estimate == (apart[0] + 1 if len(apart) else np.inf)
+    assert found["one ULP in float64"].apart == 0
+    assert found["2^-20"].apart == SEEDS
+
+
+def test_doses_are_no_ulp_controls(runs: Path) -> None:
+    table = sources.read(str(runs)).table
+    assert sorted(set(table["run"].str.split("-").str[0])) == ["base", "single", "ulp"]
+
+
+def test_without_a_ulp_control_jitter_is_the_control(runs: Path) -> None:
+    for path in runs.glob("ulp-*/cell.json"):
+        path.unlink()
+        path.with_name("outcome.json").unlink()
+    table = sources.read(str(runs)).table
+    assert set(table[table["replicate"] == 1]["run"].str.split("-").str[0]) == {"jitter"}
+
+
+def test_a_report_draws_them(runs: Path, tmp_path: Path) -> None:
+    report.write(str(runs), tmp_path / "out", Options())
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "## Dose and response" in text
+    assert f"| 2^-20 | 4.24 [4.24, 4.24] | {SEEDS} of {SEEDS} | 6 [6, 6] | float64 |" in text
+    assert (tmp_path / "out" / "dose.png").exists()
+
+
+def test_a_study_without_doses_has_no_such_section(tmp_path: Path) -> None:
+    for seed in range(SEEDS):
+        write_run(tmp_path / "runs", f"base-{seed}", seed, 0.0, 0.0)
+        write_run(tmp_path / "runs", f"ulp-{seed}", seed, 2.0**-52, 2.0, replicate=1)
+    report.write(str(tmp_path / "runs"), tmp_path / "out", Options())
+    assert "Dose" not in (tmp_path / "out" / "report.md").read_text()
