@@ -129,13 +129,14 @@ class Cell(Hyperparameters):
         return Numerics(precision=self.precision, device=self.device, compile=self.compile, allow_tf32=self.allow_tf32)
 
     @property
-    def cohort_key(self) -> tuple[Any, ...]:
-        """Cells with the same key can be trained as one cohort: they differ in condition, seed and replicate only.
+    def kind(self) -> tuple[Any, ...]:
+        """Cells of the same kind take equally long: they differ in condition, seed and replicate only."""
+        return (self.engine, *dataclasses.astuple(self.numerics), *dataclasses.astuple(self.hyperparameters))
 
-        Engine reference trains each by itself.
-        """
-        alone = (self.id,) if self.engine == "reference" else ()
-        return (self.engine, self.precision, *dataclasses.astuple(self.hyperparameters), *alone)
+    @property
+    def cohort_key(self) -> tuple[Any, ...]:
+        """Cells with the same key can be trained as one cohort: those of a kind, but for those of engine reference."""
+        return (*self.kind, self.id) if self.engine == "reference" else self.kind
 
 
 def require_trainable(cells: Iterable[Cell]) -> None:

@@ -19,10 +19,10 @@ def estimate(cells: Sequence[Cell], on_progress: Callable[[], None] = lambda: No
     use_one_thread()
     alike: dict[object, list[Cell]] = {}
     for cell in cells:
-        alike.setdefault(cell.cohort_key, []).append(cell)
+        alike.setdefault(cell.kind, []).append(cell)
     seconds = 0.0
     for kind in alike.values():
-        probed = kind[:PROBED]
+        probed = kind[: PROBED if kind[0].engine == "cohort" else 1]
         updates = make_cohort(probed).train()
         start = time.perf_counter()
         next(updates)

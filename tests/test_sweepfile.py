@@ -8,6 +8,7 @@ import yaml
 
 from study.cells import MistakeError
 from study.commands.report import Report
+from study.queueing.cohorts import cohorts
 from study.sweepfile import Design, read_calls, read_cells, read_design
 
 SWEEPS = sorted((Path(__file__).parent.parent / "sweeps").glob("*.yaml"))
@@ -245,3 +246,10 @@ def test_a_margin_that_is_none_is_one_line(tmp_path: Path, value: str, found: st
             f"{path}: parameter 'margin' must be one positive finite number, not {found}"
         )
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_every_design_can_be_cut_into_cohorts(path: Path) -> None:
+    cells = read_cells(path)
+    cut = cohorts(cells, workers=2, memory=16e9)
+    assert sorted(cell.id for cohort in cut for cell in cohort) == sorted(cell.id for cell in cells)

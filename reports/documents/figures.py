@@ -185,6 +185,7 @@ class DoseCurve:
 def doses(curves: Sequence[DoseCurve], outcome: str, path: Path) -> None:
     """How soon runs come apart, above, and how far their outcomes do, below, by the size of what set them apart."""
     with _saved(path, size=(6.4, 5.0), rows=2) as panels:
+        panels[0].sharex(panels[1])
         for curve, (colour, line, marker) in zip(curves, itertools.cycle(STYLES), strict=False):
             exponents = np.log2(curve.sizes)
             for panel, values in zip(panels, (curve.onsets, curve.deviations), strict=True):

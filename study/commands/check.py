@@ -62,7 +62,7 @@ def _measure(sweeps: Sequence[list[list[Cell]]]) -> list[float]:
     cells = [_once(calls) for calls in sweeps]
     if not cells:
         return []
-    kinds = sum(len({cell.cohort_key for cell in own}) for own in cells)
+    kinds = sum(len({cell.kind for cell in own}) for own in cells)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("training each kind of cell for a moment", total=kinds)
         return [estimate(own, lambda: progress.advance(task)) for own in cells]

@@ -54,7 +54,8 @@ def cohorts(cells: Sequence[Cell], workers: int, memory: float) -> list[list[Cel
     """
 
     def order(cell: Cell) -> tuple[Any, ...]:
-        return (cell.precision != "float64", cell.cohort_key, cell.condition, cell.replicate, cell.seed)
+        # As text: a perturbation is a word or a number.
+        return (cell.precision != "float64", repr(cell.cohort_key), cell.condition, cell.replicate, cell.seed)
 
     cut = []
     for _, group in itertools.groupby(sorted(cells, key=order), key=lambda cell: cell.cohort_key):
