@@ -92,7 +92,8 @@ def tower(inputs: int, hidden: int, outputs: int, last_gain: float, generator: t
 
 def orthogonal(inputs: int, outputs: int, gain: float, generator: torch.Generator) -> nn.Linear:
     """Return a layer with orthogonal weights, drawn in float64 for every precision, and zero biases."""
-    layer = nn.Linear(inputs, outputs, dtype=torch.float64)
+    layer = nn.utils.skip_init(nn.Linear, inputs, outputs, dtype=torch.float64)
+    assert isinstance(layer, nn.Linear)
     nn.init.orthogonal_(layer.weight, gain, generator=generator)
     nn.init.zeros_(layer.bias)
     return layer

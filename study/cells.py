@@ -83,6 +83,8 @@ class Cell(Hyperparameters):
     def _check_engine(self) -> None:
         """Refuse what an engine doesn't do."""
         if self.engine == "reference":
+            if self.allow_tf32 and self.device != "cuda":
+                raise ValueError("allow_tf32 must be off on device cpu: TensorFloat-32 is CUDA's")
             if self.rollouts == "shared":
                 raise ValueError("rollouts must be own with engine reference, which trains one run")
             return

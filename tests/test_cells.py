@@ -38,6 +38,8 @@ def test_every_field_is_part_of_the_id(name: str) -> None:
     cell = make_cell({"condition": "mvn_std", "seed": 0, "precision": "float32", "engine": "reference"})
     if name == "rollouts":  # of the engine alone
         cell = dataclasses.replace(cell, engine="cohort")
+    if name == "allow_tf32":  # of CUDA alone
+        cell = dataclasses.replace(cell, device="cuda")
     if name == "perturbation":  # of replicates alone
         cell = dataclasses.replace(cell, replicate=1)
     other: dict[str, Any] = {
@@ -67,6 +69,7 @@ def test_ids_of_the_first_studies_hold() -> None:
         ({"device": "cuda"}, "device can't be cuda with engine cohort: choose engine reference"),
         ({"compile": True}, "compile can't be True with engine cohort: choose engine reference"),
         ({"allow_tf32": True}, "allow_tf32 can't be True with engine cohort: choose engine reference"),
+        ({"engine": "reference", "allow_tf32": True}, "allow_tf32 must be off on device cpu"),
         ({"engine": "reference", "rollouts": "shared"}, "rollouts must be own with engine reference"),
     ],
 )

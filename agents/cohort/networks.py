@@ -163,6 +163,16 @@ class ActorCritic:
         layers = [array for layer in (*self.actor(run), *self.critic(run)) for array in layer]
         return np.concatenate([array.ravel() for array in (*layers, self.raw_scale[run])])
 
+    def state_dict(self, run: int) -> dict[str, Tensor]:
+        """Return one run's parameters as those of `agents.ppo.Agent` are called."""
+        layers = {
+            f"{tower}.{2 * depth}.{name}": array
+            for tower, own in (("actor", self.actor(run)), ("critic", self.critic(run)))
+            for depth, (weight, bias) in enumerate(own)
+            for name, array in (("weight", weight.T), ("bias", bias[0]))
+        }
+        return {name: torch.tensor(array) for name, array in {**layers, "raw_scale": self.raw_scale[run, 0]}.items()}
+
     def _tower(self, run: int, tower: int, outputs: int) -> Layers:
         """Return its layers, without what they are filled up with."""
         first, second, last = [(weight[run, tower], bias[run, tower]) for weight, bias in self._layers]

@@ -109,19 +109,9 @@ class Cohort:
     def policy(self, place: int) -> Learned:
         """Return what a run has learned."""
         learner = self._cast.learner_of[place]
-        layers = {"actor": self.agent.actor(learner), "critic": self.agent.critic(learner)}
-        seen = self.actors.normaliser.seen
-        actor = self._cast.actor_of[learner]
+        seen, actor = self.actors.normaliser.seen, self._cast.actor_of[learner]
         return {
-            "networks": {
-                **{
-                    f"{tower}.{2 * depth}.{name}": torch.from_numpy(array.copy())
-                    for tower, own in layers.items()
-                    for depth, (weight, bias) in enumerate(own)
-                    for name, array in (("weight", weight.T), ("bias", bias[0]))
-                },
-                "raw_scale": torch.from_numpy(self.agent.raw_scale[learner, 0].copy()),
-            },
+            "networks": self.agent.state_dict(learner),
             "mean": torch.from_numpy(seen.mean[actor].copy()),
             "var": torch.from_numpy(seen.var[actor].copy()),
         }
