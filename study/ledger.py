@@ -176,7 +176,7 @@ class Entry:
 
     def adopt(self, files: Mapping[str, bytes]) -> None:
         """Take over what a run of this cell left elsewhere. **Arguments**: all of a folder's files, by name."""
-        for name in ("cell.json", "updates.jsonl", "outcome.json"):
+        for name in sorted(files, key=lambda name: name == "outcome.json"):  # the last thing that is written
             write_atomically(self.path / name, files[name])
         with writing(self._checkpoint):
             self._checkpoint.unlink(missing_ok=True)

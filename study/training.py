@@ -34,7 +34,7 @@ def train(
 ) -> dict[str, str]:
     """Train those of the cells that haven't ended, and that nobody else is training, to their end.
 
-    **Arguments**: `cells`, all of one `Cell.cohort_key`; `wandb_mode`, W&B's "online", "offline" or "disabled";
+    **Arguments**: `cells`, all of one `Cell.kind`; `wandb_mode`, W&B's "online", "offline" or "disabled";
     `on_update`, called with the numbers of updates that runs have made.
 
     **Returns**: by cell, the W&B run on another machine to which it was left. Only `wandb agent`'s calls ask for such.
@@ -62,9 +62,8 @@ def train(
         left = elsewhere.rivals(tracked.values()) if assignment() and tracker.mode == "online" else {}
         for cell, rival in left.items():
             tracked[cell].leave(rival)
-        ours = sorted((entry for entry in entries if entry.cell.id not in left), key=_updates_made)
-        # A process may have been killed between the checkpoints of its runs: those of an update go on together.
-        for _, group in itertools.groupby(ours, key=_updates_made):
+        ours = sorted((entry for entry in entries if entry.cell.id not in left), key=_cohort)
+        for _, group in itertools.groupby(ours, key=_cohort):
             alike = list(group)
             _train(alike, [tracked[entry.cell.id] for entry in alike], on_update, checkpoint_seconds)
     return left
@@ -80,8 +79,12 @@ def make_cohort(cells: Sequence[Cell]) -> Cohort | Reference:
     return Cohort(runs, first.hyperparameters, first.precision)
 
 
-def _updates_made(entry: Entry) -> int:
-    return len(entry.updates)
+def _cohort(entry: Entry) -> tuple[int, str]:
+    """What runs that are trained together have in common.
+
+    A process may have been killed between the checkpoints of its runs: those of an update go on together.
+    """
+    return len(entry.updates), repr(entry.cell.cohort_key)
 
 
 def _train(

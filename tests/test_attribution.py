@@ -262,7 +262,11 @@ def test_a_shift_of_the_mean_is_no_spread() -> None:
         (("round-off", "different", "bounded", "none"), "alarm: a late difference, or chance"),
         (("round-off", "equivalent", "bounded", "none"), "round-off"),
         (("round-off", "equivalent", "undecided", "none"), "round-off at first; outcome undecided"),
-        (("round-off", "equivalent", "larger", "none"), "round-off at first; outcome undecided"),
+        (("round-off", "equivalent", "larger", "none"), "round-off at first; it changes how much runs vary"),
+        (("real", "equivalent", "larger", "none"), "real, and it changes how much runs vary"),
+        (("real", "undecided", "bounded", "different"), "real, and it changes how often runs fail"),
+        (("real", "different", "larger", "none"), "real, and it matters"),
+        (("untested", "equivalent", "larger", "none"), "it changes how much runs vary, cause unknown"),
         (("round-off", "undecided", "bounded", "none"), "round-off at first; outcome undecided"),
         (("round-off", "undecided", "bounded", "different"), "alarm: a late difference, or chance"),
         (("real", "different", "bounded", "none"), "real, and it matters"),
@@ -422,3 +426,53 @@ def test_an_answer_shows_itself() -> None:
     found = answer(study(parameterization=-3.0))
     assert "parameterization (std - variance)" in repr(found)
     assert differences_of(found, "parameterization").keys() == set(range(10))
+
+
+def two_arms(first: list[float], second: list[float]) -> pd.DataFrame:
+    """Runs of two conditions, paired by seed."""
+    rows = [
+        {"condition": arm, "seed": seed, "precision": "unknown", "replicate": 0, "final_return": value}
+        for arm, values in (("a", first), ("b", second))
+        for seed, value in enumerate(values)
+    ]
+    return pd.DataFrame(rows).assign(run=range(len(rows)), status="finished", error="")
+
+
+CONDITION = (Factor(name="condition", levels=("a", "b"), must_agree=True),)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "conclusion"), [(1, "undecided"), (3, "undecided"), (12, "equivalent, cause unknown")]
+)
+def test_a_few_equal_outcomes_show_nothing(seeds: int, conclusion: str) -> None:
+    values = [float(seed) for seed in range(seeds)]
+    found = attribute(two_arms(values, values), "final_return", CONDITION, margin=1.0)
+    assert of(found, "condition").conclusion == conclusion
+
+
+def test_where_no_test_can_reject_no_detectable_effect_is_claimed() -> None:
+    rng = np.random.default_rng(0)
+    found = attribute(
+        two_arms(list(rng.normal(size=5)), list(rng.normal(size=5))), "final_return", CONDITION, margin=1.0
+    )
+    assert of(found, "condition").main.detectable is None
+
+
+def test_effects_that_cancel_are_no_equivalence_where_levels_may_differ_either() -> None:
+    runs = plain(study(seeds=20, round_off=0.1, between_seeds=0.1))
+    sign = np.where(runs["implementation"] == "normal", 1.0, -1.0)
+    runs["final_return"] += 0.5 * sign * (runs["parameterization"] == "std")
+    found = of(answer(runs, margin=0.4), "parameterization")
+    assert found.main.is_equivalent
+    assert found.mean_conclusion == "undecided"
+    assert len(found.mean.deviating) == 2
+
+
+def test_the_threads_words_are_of_its_levels_alone() -> None:
+    runs = plain(study(implementation=2.0))
+    other = runs.replace({"implementation": {"mvn": "torch", "normal": "jax"}})
+    factors = (Factor(name="implementation", levels=("torch", "jax"), must_agree=True),)
+    found = attribute(other[other["parameterization"] == "std"], "final_return", factors, margin=1.0)
+    assert not found.is_thread
+    assert found.verdict is None
+    assert answer(runs).is_thread

@@ -166,13 +166,19 @@ def test_nested_parameters_are_read_as_an_agent_passes_them(
     assert Ledger(tmp_path).outcome(small(clip_coef=0.3, learning_rate=0.001, anneal_lr=False))
 
 
-def test_several_seeds_are_trained_together(
-    tmp_path: Path, small: Callable[..., Cell], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("engine", ["cohort", "reference"])
+def test_one_call_trains_several_seeds(
+    engine: str,
+    tmp_path: Path,
+    small: Callable[..., Cell],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
     options = [option for option in SMALL_OPTIONS if not option.startswith("--seed=")]
-    assert run("train", *options, "--seeds", "0-1,3", "--runs-dir", str(tmp_path), capsys=capsys)[0] == 0
-    assert all(Ledger(tmp_path).outcome(small(seed=seed)) for seed in (0, 1, 3))
+    asked = [*options, "--engine", engine, "--seeds", "0-1,3", "--runs-dir", str(tmp_path)]
+    assert run("train", *asked, capsys=capsys)[0] == 0
+    assert all(Ledger(tmp_path).outcome(small(seed=seed, engine=engine)) for seed in (0, 1, 3))
 
 
 def test_sweep_files_are_checked_the_sound_and_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

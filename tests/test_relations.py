@@ -140,7 +140,7 @@ def test_the_price_of_noise_and_the_policys_part_make_up_the_whole(tmp_path: Pat
     assert price.total.estimate == pytest.approx(price.policy.estimate + price.noise.estimate)
     assert price.noise.estimate == pytest.approx(-2.0)
     assert price.share.estimate == pytest.approx(2 / 3, abs=0.1)
-    assert "is the exploration cost: 6" in words.price(price, "final_return")
+    assert "would be the exploration cost: 6" in words.price(price, "final_return")
     found = design.others["eval_return"].effect("parameterization")
     assert found is not None
     assert found.main.estimate == pytest.approx(price.policy.estimate)

@@ -445,3 +445,20 @@ def mixed_model(outcomes: Array, factors: dict[str, Array]) -> dict[str, float]:
         "round_off": float(fit.scale),
     }
     return {name: part / sum(parts.values()) for name, part in parts.items()}
+
+
+def test_johnsons_correction_never_makes_a_larger_mean_less_significant() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        shape = rng.exponential(size=8) * rng.choice([-1, 1])
+        p_values = [statistics.p_johnson(shape - shape.mean() + mean) for mean in np.linspace(0.5, 20, 40)]
+        known = [p for p in p_values if p is not None]
+        assert all(later <= earlier * (1 + 1e-9) for earlier, later in itertools.pairwise(known))
+
+
+def test_unpaired_runs_without_variance_are_told_apart() -> None:
+    same = statistics.TwoSample([(np.ones(10), np.ones(10))])
+    other = statistics.TwoSample([(np.ones(10), np.full(10, 2.0))])
+    assert same.p_two_sided() == 1.0
+    assert other.p_two_sided() == other.smallest_p
+    assert statistics.fewest_unpaired(0.05) == 4

@@ -155,7 +155,7 @@ def test_a_second_reading_downloads_what_is_new_alone(desk: Desk) -> None:
     run = str(desk.runs()[0].values()["cell_id"])
     shutil.rmtree(Path(os.environ["XDG_CACHE_HOME"]) / "rl-roundoff" / "wandb" / "someone" / PROJECT / "all" / run)
     sources.read(STUDY)
-    assert desk.server.operations["download"] == before + 3
+    assert desk.server.operations["download"] == before + 4
 
 
 @pytest.mark.usefixtures("study_client")

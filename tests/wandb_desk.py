@@ -134,4 +134,5 @@ def ledger(runs: Path) -> dict[str, dict[str, str]]:
 
 def saved(run: Run) -> Mapping[str, str]:
     """The ledger's files, as they are saved with a run."""
-    return {name: run.files[name].decode() for name in ("cell.json", "updates.jsonl", "outcome.json")}
+    names = ("cell.json", "cost.json", "updates.jsonl", "outcome.json")
+    return {name: run.files[name].decode() for name in names if name in run.files}

@@ -55,8 +55,11 @@ class Attribution:
 
     @property
     def is_thread(self) -> bool:
-        """Whether the factors are the thread's, so that its verdict applies."""
-        return bool(self.factors) and {factor.name for factor in self.factors} <= {f.name for f in thread.FACTORS}
+        """Whether the factors are the thread's, and their levels, so that its words and its verdict apply."""
+        levels = {factor.name: set(factor.levels) for factor in thread.FACTORS}
+        return bool(self.factors) and all(
+            set(factor.levels) <= levels.get(factor.name, set()) for factor in self.factors
+        )
 
     @property
     def seeds(self) -> list[int]:
@@ -83,6 +86,8 @@ class Attribution:
         if different:
             return different[0]  # type: ignore[return-value]
         if not self.effects or any(effect.mean_conclusion == "undecided" for effect in self.effects):
+            return "undecided"
+        if any(effect.spread_conclusion == "larger" for effect in self.effects):
             return "undecided"
         words = {effect.conclusion for effect in self.effects}
         return "round-off" if words <= {conclusions.ROUND_OFF, conclusions.IDENTICAL} else "no effect"

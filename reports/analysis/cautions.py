@@ -9,6 +9,7 @@ from reports.analysis.blocks import Blocks
 from reports.analysis.effects import Effect
 from reports.factors import Factor
 from reports.sources.runs import LARGEST, as_numbers
+from reports.statistics import TwoSample
 
 
 def of_runs(runs: pd.DataFrame, outcome: str, blocks: Blocks, paired: bool = True) -> list[str]:
@@ -58,6 +59,11 @@ def of_answer(answer: Attribution) -> list[str]:
         found.append("no equivalence margin: the reference's runs don't vary between seeds; give a margin")
     if answer.effects and answer.paired and not answer.blocks.has_controls:
         found.append("no ULP control: whether round-off alone makes runs vary as much is untested")
+    if answer.placebo is not None and answer.placebo.p_two_sided() <= statistics.ALPHA:
+        found.append(
+            f"the ULP control differs from zero by itself (p {answer.placebo.p_two_sided():.2g}), as in one study in "
+            "twenty by chance: an effect of its size may be chance too"
+        )
     for interaction in answer.interactions:
         if interaction.is_different:
             found.append(f"the {interaction.factor} effect isn't the same at each level of {interaction.other}")
@@ -74,16 +80,26 @@ def _of_effect(effect: Effect) -> list[str]:
     found, main, name = [], effect.main, effect.factor.name
     label = f"{name} ({effect.level} against {effect.factor.reference})"
     if not effect.mean.can_reject:
-        needed = statistics.fewest_for(main.level)
-        found.append(f"{label}: with {_count(main.size, 'seed')} no test can find a difference; {needed} are needed")
-    if effect.mean_conclusion == "different" and main.margin and abs(main.estimate) < main.margin.value:
+        what = "run" if isinstance(main.test, TwoSample) else "seed"
+        found.append(f"{label}: with {_count(main.size, what)} no test can find a difference; {main.fewest} are needed")
+    if (
+        effect.mean_conclusion == "different"
+        and main.ranked is None
+        and main.margin
+        and abs(main.estimate) < main.margin.value
+    ):
         kind = "estimated " if main.margin.deviation else ""
         found.append(f"{label} is different, but by less than the {kind}equivalence margin")
     if effect.mean.deviating and not main.is_different:
         where = ", ".join(f"{simple.where} {simple.estimate:+.3g}" for simple in effect.mean.deviating)
         found.append(f"{label} is different at one level of another factor: {where}")
     skewed = main.p_skew
-    if skewed is not None and main.ranked is None and (skewed <= main.level) != (main.p <= main.level):
+    if (
+        skewed is not None
+        and main.ranked is None
+        and main.can_reject
+        and (skewed <= main.level) != (main.p <= main.level)
+    ):
         found.append(
             f"{label}: the skew-corrected p is {skewed:.2g}, on the other side of the level {main.level:.2g} than the "
             f"sign flips' {main.p:.2g}: its differences are skewed, and one of the tests errs"

@@ -50,18 +50,27 @@ def conclude(
         failures: Whether runs fail more often.
         onset: The update from which a *late* difference is seen.
     """
-    if failures == "different":
-        mean = "different"
+    others = None if mean == "different" else _beside_the_mean(spread, failures)
+    real = f"real, and {others}" if others else REAL[mean]
     match mechanism:
         case "real":
-            return REAL[mean]
+            return real
         case "late":
-            return REAL[mean].replace("real", f"real from update {onset} on", 1)
+            return real.replace("real", f"real from update {onset} on", 1)
         case "untested":
-            return UNKNOWN[mean]
+            return f"{others}, cause unknown" if others else UNKNOWN[mean]
         case "identical" if mean == "identical":
             return IDENTICAL
-    if mean == "different":
+    if mean == "different" or failures == "different":
         return ALARM
+    if spread == "larger":
+        return f"round-off at first; {others}"
     is_bounded = spread == "bounded" and failures in ("none", "same", "bounded")
     return ROUND_OFF if mean in ("equivalent", "identical") and is_bounded else ROUND_OFF_AT_FIRST
+
+
+def _beside_the_mean(spread: SpreadConclusion, failures: FailureConclusion) -> str | None:
+    """What changes where the mean isn't shown to."""
+    if failures == "different":
+        return "it changes how often runs fail"
+    return "it changes how much runs vary" if spread == "larger" else None

@@ -48,8 +48,13 @@ class Effect:
 
     @functools.cached_property
     def mean_conclusion(self) -> MeanConclusion:
-        """What the mean does; nothing is equivalent while failures may differ."""
-        return self.mean.conclusion(self.failures.may_differ)
+        """What the mean does; nothing is equivalent while failures may differ.
+
+        That a few runs have the same outcome shows nothing, unless they are the same bit for bit.
+        """
+        found = self.mean.conclusion(self.failures.may_differ)
+        is_shown = self.mechanism.reading == "identical" or (self.mean.can_reject and self.main.margin is not None)
+        return "undecided" if found == "identical" and not is_shown else found
 
     @property
     def spread_conclusion(self) -> conclusions.SpreadConclusion:

@@ -110,14 +110,20 @@ class Estimate:
 
     @functools.cached_property
     def detectable(self) -> float | None:
-        """The effect that a study like this finds with a chance of 80%; None where its error isn't known."""
-        return statistics.detectable(self.error, self.size, self.level) if self.error else None
+        """The effect that a study like this finds with a chance of 80%; None where it can find none."""
+        return statistics.detectable(self.error, self.size, self.level) if self.error and self.can_reject else None
+
+    @property
+    def fewest(self) -> int:
+        """The fewest seeds, or runs a level where they are unpaired, of which a test can find a difference."""
+        is_unpaired = isinstance(self.test, TwoSample)
+        return statistics.fewest_unpaired(self.level) if is_unpaired else statistics.fewest_for(self.level)
 
     @functools.cached_property
     def seeds_needed(self) -> int | None:
         """Seeds that would decide with a chance of 80%, if the mean and its error are what they seem."""
         if not self.can_reject:
-            return statistics.fewest_for(self.level)
+            return self.fewest
         return statistics.seeds_needed(self.differences, self.margin, self.level)
 
     @property
@@ -173,7 +179,7 @@ class Mean:
             return "undecided"
         if self.is_identical:
             return "identical"
-        return "equivalent" if self.is_equivalent else "undecided"
+        return "equivalent" if self.is_equivalent and not self.deviating else "undecided"
 
     @property
     def seeds_needed(self) -> int | None:

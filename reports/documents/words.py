@@ -130,7 +130,10 @@ def _mean(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
         case "different":
             said = f"{_direction(answer, main)} {what}: {measured} for {contrast(effect, show)}"
             said += f" (p {p_value(main.p_adjusted)}, {sample})"
-            if effect.mean.deviating and not main.is_different:
+            if main.ranked is not None and main.is_different:
+                said = f"{_direction(answer, main)} {what} in ranks, in which a failed run is the worst, for "
+                said += f"{contrast(effect, show)} (p {p_value(main.p_adjusted)}); among runs that finished {measured}"
+            elif effect.mean.deviating and not main.is_different:
                 where = "; ".join(f"{number(each.estimate)} at {show(each.where)}" for each in effect.mean.deviating)
                 said = f"it changes {what} at one level of another factor ({where}), {measured} on average ({sample})"
             elif main.margin and abs(main.estimate) < main.margin.value:
@@ -140,10 +143,14 @@ def _mean(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
         case "equivalent":
             said = f"no difference in {what} beyond {number(_beyond(effect))} either way (90%, {sample})"
         case _ if not effect.mean.can_reject:
-            needed = statistics.fewest_for(main.level)
-            said = f"nothing can be concluded on {what} from {sample}: at least {needed} are needed"
+            said = f"nothing can be concluded on {what} from {sample}: at least {main.fewest} are needed"
         case _:
             said = f"whether it changes {what} is undecided: {measured} ({sample})"
+            if effect.mean.deviating:
+                where = "; ".join(f"{number(each.estimate)} at {show(each.where)}" for each in effect.mean.deviating)
+                said += f", though it does at a level of another factor: {where}"
+    if effect.spread_conclusion == "larger":
+        said += "; it changes how much runs vary"
     return said + _failures(effect)
 
 
@@ -213,8 +220,8 @@ def blind_spots(answer: Attribution, show: Show) -> str:
     if first is not None:
         times = statistics.exaggeration(first.size, first.level)
         said.append(
-            f"An estimate that just passes the test is {times:.1f} times too large on average, where the truth is half "
-            "of it"
+            f"Estimates that pass the test are {times:.1f} times too large on average, if the truth is half of the "
+            "smallest that passes"
         )
     return ". ".join(said) + "."
 
@@ -231,6 +238,8 @@ def what_would_settle(answer: Attribution, core_seconds: float | None, show: Sho
     for effect in answer.effects:
         if effect.mean_conclusion != "undecided":
             continue
+        if effect.failures.conclusion == "different":
+            continue
         if effect.failures.may_differ:
             said.append(
                 f"Whether runs fail more often keeps the {label(effect, show)} effect undecided: more seeds tell"
@@ -244,8 +253,8 @@ def what_would_settle(answer: Attribution, core_seconds: float | None, show: Sho
             runs = needed * arms
             cost = "" if core_seconds is None else f", and {number(runs * core_seconds / 60)} core-minutes"
             said.append(
-                f"About {count(needed, 'seed')} would decide the {label(effect, show)} effect with a chance of 80%, if "
-                f"it is as it seems: {count(runs, 'run')}{cost}"
+                f"About {count(needed, 'seed')} in all would decide each mean of the {label(effect, show)} effect with "
+                f"a chance of 80%, if it is as it seems: {count(runs, 'run')}{cost}, without controls"
             )
     return ". ".join(said) + "." * bool(said)
 
@@ -263,7 +272,9 @@ def margin_caution(answer: Attribution, show: Show) -> str:
     inside = [
         effect
         for effect in answer.effects
-        if effect.mean_conclusion == "different" and abs(effect.main.estimate) < answer.margin.value
+        if effect.mean_conclusion == "different"
+        and effect.main.ranked is None
+        and abs(effect.main.estimate) < answer.margin.value
     ]
     for effect in inside:
         said += (
@@ -404,9 +415,9 @@ def price(price_: Price, outcome: str) -> str:
     text = (
         f"The scale as a {total.b} instead of a {total.a} changes {markdown(outcome)} by {number(total.estimate)} "
         f"{interval(total.ci)}, and the deterministic policy's return by {number(policy.estimate)} "
-        f"{interval(policy.ci)}. The rest, {number(noise.estimate)} {interval(noise.ci)}, is the exploration cost"
+        f"{interval(policy.ci)}. The rest, {number(noise.estimate)} {interval(noise.ci)}, would be the exploration cost"
     )
-    if price_.share and 0 <= price_.share.estimate <= 1:
+    if price_.share and price_.share.low >= 0 and price_.share.high <= 1:
         return f"{text}: {percent(price_.share)} of the difference."
     return f"{text}."
 

@@ -30,7 +30,10 @@ Run = Any
 SCHEME = "wandb:"
 
 FILES = ("cell.json", "updates.jsonl", "outcome.json")
-"""What a ledger has of a run, and what is saved with it."""
+"""What a ledger has of a run that has ended, and what is saved with it."""
+
+COST_FILE = "cost.json"
+"""What a ledger has of a run besides, unless it was interrupted."""
 
 DOWNLOADS = 8
 """Runs that are downloaded at once."""
@@ -142,9 +145,9 @@ def _status(run: Run) -> str:
 
 
 def download(run: Run) -> dict[str, bytes]:
-    """Return those of the ledger's files that are saved with a run, by name."""
+    """Return those of the ledger's files that are saved with a run, by name, and the cost where it is known."""
     with tempfile.TemporaryDirectory() as folder:
-        for file in run.files(names=list(FILES)):
+        for file in run.files(names=[*FILES, COST_FILE]):
             file.download(root=folder, replace=True).close()
         return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 

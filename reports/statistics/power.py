@@ -77,6 +77,11 @@ def fewest_for(level: float) -> int:
     return math.ceil(math.log2(2 / level) - 1e-9)
 
 
+def fewest_unpaired(level: float) -> int:
+    """Return the fewest runs of each of two samples whose labels' permutations reach a two-sided p of `level`."""
+    return next(runs for runs in range(1, MOST_SEEDS) if 2 / math.comb(2 * runs, runs) <= level)
+
+
 def detectable(error: float, size: int, level: float) -> float:
     """Return the effect that a two-sided test at `level` finds with a chance of `POWER`.
 

@@ -19,6 +19,8 @@ def p_johnson(differences: Array) -> float | None:
     Returns:
         The p, of a t distribution with `seeds - 1` degrees of freedom; None with fewer than 3 seeds or no variance.
 
+    Beyond the mean at which the correction would begin to fall, it stays as it is there.
+
     Source: Johnson (1978), "Modified t tests and confidence intervals for asymmetrical populations", equation 2.5.
     """
     count = len(differences)
@@ -26,5 +28,9 @@ def p_johnson(differences: Array) -> float | None:
         return None
     mean = float(differences.mean())
     third = float(((differences - mean) ** 3).mean())
-    corrected = mean + third / (6 * variance * count) + third / (3 * variance**2) * mean**2
+    curvature = third / (3 * variance**2)
+    # The correction is a parabola in the mean. Beyond its vertex a larger mean would be less significant.
+    if 1 + 2 * curvature * mean < 0:
+        mean = -1 / (2 * curvature)
+    corrected = mean + third / (6 * variance * count) + curvature * mean**2
     return float(2 * stats.t.sf(abs(corrected) / math.sqrt(variance / count), count - 1))

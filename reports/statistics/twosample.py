@@ -63,7 +63,8 @@ class TwoSample:
         """Two-sided, of the studentised difference under permutations of the labels within strata (Janssen 1997)."""
         error, _ = self._error
         if math.isnan(error):
-            return 1.0
+            is_constant = all(len(side) > 1 for stratum in self.strata for side in stratum)
+            return self.smallest_p if is_constant and self.estimate != 0.0 else 1.0
         rng = np.random.default_rng(SEED)
         estimates, variances = np.zeros(RESAMPLES), np.zeros(RESAMPLES)
         for reference, level in self.strata:

@@ -31,7 +31,7 @@ def copy_finished(cells: Sequence[Cell], ledger: Ledger) -> dict[str, str]:
         except (OSError, wandb.Error) as error:
             print(f"Run {run.id} has trained this cell, and can't be read: {in_one_line(error)}", file=sys.stderr)
             continue
-        entry = ledger.begin(cell, {}) if files.keys() == set(FILES) else None
+        entry = ledger.begin(cell, {}) if files.keys() >= set(FILES) else None
         if entry is not None:
             with entry:
                 entry.adopt(files)

@@ -210,8 +210,8 @@ class TrackedRun:
         if not self._run.disabled:
             said = Path(self._run.dir) / "outcome.json"
             said.write_text(dump(outcome, indent=2) + "\n", encoding="utf-8")
-            policy = self._files / "policy.pt"
-            self._save(self._files / "updates.jsonl", said, *([policy] if policy.exists() else []))
+            others = (self._files / name for name in ("policy.pt", "cost.json"))
+            self._save(self._files / "updates.jsonl", said, *(path for path in others if path.exists()))
         _end(self._run, {**outcome, **about}, exit_code=0 if outcome["status"] == "finished" else 1)
 
     def leave(self, rival: str) -> None:
