@@ -92,7 +92,7 @@ def test_nothing_and_nan_are_refused(values: list[float]) -> None:
         sign_flip(np.array(values))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_is_statsmodels_own(p_values: list[float]) -> None:
     assert statistics.holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])

@@ -198,20 +198,20 @@ def test_an_interrupted_sweep_finishes_the_runs_of_all_its_workers(desk: Desk) -
 @pytest.mark.parametrize("mood", ["drop", "error", "slow"])
 def test_training_outlives_a_server_that_goes_away_and_no_row_is_lost(desk: Desk, mood: Mood) -> None:
     process = desk.start(
-        *STUDY_TRAIN, "--total-timesteps=192000", WANDB_PROJECT=PROJECT, WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL="1"
+        *STUDY_TRAIN, "--total-timesteps=64000", WANDB_PROJECT=PROJECT, WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL="1"
     )
     wait_until(lambda: any(run.history for run in desk.runs()))
     (run,) = desk.runs()
     updates = desk.folder / "runs" / run.name / "updates.jsonl"
     with desk.server.being(mood):
-        wait_until(lambda: updates.read_text().count("\n") == 3000, seconds=240)
-        assert mood == "slow" or len(run.history) < 3000
+        wait_until(lambda: updates.read_text().count("\n") == 1000, seconds=240)
+        assert mood == "slow" or len(run.history) < 1000
         assert process.poll() is None
     code, said = end(process)
     assert code == 0, said
     assert "W&B has failed" not in said
     assert desk.state(run) == "finished"
-    assert [row["update"] for row in run.rows()] == list(range(1, 3001))
+    assert [row["update"] for row in run.rows()] == list(range(1, 1001))
     assert saved(run)["updates.jsonl"] == updates.read_text()
 
 
@@ -243,8 +243,15 @@ def test_a_run_that_is_deleted_while_it_trains_is_trained_to_its_end(desk: Desk)
     assert json.loads((desk.folder / "runs" / run.name / "outcome.json").read_text())["status"] == "finished"
 
 
-@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_every_sweep_file_goes_through_an_agent_and_is_reported(desk: Desk, path: Path) -> None:
+def test_wandb_takes_every_sweep_file(desk: Desk) -> None:
+    for path in SWEEPS:
+        shorten(path, desk.folder / path.name)
+        assert desk.queue(Path(path.name)).startswith("someone/rl-roundoff/")
+
+
+@pytest.mark.parametrize("name", ["mujoco", "precision", "thread"])
+def test_a_sweep_file_goes_through_an_agent_and_is_reported(desk: Desk, name: str) -> None:
+    (path,) = [path for path in SWEEPS if path.stem == name]
     shorten(path, desk.folder / path.name)
     sweep = desk.queue(Path(path.name))
     code, said = end(desk.agent(sweep, "--count", "1"))
