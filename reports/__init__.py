@@ -14,11 +14,11 @@ In a notebook:
 
     from reports import Reading, attribute, read
 
-    runs = read("runs.csv", reading=Reading(must_agree=("implementation",)))
+    runs = read("runs.csv", reading=Reading(must_agree=("implementation",)))  # or a DataFrame
     (design,) = attribute(runs, "score", margin=5.0)
     design                                  # the conclusions, in words
     effect = design.answer.effects[0]
-    effect.main.estimate, effect.main.ci, effect.conclusion
+    effect.main.estimate, effect.main.ci_adjusted, effect.conclusion
     effect.main.differences                 # one a seed, to plot
     design.answer.blocks.outcomes           # [seeds, arms, precisions]
 """
@@ -48,7 +48,7 @@ __all__ = [
 
 def attribute(
     runs: Runs,
-    outcome: str = "final_return",
+    outcome: str | None = None,
     *,
     margin: float | None = None,
     goal: Goal = "maximize",
@@ -58,7 +58,7 @@ def attribute(
 
     Args:
         runs: As `read` returns them.
-        outcome: The primary outcome, a column of theirs.
+        outcome: The primary outcome, a column of theirs; by default final_return, or the only one that there is.
         margin: The equivalence margin; by default half the standard deviation of the reference's runs between seeds.
         goal: Whether large outcomes are good: a failed run counts as the worst.
         also: Other outcomes, a family of their own.
@@ -66,4 +66,4 @@ def attribute(
     Raises:
         UnreadableSourceError: An outcome isn't there, or two runs are the same.
     """
-    return answer_designs(runs, Question(outcome=outcome, others=also, margin=margin, goal=goal))
+    return answer_designs(runs, Question(outcome=outcome or runs.usual_outcome, others=also, margin=margin, goal=goal))

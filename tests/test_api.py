@@ -50,6 +50,25 @@ def test_algorithms_on_a_walker_are_compared_as_scipy_compares_them() -> None:
     assert [main.is_different for main in found] == [p <= 0.05 for p in adjusted] == [True] * 3
 
 
+def test_a_frame_is_read_as_its_file_is(tmp_path: Path) -> None:
+    path, runs = tmp_path / "runs.csv", pd.read_csv(WALKER)
+    runs.to_csv(path, index=False)
+    reading = Reading(unpaired=True)
+    assert read(runs, reading=reading).table.equals(read(path, reading=reading).table)
+    with pytest.raises(UnreadableSourceError, match="the table: every row needs a 'condition'"):
+        read(runs.drop(columns="condition"))
+
+
+def test_what_a_notebook_shows_is_a_line_each() -> None:
+    runs = read(WALKER, reading=Reading(unpaired=True, reference="TRPO"))
+    assert repr(runs).startswith(f"{len(runs.table)} runs ({len(runs.table)} finished); condition: TRPO, ")
+    (design,) = attribute(runs)
+    effect = design.answer.effects[0]
+    low, high = effect.main.ci_adjusted
+    assert repr(effect) in repr(design)
+    assert f"{effect.main.estimate:.3g} [{low:.3g}, {high:.3g}]" in repr(effect)
+
+
 def test_an_outcome_that_is_not_there_is_one_line() -> None:
     with pytest.raises(UnreadableSourceError, match="fame: there is no such outcome; choose from"):
         attribute(read(str(WALKER)), "fame")

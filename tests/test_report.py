@@ -324,7 +324,10 @@ def test_designs_are_answered_each_by_itself(copied: Path, tmp_path: Path, small
             "condition,seed,final_return\nmvn_std,1,good\n",
             "row 2: final_return must be a number, or empty where there is none, not 'good'",
         ),
-        ("condition,seed,score\nmvn_std,1,2\n", "final_return: there is no such outcome; choose from score"),
+        (
+            "condition,seed,score,length\nmvn_std,1,2,3\n",
+            "There is no final_return: name one with --outcome, of length, score",
+        ),
         ("condition,seed,final_return\nmvn_std,1,2\nmvn_std,1,3\n", "is there twice"),
         ("condition,seed,final_return\nmvn_std,one,2\n", "row 2: seed must be a whole number, not 'one'"),
     ],

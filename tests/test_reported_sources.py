@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -151,9 +152,45 @@ def test_a_failed_ledger_of_null_outcomes_says_so(ledger: Path) -> None:
     assert "no run has finished with a final_return" in printed
 
 
+def test_failed_runs_are_said_wherever_a_mean_is(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    rows = [
+        {"condition": arm, "seed": seed, "score": rng.gauss(0, 1),
+         "status": "failed" if arm == "new" and seed < 8 else "finished"}
+        for arm in ("old", "new")
+        for seed in range(24)
+    ]  # fmt: skip
+    printed = report.write(table(tmp_path, pd.DataFrame(rows)), None, Options())
+    (line,) = [line for line in printed.splitlines() if line.startswith("  condition")]
+    assert "(finished runs; ranks decide)" in line
+    assert "mean undecided" in line
+    assert "failed runs 0 of 24, 8 of 24: different" in line
+    text = (tmp_path / "runs-report" / "report.md").read_text()
+    assert "8 of 24 runs failed" in text.split("|")[0]
+    assert "The condition effect on failures is found" in text
+
+
+def test_a_column_that_tells_the_arms_apart_is_said(tmp_path: Path) -> None:
+    rows = [
+        {"condition": arm, "seed": seed, "score": float(seed % 5), "length": seed, "batch": batch, "epochs": 4}
+        for arm, batch in (("old", 64), ("new", 128))
+        for seed in range(8)
+    ]
+    printed = report.write(table(tmp_path, pd.DataFrame(rows)), None, Options(outcome="score"))
+    assert "warning: column batch is the same in all runs of a condition and not between them" in printed
+    assert "(128 in new, 64 in old)" in printed
+    assert "column epochs" not in printed
+    assert "column length" not in printed
+
+
 @pytest.mark.parametrize(
     ("choose", "words"),
     [
+        (lambda runs: runs[runs["replicate"] == 1], "no unperturbed run (replicate 0) has ended"),
+        (
+            lambda runs: runs.assign(seed=runs["seed"] + 100 * runs["condition"].str.startswith("mvn")),
+            "no seed has runs of both levels that ended; if seeds pair nothing, --unpaired compares runs",
+        ),
         (lambda runs: runs[runs["seed"] == 0], "with 1 seed no test can find a difference"),
         (lambda runs: runs[runs["condition"] == "mvn_std"], "can't be estimated: all runs are of one level, variance"),
         (lambda runs: runs.assign(final_return=0.1), "every run has the same final_return"),

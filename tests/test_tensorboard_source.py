@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reports import sources
+from reports import attribute, sources
 from reports.sources import Mapping, Reading, UnreadableSourceError
 from reports.sources.reading import AS_IS
 from reports.sources.runs import Runs
@@ -45,6 +45,14 @@ def test_each_folder_of_event_files_is_a_run(tmp_path: Path) -> None:
     rows = runs.table[["run", "condition", "seed", SB3]].to_records(index=False).tolist()
     assert rows == [("ppo/PPO_1", "ppo", 1, 1.0), ("ppo/PPO_2", "ppo", 2, 2.0), ("sac/SAC_1", "sac", 1, 1.0)]
     assert runs.outcomes == [SB3]
+
+
+def test_what_was_logged_is_the_outcome_if_nothing_else_is_named(tmp_path: Path) -> None:
+    for arm in ("ppo", "sac"):
+        for seed in range(8):
+            log(tmp_path / arm / str(seed), [float(seed)])
+    (design,) = attribute(read(tmp_path))
+    assert design.outcome == SB3
 
 
 @pytest.mark.parametrize(

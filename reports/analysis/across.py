@@ -1,6 +1,7 @@
 """What several designs say together of each factor: an aggregate over designs, and Holm's correction over them."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from reports import statistics
 from reports.analysis.attribution import Attribution, by_name
 from reports.analysis.effects import Effect
-from reports.statistics import ALPHA, Array, Interval
+from reports.statistics import ALPHA, Array, Interval, TwoSample
 
 RESAMPLES = 2000
 SEED = 0
@@ -23,9 +24,11 @@ class Aggregate:
         name: The factor, and its level where it has several.
         designs: The numbers of the designs in which it could be estimated.
         effect: The mean over designs of the effect in the reference's standard deviations, with a 95% interval of a
-            stratified bootstrap: seeds are resampled whole, in each design by itself.
+            stratified bootstrap: seeds are resampled whole, in each design by itself; where they pair nothing, the runs
+            of each level.
         standardised: The effect in each design, in that unit.
         p_adjusted: In each design, by Holm over designs.
+        has_failures: Whether runs failed in any: the effects are then of those that finished, and p is of ranks.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Aggregate:
     effect: Interval
     standardised: tuple[float, ...]
     p_adjusted: tuple[float, ...]
+    has_failures: bool
 
 
 def aggregate(answers: Sequence[Attribution]) -> list[Aggregate]:
@@ -41,29 +45,38 @@ def aggregate(answers: Sequence[Attribution]) -> list[Aggregate]:
     for number, answer in enumerate(answers):
         for name, effect in by_name(answer).items():
             unit = reference_deviation(answer, effect)
-            if unit and len(effect.main.differences):
+            if unit and math.isfinite(effect.main.estimate):
                 found.setdefault(name, []).append((number, effect, unit))
     return [_aggregate(name, rows) for name, rows in found.items() if len(rows) > 1]
 
 
 def _aggregate(name: str, rows: Sequence[tuple[int, Effect, float]]) -> Aggregate:
     rng = np.random.default_rng(SEED)
-    strata = [effect.main.differences / unit for _, effect, unit in rows]
-    resampled = np.mean([_resampled_means(differences, rng) for differences in strata], axis=0)
+    resampled = np.mean([_resampled_estimates(effect, rng) / unit for _, effect, unit in rows], axis=0)
     low, high = np.quantile(resampled, (ALPHA / 2, 1 - ALPHA / 2))
-    means = [float(differences.mean()) for differences in strata]
+    means = [effect.main.estimate / unit for _, effect, unit in rows]
     return Aggregate(
         name=name,
         designs=tuple(number for number, _, _ in rows),
         effect=Interval(float(np.mean(means)), float(low), float(high)),
         standardised=tuple(means),
         p_adjusted=tuple(statistics.holm([effect.main.p_adjusted for _, effect, _ in rows])),
+        has_failures=any(effect.mean.has_failures for _, effect, _ in rows),
     )
 
 
-def _resampled_means(differences: Array, rng: np.random.Generator) -> Array:
-    rows = rng.integers(len(differences), size=(RESAMPLES, len(differences)))
-    return np.asarray(differences[rows].mean(axis=1))
+def _resampled_estimates(effect: Effect, rng: np.random.Generator) -> Array:
+    """`[RESAMPLES]`."""
+    test = effect.main.test
+    if isinstance(test, TwoSample):
+        both = [(_resampled_means(reference, rng), _resampled_means(level, rng)) for reference, level in test.strata]
+        return np.asarray(np.mean([level - reference for reference, level in both], axis=0))
+    return _resampled_means(effect.main.differences, rng)
+
+
+def _resampled_means(values: Array, rng: np.random.Generator) -> Array:
+    rows = rng.integers(len(values), size=(RESAMPLES, len(values)))
+    return np.asarray(values[rows].mean(axis=1))
 
 
 def reference_deviation(answer: Attribution, effect: Effect) -> float | None:

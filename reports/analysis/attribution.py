@@ -121,15 +121,7 @@ class Attribution:
 
     def __repr__(self) -> str:
         lines = [f"Attribution of {len(self.blocks.seeds)} seeds, {len(self.arms)} arms"]
-        for effect in self.effects:
-            low, high = effect.main.ci
-            lines.append(
-                f"  {effect.factor.name} ({effect.level} - {effect.factor.reference}): "
-                f"{effect.main.estimate:.3g} [{low:.3g}, {high:.3g}]; mechanism {effect.mechanism.reading}, "
-                f"mean {effect.mean_conclusion}, spread {effect.spread_conclusion}, "
-                f"failures {effect.failures.conclusion}: {effect.conclusion}"
-            )
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"  {effect!r}" for effect in self.effects)])
 
 
 def attribute(

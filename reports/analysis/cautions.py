@@ -1,11 +1,13 @@
 """What a reader must know: of runs that ended without an outcome, and of the statistics of an answer."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from reports import statistics
 from reports.analysis.attribution import Attribution
-from reports.analysis.blocks import Blocks
+from reports.analysis.blocks import Blocks, contrasts
 from reports.analysis.effects import Effect
 from reports.factors import Factor
 from reports.sources.runs import LARGEST, as_numbers
@@ -23,14 +25,32 @@ def of_runs(runs: pd.DataFrame, outcome: str, blocks: Blocks, paired: bool = Tru
     lost = finished[~(as_numbers(finished[outcome]).abs() < LARGEST)]
     if len(lost):
         warnings.append(
-            f"{_count(len(lost), 'finished run')} without a finite {outcome}, such as {lost['run'].iloc[0]}: "
-            "counted as failed"
+            f"{_count(len(lost), 'finished run')} without a finite {outcome} below {LARGEST:g}, such as "
+            f"{lost['run'].iloc[0]}: counted as failed"
         )
     if finished.empty:
         warnings.append(f"no run has finished with a {outcome}: nothing can be concluded")
     elif finished[outcome].nunique() == 1 and len(finished) > 1:
         warnings.append(f"every run has the same {outcome}: there is nothing to explain")
     return [*warnings, *(_incomplete(blocks) if paired else [])]
+
+
+def of_columns(runs: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """Return a word on each column that isn't analysed, yet tells the arms apart as well as a factor does."""
+    finished = runs[runs["status"] == "finished"]
+    found = []
+    for name in columns:
+        values = finished.groupby("condition")[name]
+        if len(values) < 2 or (values.nunique(dropna=False) > 1).any() or (values.size() < 2).all():
+            continue
+        levels = values.first()
+        if levels.nunique(dropna=False) > 1:
+            told = ", ".join(f"{level:g} in {arm}" for arm, level in levels.items())
+            found.append(
+                f"column {name} is the same in all runs of a condition and not between them ({told}): what it does "
+                "can't be told from the effects; name it as a factor (--factor) if it is one"
+            )
+    return found
 
 
 def _incomplete(blocks: Blocks) -> list[str]:
@@ -52,7 +72,7 @@ def of_answer(answer: Attribution) -> list[str]:
     for factor in answer.factors:
         effects = answer.of(factor.name)
         if not effects:
-            found.append(f"the {factor.name} effect can't be estimated: {_why_not(factor)}")
+            found.append(f"the {factor.name} effect can't be estimated: {_why_not(answer, factor)}")
         for effect in effects:
             found += _of_effect(effect)
     if answer.margin is None and answer.effects:
@@ -70,10 +90,14 @@ def of_answer(answer: Attribution) -> list[str]:
     return found
 
 
-def _why_not(factor: Factor) -> str:
+def _why_not(answer: Attribution, factor: Factor) -> str:
     if len(factor.levels) < 2:
         return f"all runs are of one level, {factor.levels[0] if factor.levels else 'none'}"
-    return "no seed has finished runs that differ in it alone"
+    if not (np.isfinite(answer.blocks.outcomes) | answer.blocks.failed).any():
+        return "no unperturbed run (replicate 0) has ended, and effects are of those"
+    if not any(contrast.factor is factor for contrast in contrasts(answer.blocks, answer.factors)):
+        return "no two conditions differ in it alone"
+    return "no seed has runs of both levels that ended; if seeds pair nothing, --unpaired compares runs"
 
 
 def _of_effect(effect: Effect) -> list[str]:

@@ -155,11 +155,17 @@ def make_design(runs: Runs, rows: pd.DataFrame, question: Question) -> Design:
         gaps=gaps,
         warnings=[
             *cautions.of_runs(rows, question.outcome, answer.blocks, runs.paired),
+            *cautions.of_columns(rows, _unasked(runs, question)),
             *cautions.of_answer(answer),
             *doubts(runs, finished),
             *([_replayed(question.outcome)] if is_replayed else []),
         ],
     )
+
+
+def _unasked(runs: Runs, question: Question) -> list[str]:
+    """Columns with numbers that are no outcome of the question."""
+    return [name for name in runs.outcomes if name not in (question.outcome, *question.others)]
 
 
 def _histories(runs: Runs, finished: pd.DataFrame) -> dict[str, History]:

@@ -72,7 +72,8 @@ def measure_doses(runs: Runs, outcome: str) -> list[Dose]:
         [
             _labelled(pd.concat([controls, given])).merge(base, on=[*same, "precision"], suffixes=("", "_base")),
             coarser.assign(
-                label=coarser["precision"] + ", every number", size=coarser["precision"].map(EPSILON) / 2
+                label=coarser["precision"] + ", every number",
+                size=coarser["precision"].map(EPSILON).astype(float) / 2,
             ).merge(double, on=same, suffixes=("", "_base")),
         ]
     )

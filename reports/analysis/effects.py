@@ -71,3 +71,10 @@ class Effect:
             self.failures.conclusion,
             self.mechanism.onset,
         )
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.factor.name} ({self.level} - {self.factor.reference}): {self.main!r}; "
+            f"mechanism {self.mechanism.reading}, mean {self.mean_conclusion}, spread {self.spread_conclusion}, "
+            f"failures {self.failures.conclusion}: {self.conclusion}"
+        )

@@ -126,6 +126,10 @@ class Estimate:
             return self.fewest
         return statistics.seeds_needed(self.differences, self.margin, self.level)
 
+    def __repr__(self) -> str:
+        low, high = self.ci_adjusted
+        return f"{self.estimate:.3g} [{low:.3g}, {high:.3g}], p {self.p_adjusted:.2g} by Holm"
+
     @property
     def error(self) -> float | None:
         """The standard error of the estimate; None where it isn't known."""

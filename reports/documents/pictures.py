@@ -59,7 +59,8 @@ def _rows(answer: Attribution, returns: Returns | None) -> Iterator[figures.Row]
     for effect, style in zip(answer.effects, styles(answer.effects), strict=True):
         main = effect.main
         yield figures.Row(
-            label=f"{label(effect, str)}\n{effect.level} - {effect.factor.reference}",
+            label=f"{label(effect, str)}\n{effect.level} - {effect.factor.reference}"
+            + "\n(finished runs only)" * (main.ranked is not None),
             differences=main.differences,
             estimate=main.estimate,
             deciding=main.ci_adjusted,

@@ -32,7 +32,7 @@ class Options:
     """What to report on.
 
     Attributes:
-        outcome: The primary outcome.
+        outcome: The primary outcome; None for the usual one.
         also: Other outcomes; None for those of `OUTCOMES` that there are.
         margin: The equivalence margin.
         goal: Whether large outcomes are good.
@@ -42,7 +42,7 @@ class Options:
         command: What makes the report again, as the report says it; None for `study report` with these options.
     """
 
-    outcome: str = "final_return"
+    outcome: str | None = None
     also: tuple[str, ...] | None = None
     margin: float | None = None
     goal: Goal = "maximize"
@@ -70,7 +70,7 @@ def write(
         UnreadableSourceError: Nothing can be made of the source, or nothing be written there.
     """
     runs, designs = read(source, options, expected)
-    doses = measure_doses(runs, options.outcome)
+    doses = measure_doses(runs, designs[0].outcome)
     output = output or sources.beside(source)
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -87,22 +87,24 @@ def read(
 ) -> tuple[Runs, list[Design]]:
     """Read runs and answer, for each design. **Raises**: `UnreadableSourceError`."""
     runs = sources.where(sources.read(source, expected, options.reading), options.where)
-    runs = runs.with_numbers(options.outcome)
-    others = _other_outcomes(runs, options)
-    question = Question(outcome=options.outcome, others=others, margin=options.margin, goal=options.goal)
+    outcome = options.outcome or runs.usual_outcome
+    runs = runs.with_numbers(outcome)
+    others = _other_outcomes(runs, outcome, options.also)
+    question = Question(outcome=outcome, others=others, margin=options.margin, goal=options.goal)
     return runs, answer_designs(runs, question)
 
 
-def _other_outcomes(runs: Runs, options: Options) -> tuple[str, ...]:
-    if options.also is not None:
-        return tuple(name for name in dict.fromkeys(options.also) if name != options.outcome)
-    return tuple(name for name in OUTCOMES if name != options.outcome and name in runs.outcomes)
+def _other_outcomes(runs: Runs, outcome: str, also: tuple[str, ...] | None) -> tuple[str, ...]:
+    if also is not None:
+        return tuple(name for name in dict.fromkeys(also) if name != outcome)
+    return tuple(name for name in OUTCOMES if name != outcome and name in runs.outcomes)
 
 
 def _write(source: str, output: Path, options: Options, designs: Sequence[Design], doses: Sequence[Dose]) -> None:
+    outcome = designs[0].outcome
     related = amplifications(designs), compensations(designs)
     across = aggregate([design.answer for design in designs])
-    found = verdict.verdict(options.outcome, designs, [dataclasses.asdict(each) for each in across])
+    found = verdict.verdict(outcome, designs, [dataclasses.asdict(each) for each in across])
     found |= verdict.relations(*related)
     is_detailed = len(designs) <= DETAILED
     drawn = [pictures.draw(design, output, index) if is_detailed else {} for index, design in enumerate(designs)]
@@ -118,8 +120,8 @@ def _write(source: str, output: Path, options: Options, designs: Sequence[Design
         amplifications=related[0],
         compensations=related[1],
         doses=doses,
-        dose_picture=pictures.draw_doses(doses, options.outcome, output),
-        commands=[shlex.join(options.command or _command(source, options))],
+        dose_picture=pictures.draw_doses(doses, outcome, output),
+        commands=[shlex.join(options.command or _command(source, outcome, options))],
     )
     (output / "verdict.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     (output / "report.md").write_text(text, encoding="utf-8")
@@ -144,9 +146,9 @@ def _draw_overview(designs: Sequence[Design], across: Sequence[Aggregate], outpu
     return "effects"
 
 
-def _command(source: str, options: Options) -> list[str]:
+def _command(source: str, outcome: str, options: Options) -> list[str]:
     """What to type to have all this again."""
-    command = ["study", "report", source, "--outcome", options.outcome]
+    command = ["study", "report", source, "--outcome", outcome]
     if options.also is not None:
         command += ["--also", *options.also]
     if options.margin is not None:

@@ -194,10 +194,11 @@ def placebo(answer: Attribution) -> str:
 def effect_line(effect: Effect) -> str:
     """An effect, in a line for the terminal."""
     main = effect.main
+    failed = "" if effect.failures.conclusion == "none" else f", failed runs {failures_cell(effect)}"
     return (
-        f"{label(effect, str)} ({effect.level} - {effect.factor.reference}): {number(main.estimate)} "
-        f"{interval(main.ci_adjusted)}, p {p_value(main.p_adjusted)} by Holm; mechanism {effect.mechanism.reading}, "
-        f"mean {effect.mean_conclusion}, spread {effect.spread_conclusion}: {effect.conclusion}"
+        f"{label(effect, str)} ({effect.level} - {effect.factor.reference}): {mean_cell(effect)}, "
+        f"p {p_value(main.p_adjusted)} by Holm; mechanism {effect.mechanism.reading}, "
+        f"mean {effect.mean_conclusion}, spread {effect.spread_conclusion}{failed}: {effect.conclusion}"
     )
 
 
@@ -239,6 +240,10 @@ def what_would_settle(answer: Attribution, core_seconds: float | None, show: Sho
         if effect.mean_conclusion != "undecided":
             continue
         if effect.failures.conclusion == "different":
+            said.append(
+                f"The {label(effect, show)} effect on failures is found; what it does to the mean stays undecided "
+                "while runs fail more often at one level"
+            )
             continue
         if effect.failures.may_differ:
             said.append(
@@ -307,8 +312,11 @@ def _test(test: SignFlip | None) -> str:
 
 
 def mean_cell(effect: Effect) -> str:
-    """The mean difference with the interval that decides."""
-    return f"{number(effect.main.estimate)} {interval(effect.main.ci_adjusted)}"
+    """The mean difference with the interval that decides; where ranks decide, that of the runs that finished."""
+    measured = f"{number(effect.main.estimate)} {interval(effect.main.ci_adjusted)}"
+    if effect.main.ranked is None:
+        return measured
+    return f"{measured} (finished runs; ranks decide)" if math.isfinite(effect.main.estimate) else "- (ranks decide)"
 
 
 def mean_conclusion_cell(effect: Effect) -> str:

@@ -9,13 +9,15 @@ from collections import abc
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from reports.sources import sb3, tensorboard, wandb
 from reports.sources.ledger import read_ledger
 from reports.sources.mapping import Mapping
 from reports.sources.reading import AS_IS, Reading
 from reports.sources.runs import Runs, UnreadableSourceError, as_numbers
 from reports.sources.sb3 import read_sb3
-from reports.sources.table import read_table
+from reports.sources.table import read_frame, read_table
 from reports.sources.tensorboard import read_tensorboard
 from reports.sources.wandb import fetch_ledger
 from reports.sources.wandb_mapped import read_mapped
@@ -24,20 +26,24 @@ __all__ = ["Mapping", "Reading", "UnreadableSourceError", "beside", "read", "whe
 
 
 def read(
-    source: str,
+    source: str | Path | pd.DataFrame,
     expected: abc.Mapping[str, abc.Mapping[str, Any]] | None = None,
     reading: Reading = AS_IS,
 ) -> Runs:
     """Return the runs of a source.
 
     Args:
-        source: A runs directory, a CSV or Parquet file, `wandb:entity/project[/sweep]`, `sb3:FOLDER` or `tb:FOLDER`.
+        source: A runs directory, a CSV or Parquet file, `wandb:entity/project[/sweep]`, `sb3:FOLDER` or `tb:FOLDER`; or
+            a table.
         expected: Descriptions by run id: only these runs of a study are read, and those that aren't there are missing.
         reading: What the columns are, and what to compare.
 
     Raises:
         UnreadableSourceError: The source can't be read so.
     """
+    if isinstance(source, pd.DataFrame):
+        return read_frame("the table", source, reading)
+    source = str(source)
     if _is_ledger(source, reading):
         if reading.unpaired:
             raise UnreadableSourceError(f"{source}: a study's runs are paired by their seeds: they can't be unpaired")

@@ -17,6 +17,7 @@ PLACE = ("condition", "precision", "replicate", "seed")
 """The columns that tell the runs of a design apart."""
 COLUMNS = ("run", "status", "error", *PLACE)
 """The columns of every table of runs. The others are factors, hyperparameters and outcomes."""
+USUAL_OUTCOME = "final_return"
 COST = "core_seconds"
 """A run's processor time, where that is known."""
 LARGEST = 1e150
@@ -70,6 +71,11 @@ class Runs:
     folder: Path | None = None
     doses: pd.DataFrame | None = None
 
+    def __repr__(self) -> str:
+        statuses = ", ".join(f"{count} {status}" for status, count in self.table["status"].value_counts().items())
+        factors = "; ".join(f"{factor.name}: {', '.join(factor.levels)}" for factor in self.factors)
+        return f"{len(self.table)} runs ({statuses}); {factors}; outcomes {', '.join(self.outcomes)}"
+
     def history(self, run: str, *names: str, optional: Sequence[str] = ()) -> dict[str, NDArray[np.float64]]:
         """Return columns of a finished run's updates, by name.
 
@@ -104,6 +110,21 @@ class Runs:
             rows: A boolean for each run.
         """
         return dataclasses.replace(self, table=self.table[rows].reset_index(drop=True))
+
+    @property
+    def usual_outcome(self) -> str:
+        """The outcome that is meant where none is named: final_return, or the only one.
+
+        Raises:
+            UnreadableSourceError: There are several others.
+        """
+        if USUAL_OUTCOME in self.outcomes or not self.outcomes:
+            return USUAL_OUTCOME
+        if len(self.outcomes) > 1:
+            raise UnreadableSourceError(
+                f"which outcome? There is no {USUAL_OUTCOME}: name one with --outcome, of {', '.join(self.outcomes)}"
+            )
+        return self.outcomes[0]
 
     def with_numbers(self, outcome: str, option: str = "--outcome") -> "Runs":
         """Return the same runs with an outcome that is a number, or NaN, in each.

@@ -20,10 +20,22 @@ def read_table(path: Path, reading: Reading = AS_IS) -> Runs:
     Raises:
         UnreadableSourceError: The file is no table of runs.
     """
-    table = _load(path)
-    if reading.mapping is not None:
-        table = _rename(path, table, reading.mapping)
-    return declare(str(path), table, reading)
+    return read_frame(str(path), _load(path), reading)
+
+
+def read_frame(source: str, table: pd.DataFrame, reading: Reading = AS_IS) -> Runs:
+    """Return the runs of a table.
+
+    Args:
+        source: The table's name in errors.
+        table: A row for each run.
+        reading: What its columns are.
+
+    Raises:
+        UnreadableSourceError: It is no table of runs.
+    """
+    table = table.reset_index(drop=True)
+    return declare(source, _renamed(source, table, reading.mapping) if reading.mapping else table, reading)
 
 
 def _load(path: Path) -> pd.DataFrame:
@@ -37,7 +49,7 @@ def _load(path: Path) -> pd.DataFrame:
         raise UnreadableSourceError(f"{path}: it can't be read as a table: {' '.join(str(error).split())}") from error
     if path.suffix == ".csv" and not isinstance(table.index, pd.RangeIndex):
         raise UnreadableSourceError(f"{path}: its rows have more fields than its header")
-    return table.reset_index(drop=True).rename(columns=lambda name: str(name).strip())
+    return table.rename(columns=lambda name: str(name).strip())
 
 
 def _load_csv(path: Path) -> pd.DataFrame:
@@ -49,13 +61,13 @@ def _load_csv(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, skip_blank_lines=False)
 
 
-def _rename(path: Path, table: pd.DataFrame, mapping: Mapping) -> pd.DataFrame:
+def _renamed(source: str, table: pd.DataFrame, mapping: Mapping) -> pd.DataFrame:
     """Return the table with the columns that a mapping names; others keep their names."""
     blank = table.isna().all(axis=1)
     mapped = {}
     for name, value in mapping.values.items():
         if not value.is_constant and value.text not in table:
-            raise UnreadableSourceError(f"{path}: {name}={value} is not a column{near(value.text, table.columns)}")
+            raise UnreadableSourceError(f"{source}: {name}={value} is not a column{near(value.text, table.columns)}")
         mapped[mapping.column(name)] = pd.Series(value.text, table.index) if value.is_constant else table[value.text]
     used = {value.text for value in mapping.values.values() if not value.is_constant}
     return table.drop(columns=[*used]).assign(**mapped)[~blank]

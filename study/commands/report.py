@@ -24,7 +24,7 @@ class Report:
     output: Annotated[Path | None, arg(aliases=["-o"])] = None
     """where to; SOURCE/report by default, beside a table, or here for runs in W&B"""
     outcome: str | None = None
-    """the primary outcome; the mapping's or the sweep file's by default, or final_return"""
+    """the primary outcome; by default the mapping's or the sweep file's, or else final_return, or the only one"""
     also: tuple[str, ...] | None = None
     """other outcomes, a family of their own; by default final_return, auc_return, eval_return and final_std"""
     goal: Literal["maximize", "minimize"] | None = None
@@ -90,9 +90,9 @@ class Report:
 
         mapping = Mapping.parse(self.map) if self.map else None
         fixed = read_design(self.sweep) if self.sweep else Design(None, "maximize", None)
-        outcome = self.outcome or (mapping and mapping.outcome) or fixed.outcome or OUTCOME
+        outcome = self.outcome or (mapping and mapping.outcome) or fixed.outcome
         # A margin that was fixed in advance is the primary outcome's.
-        margin = fixed.margin_of(outcome) if self.margin is None else self.margin
+        margin = fixed.margin_of(outcome or OUTCOME) if self.margin is None else self.margin
         return report.Options(
             outcome=outcome,
             also=self.also,
