@@ -249,6 +249,15 @@ def test_mistakes_are_one_line(
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_search_for_what_is_small_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = write_sweep(tmp_path)
+    content = yaml.safe_load(sweep.read_text()) | {"metric": {"name": "final_std", "goal": "minimize"}}
+    sweep.write_text(yaml.safe_dump(content))
+    code, _, err = run("tune", str(sweep), "--runs-dir", str(tmp_path / "runs"), capsys=capsys)
+    assert (code, err) == (2, f"study: {sweep}: a search looks for what makes final_std large: negate the outcome\n")
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("path", [Path("sweeps/spaces/ppo.yaml"), Path("sweeps/demo/space.yaml")])
 def test_the_projects_own_spaces_can_be_read(path: Path, small: Callable[..., Cell]) -> None:
     assert read_space(path, small())[0]

@@ -1,4 +1,4 @@
-"""How often the sequential procedure errs: `python -m reports.peeking` prints the table in docs/queue.md.
+"""How often the sequential procedure errs: `python -m reports.calibration.interim` prints the table in docs/queue.md.
 
 Studies of known truth are drawn, and looked at until they are decided. A false decision is counted once a study,
 whenever it is made: "different" of an effect that is zero, "equivalent" of one at the margin.
@@ -36,9 +36,11 @@ NOISES: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
 }
 """Of the differences within seeds; mean 0, deviation 1. All but the last are symmetric, as sign flips ask for."""
 
+FIRST = 10
+"""Seeds at the first look: so many does a test need to find a difference, as `study seeds` begins."""
 SCHEDULES = {
-    "8, 10, ... 30": Schedule(looks=tuple(range(8, BUDGET + 1, 2))),
-    "8, 9, ... 30": Schedule(looks=tuple(range(8, BUDGET + 1))),
+    f"{FIRST}, {FIRST + 2}, ... {BUDGET}": Schedule(looks=tuple(range(FIRST, BUDGET + 1, 2))),
+    f"{FIRST}, {FIRST + 1}, ... {BUDGET}": Schedule(looks=tuple(range(FIRST, BUDGET + 1))),
 }
 
 TRUTHS: dict[str, tuple[tuple[float, float], Decision]] = {

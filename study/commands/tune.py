@@ -54,6 +54,8 @@ class Tune:
                 option = name.replace("_", "-")
                 raise MistakeError(f"--{option} must be at least {fewest}, not {getattr(self, name)}")
         design = read_design(self.file)
+        if design.goal == "minimize":
+            raise MistakeError(f"{self.file}: a search looks for what makes {design.outcome} large: negate the outcome")
         outcome = self.outcome or design.outcome or OUTCOME
         margin = design.margin_of(outcome) if self.margin is None else self.margin
         check_comparison(outcome, margin)
