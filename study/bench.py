@@ -1,7 +1,8 @@
 """How fast training is, as ratios measured side by side: bare environments, one run, cohorts, and Stable-Baselines3.
 
-Every measurement is made in a fresh process with one thread, so that its peak memory is its own, and the measurements
-take turns, so that a noisy machine disturbs all of them alike.
+Every measurement is made in a fresh process with one thread, so that its peak memory is its own. The measurements take
+turns, so that a noisy machine disturbs all of them alike. Speeds, ratios and shares are of CPU time. Wall time stands
+beside it: where it is much longer, something else had the processor.
 """
 
 import dataclasses
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -58,12 +59,14 @@ class Measurement:
     """One contestant in one environment."""
 
     env_id: str
+    steps_per_cpu_second: float
+    """environment steps of all runs together, in a second of CPU time; the median over the rounds"""
     steps_per_second: float
-    """environment steps of all runs together; the median over the rounds"""
+    """the same, in a second of wall time"""
     peak_memory_mb: float
     contestant: str = ""
     environment: float | None = None
-    """share of the time that was spent in environments and normalisation"""
+    """share of the CPU time that was spent in environments and normalisation"""
     policy: float | None = None
     """share spent acting"""
     update: float | None = None
@@ -98,17 +101,19 @@ def tables(measurements: Sequence[Measurement]) -> Iterator[Table]:
     """A table for each environment, with what each contestant reaches of it alone and of Stable-Baselines3."""
     for env_id in dict.fromkeys(one.env_id for one in measurements):
         here = [one for one in measurements if one.env_id == env_id]
-        speed = {one.contestant: one.steps_per_second for one in here}
+        speed = {one.contestant: one.steps_per_cpu_second for one in here}
         peer = speed.get("SB3")
-        drawn = Table("", title=f"{env_id}, one thread a process", box=SIMPLE_HEAD, padding=(0, 1))
-        for name in ("steps/s", "of env", "of SB3", "env", "policy", "update", "MB"):
+        title = f"{env_id}: steps in a second of CPU time, and its share of wall time"
+        drawn = Table("", title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for name in ("steps/s", "CPU", "of env", "of SB3", "env", "policy", "update", "MB"):
             drawn.add_column(name, justify="right")
         for one in here:
             drawn.add_row(
                 one.contestant,
-                f"{one.steps_per_second:,.0f}",
-                f"{one.steps_per_second / speed['env alone']:.0%}",
-                f"{one.steps_per_second / peer:.1f}x" if peer else "-",
+                f"{one.steps_per_cpu_second:,.0f}",
+                f"{one.steps_per_second / one.steps_per_cpu_second:.0%}",
+                f"{one.steps_per_cpu_second / speed['env alone']:.0%}",
+                f"{one.steps_per_cpu_second / peer:.1f}x" if peer else "-",
                 *("-" if share is None else f"{share:.0%}" for share in (one.environment, one.policy, one.update)),
                 f"{one.peak_memory_mb:,.0f}",
             )
@@ -141,6 +146,7 @@ def _in_fresh_processes(
         measurements = [process.result() for process in running]
     return dataclasses.replace(
         measurements[0],
+        steps_per_cpu_second=sum(one.steps_per_cpu_second for one in measurements),
         steps_per_second=sum(one.steps_per_second for one in measurements),
         peak_memory_mb=sum(one.peak_memory_mb for one in measurements),
     )
@@ -153,8 +159,8 @@ def _get_ready() -> None:
 
 def _median(repeated: Sequence[Measurement]) -> Measurement:
     """The measurement of median speed, to which its shares belong."""
-    speed = statistics.median_low([one.steps_per_second for one in repeated])
-    return next(one for one in repeated if one.steps_per_second == speed)
+    speed = statistics.median_low([one.steps_per_cpu_second for one in repeated])
+    return next(one for one in repeated if one.steps_per_cpu_second == speed)
 
 
 def _bare_environment(hyperparameters: Hyperparameters, seconds: float) -> Measurement:
@@ -170,8 +176,7 @@ def _bare_environment(hyperparameters: Hyperparameters, seconds: float) -> Measu
             if terminated or truncated:
                 env.reset()
 
-    speed, _ = _timed(some_steps, len(actions), seconds)
-    return _measurement(hyperparameters, speed)
+    return _measurement(hyperparameters, _timed(some_steps, len(actions), seconds))
 
 
 def _cohort(runs: int, hyperparameters: Hyperparameters, seconds: float) -> Measurement:
@@ -192,11 +197,11 @@ def _cohort(runs: int, hyperparameters: Hyperparameters, seconds: float) -> Meas
             (cohort.actors.normaliser, "rewards"),
         )
     ]
-    speed, taken = _timed(lambda: next(updates), runs * hyperparameters.batch_size, seconds)
-    collect = collecting.seconds / taken
-    environment = sum(watch.seconds for watch in surroundings) / taken
+    timing = _timed(lambda: next(updates), runs * hyperparameters.batch_size, seconds)
+    collect = collecting.seconds / timing.cpu_seconds
+    environment = sum(watch.seconds for watch in surroundings) / timing.cpu_seconds
     return dataclasses.replace(
-        _measurement(hyperparameters, speed),
+        _measurement(hyperparameters, timing),
         environment=environment,
         policy=collect - environment,
         update=1 - collect,
@@ -225,30 +230,40 @@ def _stable_baselines3(hyperparameters: Hyperparameters, seconds: float) -> Meas
     )
     learner.learn(hyperparameters.batch_size)
     steps = hyperparameters.batch_size
-    speed, _ = _timed(lambda: learner.learn(steps, reset_num_timesteps=False), steps, seconds)
-    return _measurement(hyperparameters, speed)
+    return _measurement(
+        hyperparameters, _timed(lambda: learner.learn(steps, reset_num_timesteps=False), steps, seconds)
+    )
 
 
-def _timed(work: Callable[[], Any], steps: int, seconds: float) -> tuple[float, float]:
-    """Do it for so long, at least. **Returns**: environment steps a second, and the seconds that it took."""
-    start, done = time.perf_counter(), 0
+class _Timing(NamedTuple):
+    """How many environment steps took how long."""
+
+    steps: int
+    cpu_seconds: float
+    seconds: float
+
+
+def _timed(work: Callable[[], Any], steps: int, seconds: float) -> _Timing:
+    """Do work of so many steps again and again, for so many seconds at least."""
+    start, cpu_start, done = time.perf_counter(), time.process_time(), 0
     while (taken := time.perf_counter() - start) < seconds:
         work()
         done += steps
-    return done / taken, taken
+    return _Timing(done, time.process_time() - cpu_start, taken)
 
 
-def _measurement(hyperparameters: Hyperparameters, steps_per_second: float) -> Measurement:
+def _measurement(hyperparameters: Hyperparameters, timing: _Timing) -> Measurement:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return Measurement(
         env_id=hyperparameters.env_id,
-        steps_per_second=steps_per_second,
+        steps_per_cpu_second=timing.steps / timing.cpu_seconds,
+        steps_per_second=timing.steps / timing.seconds,
         peak_memory_mb=peak / 1e6,
     )
 
 
 class _Stopwatch:
-    """Adds up the time that a function takes. **Arguments**: where it is found, and its name there."""
+    """Adds up the CPU time that a function takes. **Arguments**: where it is found, and its name there."""
 
     def __init__(self, owner: Any, name: str) -> None:
         self.seconds = 0.0
@@ -256,7 +271,7 @@ class _Stopwatch:
         setattr(owner, name, self)
 
     def __call__(self, *arguments: Any) -> Any:
-        start = time.perf_counter()
+        start = time.process_time()
         result = self._function(*arguments)
-        self.seconds += time.perf_counter() - start
+        self.seconds += time.process_time() - start
         return result

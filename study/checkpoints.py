@@ -17,7 +17,7 @@ from agents.cohort.state import RunState
 from study.cells import MistakeError
 from study.files import write_atomically
 
-VERSION = 3
+VERSION = 4
 """Of what a state consists of: to be raised whenever that changes."""
 
 

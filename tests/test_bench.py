@@ -12,17 +12,22 @@ from study.bench import Measurement
 from study.cli import main
 
 
-def one(contestant: str, steps_per_second: float) -> Measurement:
+def one(contestant: str, steps_per_cpu_second: float) -> Measurement:
     return Measurement(
-        env_id="Hopper-v5", contestant=contestant, steps_per_second=steps_per_second, peak_memory_mb=300.0
+        env_id="Hopper-v5",
+        contestant=contestant,
+        steps_per_cpu_second=steps_per_cpu_second,
+        steps_per_second=steps_per_cpu_second / 2,
+        peak_memory_mb=300.0,
     )
 
 
-def test_the_table_has_the_ratios() -> None:
+def test_the_table_has_the_ratios_of_cpu_time() -> None:
     console = Console(width=200, record=True, file=io.StringIO())
     measurements = [one("env alone", 9000), one("cohort of 32", 6000), one("SB3", 1200)]
     console.print(*bench.tables(measurements))
     (row,) = [line for line in console.export_text().splitlines() if "cohort of 32" in line]
+    assert row.split("cohort of 32")[1].split()[:2] == ["6,000", "50%"]
     assert "67%" in row
     assert "5.0x" in row
 
@@ -30,7 +35,7 @@ def test_the_table_has_the_ratios() -> None:
 def test_without_stable_baselines3_there_is_no_ratio_to_it() -> None:
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(*bench.tables([one("env alone", 9000), one("one run", 900)]))
-    assert console.export_text().split("one run")[1].split()[:3] == ["900", "10%", "-"]
+    assert console.export_text().split("one run")[1].split()[:4] == ["900", "50%", "10%", "-"]
 
 
 @pytest.mark.slow
@@ -44,4 +49,6 @@ def test_everything_is_measured_and_written(tmp_path: Path, capsys: pytest.Captu
         parts = [measured[contestant][part] for part in ("environment", "policy", "update")]
         assert sum(parts) == pytest.approx(1)
         assert min(parts) > 0
-    assert measured["cohort of 32"]["steps_per_second"] > measured["one run"]["steps_per_second"]
+        assert measured[contestant]["steps_per_cpu_second"] > measured[contestant]["steps_per_second"] / 1.1
+    speed = {contestant: one["steps_per_cpu_second"] for contestant, one in measured.items()}
+    assert speed["cohort of 32"] > speed["one run"]

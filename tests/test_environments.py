@@ -14,7 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.cohort.normalisation import Normaliser, RunningMeanVar
-from agents.environments import CohortEnvironments, UnsuitableEnvironmentError, make, sizes, snapshots
+from agents.environments import (
+    CohortEnvironments,
+    UnsuitableEnvironmentError,
+    make,
+    make_vector,
+    sizes,
+    snapshots,
+)
+from agents.environments.mujoco_tasks import TASKS, VectorMujoco
 from agents.environments.pendulum import VectorPendulum
 from agents.hyperparameters import Hyperparameters
 
@@ -42,6 +50,31 @@ def test_vector_pendulum_is_gymnasium_pendulum_bit_for_bit() -> None:
             assert np.array_equal(observations[index], [np.cos(angle), np.sin(angle), velocity])
 
 
+@pytest.mark.parametrize("env_id", sorted(TASKS))
+def test_a_vectorised_mujoco_task_is_gymnasium_bit_for_bit(env_id: str) -> None:
+    seeds = [3, 1, 4, 1, 5]
+    ours = make_vector(env_id, len(seeds))
+    theirs = [make(env_id) for _ in seeds]
+    assert isinstance(ours, VectorMujoco)
+    first, _ = ours.reset(seed=seeds)
+    assert np.array_equal(first, [env.reset(seed=seed)[0] for env, seed in zip(theirs, seeds, strict=True)])
+    rng = np.random.default_rng(0)
+    ends = 0
+    for _ in range(1050):
+        actions = rng.uniform(-1, 1, size=(len(seeds), sizes(env_id)[1]))
+        observations, rewards, terminated, truncated, infos = ours.step(actions)
+        for index, env in enumerate(theirs):
+            observation, reward, *ended, _ = env.step(actions[index])
+            assert reward == rewards[index]
+            assert ended == [terminated[index], truncated[index]]
+            if any(ended):
+                assert np.array_equal(infos["final_obs"][index], observation)
+                observation, _ = env.reset()
+                ends += 1
+            assert np.array_equal(observations[index], observation)
+    assert ends >= len(seeds)
+
+
 def test_an_environment_does_not_depend_on_its_company() -> None:
     actions = np.random.default_rng(0).normal(size=(230, 3, 2, 1))
     together = CohortEnvironments("Pendulum-v1", [[1, 2], [3, 4], [5, 6]])
@@ -52,9 +85,7 @@ def test_an_environment_does_not_depend_on_its_company() -> None:
             assert np.array_equal(ours[1:2], theirs, equal_nan=True)
 
 
-@pytest.mark.parametrize(
-    "env_id", ["Pendulum-v1", "MountainCarContinuous-v0", "Reacher-v5", "Hopper-v5", "Ant-v5", "Humanoid-v5"]
-)
+@pytest.mark.parametrize("env_id", ["Pendulum-v1", "MountainCarContinuous-v0", *TASKS, "Ant-v5", "Humanoid-v5"])
 def test_an_environment_goes_on_from_where_another_was(env_id: str) -> None:
     one, other = CohortEnvironments(env_id, [[1, 2]]), CohortEnvironments(env_id, [[3, 4], [5, 6]])
     size = sizes(env_id)[1]

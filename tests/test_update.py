@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from agents.cohort import losses
 from agents.cohort import update as ppo
+from agents.cohort.adam import DirectAdam, make_adam
 from agents.cohort.networks import ActorCritic
 from agents.cohort.numerics import Floats, mean, variance
 from agents.cohort.update import Batch
@@ -195,3 +196,28 @@ def test_round_off_never_decides_whether_a_value_has_a_derivative() -> None:
     old_values = values + rng.uniform(-0.19, 0.19, size=values.shape)
     _, slopes = losses.value_loss(values, old_values, returns, 0.2)
     np.testing.assert_array_equal(slopes, (values - returns) / 10_000)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_adam_is_torchs_bit_for_bit(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    start = [torch.randn(shape, dtype=dtype, generator=generator) for shape in ((3, 64), (3, 16))]
+    ours, theirs = ([tensor.clone() for tensor in start] for _ in range(2))
+    direct = make_adam([{"params": [one]} for one in ours], eps=1e-5)
+    torchs = torch.optim.Adam([{"params": [one]} for one in theirs], lr=0.0, eps=1e-5, fused=True)
+    assert type(direct) is DirectAdam
+    steps = []
+    direct.register_step_post_hook(lambda *_: steps.append(1))
+    for learning_rate in (1e-3, 5e-4, 0.0):
+        for optimizer in (direct, torchs):
+            for factor, group in enumerate(optimizer.param_groups, start=1):
+                group["lr"] = factor * learning_rate
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = other.grad = torch.randn(one.shape, dtype=dtype, generator=generator)
+        direct.step()
+        torchs.step()
+        for one, other in zip(ours, theirs, strict=True):
+            assert torch.equal(one, other)
+            assert direct.state[one].keys() == torchs.state[other].keys()
+            assert all(torch.equal(direct.state[one][name], kept) for name, kept in torchs.state[other].items())
+    assert len(steps) == 3

@@ -7,7 +7,7 @@ Read in this order:
 - `policies`: the torch distributions of runs that mix the conditions.
 - `normalisation`, `actors`: each run's running statistics, and how its policy acts.
 - `rollout`: what came of it, and its advantages; `replay` lets runs learn from what others did.
-- `losses`, `update`: the loss, its derivatives, and the gradient steps.
+- `losses`, `adam`, `update`: the loss, its derivatives, and the gradient steps.
 - `training`: the loop, `Cohort`; `state` takes a run out of one cohort and into another.
 """
 

@@ -5,11 +5,12 @@ minibatches and its own gradient norm.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from agents.cohort.adam import make_adam
 from agents.cohort.losses import normalised, policy_loss, value_loss
 from agents.cohort.networks import ActorCritic
 from agents.cohort.numerics import Floats, mean
@@ -47,10 +48,10 @@ def make_optimizer(agent: ActorCritic, hyperparameters: Hyperparameters) -> torc
 
     The fused kernels compute what is left over from whole vectors otherwise; nothing is, in the agent's tensors.
     """
-    groups = [{"params": [agent.weights]}, {"params": [agent.raw_scales]}]
+    groups: list[dict[str, Any]] = [{"params": [agent.weights]}, {"params": [agent.raw_scales]}]
     if hyperparameters.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=0.0, fused=True)
-    return torch.optim.Adam(groups, lr=0.0, eps=hyperparameters.adam_eps, fused=True)
+    return make_adam(groups, hyperparameters.adam_eps)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, update: int, hyperparameters: Hyperparameters) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.environments.clipping import clipped
+from agents.environments.mujoco_tasks import TASKS, VectorMujoco
 from agents.environments.pendulum import VectorPendulum
 from agents.environments.snapshots import State
 from agents.environments.vector import PlainVectorEnv
@@ -80,7 +81,10 @@ def make(env_id: str) -> gym.Env[Any, Any]:
 
 def make_vector(env_id: str, count: int) -> VectorPendulum | PlainVectorEnv:
     """Many of them. **Raises**: `UnsuitableEnvironmentError`."""
-    return VectorPendulum(count) if env_id == "Pendulum-v1" else PlainVectorEnv(lambda: make(env_id), count)
+    if env_id == "Pendulum-v1":
+        return VectorPendulum(count)
+    make_one = functools.partial(make, env_id)
+    return VectorMujoco(TASKS[env_id], make_one, count) if env_id in TASKS else PlainVectorEnv(make_one, count)
 
 
 @functools.cache

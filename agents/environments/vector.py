@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from agents.environments import snapshots
 
+Stepped = tuple[NDArray[Any], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
+"""Observations, rewards, terminations, truncations, infos."""
+
 
 class PlainVectorEnv(VectorEnv[Any, Any, Any]):
     """Gymnasium's `SyncVectorEnv` for flat observations, without the infos, which cost as much as a step of MuJoCo.
@@ -39,21 +42,14 @@ class PlainVectorEnv(VectorEnv[Any, Any, Any]):
         each = zip(self._envs, seeds or [None] * self.num_envs, strict=True)
         return np.stack([env.reset(seed=one, options=options)[0] for env, one in each]), {}
 
-    def step(
-        self, actions: NDArray[Any]
-    ) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+    def step(self, actions: NDArray[Any]) -> Stepped:
         """Step all. Where an episode has ended, `infos["final_obs"]` has its last observation."""
         observations, rewards, terminated, truncated, _ = zip(
             *(env.step(action) for env, action in zip(self._envs, actions, strict=True)), strict=True
         )
-        shown = list(observations)
-        infos: dict[str, Any] = {}
-        if any(terminated) or any(truncated):
-            infos["final_obs"] = np.full(self.num_envs, None, dtype=object)
-            for index in np.flatnonzero(np.logical_or(terminated, truncated)):
-                infos["final_obs"][index] = observations[index]
-                shown[index], _ = self._envs[index].reset()
-        return np.array(shown), np.array(rewards, dtype=np.float64), np.array(terminated), np.array(truncated), infos
+        return self._begin_where_ended(
+            np.array(observations), np.array(rewards, dtype=np.float64), np.array(terminated), np.array(truncated)
+        )
 
     def state(self, index: int) -> snapshots.State | None:
         """What one environment's future depends on; None if nobody knows."""
@@ -67,3 +63,20 @@ class PlainVectorEnv(VectorEnv[Any, Any, Any]):
         """Close every environment."""
         for env in self._envs:
             env.close()
+
+    def _begin_where_ended(
+        self,
+        observations: NDArray[Any],
+        rewards: NDArray[np.float64],
+        terminated: NDArray[np.bool_],
+        truncated: NDArray[np.bool_],
+    ) -> Stepped:
+        """Return what a step returns, with the next episode's first observation where one has ended."""
+        ended = terminated | truncated
+        infos: dict[str, Any] = {}
+        if ended.any():
+            infos["final_obs"] = np.full(self.num_envs, None, dtype=object)
+            for index in np.flatnonzero(ended):
+                infos["final_obs"][index] = observations[index].copy()
+                observations[index], _ = self._envs[index].reset()
+        return observations, rewards, terminated, truncated, infos
