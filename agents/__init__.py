@@ -7,6 +7,7 @@ Read in this order; each file is short:
 - `ppo`: the agent, whole. One run, plain torch.
 - `hyperparameters`: CleanRL's names and defaults, in one dataclass.
 - `randomness`, `records`: where a run's random numbers come from, and what it says of itself.
+- `fingerprints`: what it says of its parameters.
 - `environments`: Gymnasium's, in double precision, many as one, each of which can be put aside.
 - `cohort`: the engine, the same agent for many runs at once, with the same bits in any company.
 - `reference`: `ppo` behind the engine's interface; `saved`: policies in files.

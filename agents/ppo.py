@@ -8,7 +8,6 @@ its own, so that runs of a seed share weights, noise and shuffles across conditi
 `agents.cohort` is the same agent for many runs at once, differentiated by hand. `sweeps/engines.yaml` shows that it is.
 """
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -22,12 +21,13 @@ from agents import environments
 from agents.conditions import Condition
 from agents.environments import Array
 from agents.environments.normalised import NormalisedEnvs
+from agents.fingerprints import Floats, fingerprint, make_origin
 from agents.hyperparameters import Hyperparameters
 from agents.numerics import Numerics
 from agents.perturbation import perturb
 from agents.policies import POLICIES, sample
 from agents.randomness import streams
-from agents.records import EVALUATION_SEED, Failure, Floats, Outcome, Record, Run, fingerprint, summarise
+from agents.records import EVALUATION_SEED, Failure, Outcome, Record, Run, summarise
 
 
 class Agent(nn.Module):
@@ -67,12 +67,10 @@ class Agent(nn.Module):
         """Return the critic's values, `[...]`."""
         return self._network(self.critic, observations).squeeze(-1)
 
-    def flat(self) -> Floats:
-        """Return all parameters as `Record.params_sha256` and the engine have them: matrices are `[in, out]`."""
+    def tensors(self) -> list[Floats]:
+        """Return all parameters in the order of `agents.fingerprints.TENSORS`: matrices are `[in, out]`."""
         layers = [parameter for network in (self.actor, self.critic) for parameter in network.parameters()]
-        flat = torch.cat([parameter.detach().t().flatten() for parameter in (*layers, self.raw_scale)])
-        parameters: Floats = flat.cpu().numpy()
-        return parameters
+        return [parameter.detach().t().cpu().numpy() for parameter in (*layers, self.raw_scale)]
 
     def _network(self, network: nn.Sequential, observations: Tensor) -> Tensor:
         reduced = self.numerics.precision == "bfloat16"
@@ -120,6 +118,7 @@ class PPO:
         self.noise, self.shuffling = own.noise, own.shuffling
         torch.set_float32_matmul_precision("high" if numerics.allow_tf32 else "highest")
         self.agent = Agent(run.condition, hyperparameters, numerics, own.weights)
+        self.origin = make_origin(self.agent.tensors())
         networks = [*self.agent.actor.parameters(), *self.agent.critic.parameters()]
         groups = [{"params": networks}, {"params": [self.agent.raw_scale]}]
         adam = hyperparameters.optimizer == "adam"
@@ -142,7 +141,7 @@ class PPO:
             batch = Batch(*(tensor.flatten(0, 1) for tensor in self.collect()))
             diagnostics = self.learn(batch)
             explained = 1 - (batch.returns - batch.values).var() / batch.returns.var()
-            returns, parameters = self.episodes[-1], agent.flat()
+            returns = self.episodes[-1]
             yield Record(
                 update=update,
                 global_step=update * hp.batch_size,
@@ -151,8 +150,7 @@ class PPO:
                 episodes=len(returns),
                 std=self.std(),
                 explained_variance=explained.item(),
-                params_sha256=hashlib.sha256(parameters.tobytes()).hexdigest(),
-                fingerprint=fingerprint(parameters, size=agent.action),
+                **fingerprint(agent.tensors(), self.origin, update),
                 **{name: float(np.mean(values)) for name, values in diagnostics.items()},
             )
 

@@ -2,17 +2,11 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.conditions import Condition
-
-Floats = NDArray[np.floating[Any]]
-
-FINGERPRINT_SIZE = 128
-"""Weights in a run's fingerprint, beside all of the raw scale."""
 
 EVALUATION_SEED = 1_000_000_000
 """Seed of the first evaluation episode of every run; the others count on from it."""
@@ -53,11 +47,13 @@ class Record:
     scale_grad_norm: float
     """of the raw scale's part of the gradient"""
     params_sha256: str
-    """hash of the bytes of all parameters: weight, `[in, out]`, and bias of the actor's layers, of the critic's, and
-    last the raw scale"""
+    """hash of the bytes of all parameters, in the order of `agents.fingerprints.TENSORS`"""
+    params_norm: float
+    """their Euclidean norm"""
     fingerprint: list[float]
-    """exact values of `FINGERPRINT_SIZE` of these, evenly spaced from the first to the last before the raw
-    scale; then this"""
+    """a random projection of how far they have moved: `agents.fingerprints.sketch`"""
+    tensor_sha256: dict[str, str] | None
+    """in the first updates, the beginning of a hash of each tensor, by its name"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,15 +96,3 @@ def summarise(
         eval_return=float(eval_returns.mean()),
         final_std=std,
     )
-
-
-def fingerprint(parameters: Floats, size: int) -> list[float]:
-    """A run's `Record.fingerprint`.
-
-    Args:
-        parameters: All of the run's, flat.
-        size: How many of them are the raw scale, the last.
-    """
-    weights, raw_scale = parameters[:-size], parameters[-size:]
-    evenly = np.linspace(0, len(weights) - 1, FINGERPRINT_SIZE).round().astype(int)
-    return [float(value) for value in (*weights[evenly], *raw_scale)]

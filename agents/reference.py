@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from agents.cohort.state import RunState
+from agents.fingerprints import flat
 from agents.hyperparameters import Hyperparameters
 from agents.numerics import Numerics
 from agents.perturbation import NoChangeError
@@ -44,7 +45,7 @@ class Reference:
                 record = {0: next(records)}
             except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # no covariance is positive definite any more
                 record = {}
-            if not record or not np.isfinite(self._ppo.agent.flat()).all():
+            if not record or not np.isfinite(flat(self._ppo.agent.tensors())).all():
                 self.failures[0] = Failure(f"parameters became non-finite at update {self.update}")
                 record = {}
             yield record

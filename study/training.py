@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agents.audit import precision_leaks
 from agents.cohort import Cohort, use_one_thread
-from agents.environments import can_be_put_aside, sizes
+from agents.environments import can_be_put_aside
 from agents.records import Failure, Outcome, Run
 from agents.reference import Reference
 from study import provenance
@@ -45,7 +45,6 @@ def train(
         **provenance.describe(),
         "leaks_precision": precision_leaks(cells[0].hyperparameters),
         "can_be_put_aside": can_be_put_aside(cells[0].env_id),
-        **dict(zip(("observation_size", "action_size"), sizes(cells[0].env_id), strict=True)),
     }
     with ExitStack() as stack:
         entries: list[Entry] = [

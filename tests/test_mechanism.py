@@ -1,15 +1,17 @@
 """The mechanism: gaps between runs, and what they say of the computation."""
 
+import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from scipy import stats
 
 from reports.analysis.attribution import attribute
+from reports.analysis.fingerprints import Fingerprints, first_tensors, relative_gap
 from reports.analysis.mechanism import (
     Gaps,
     measure_gaps,
@@ -17,8 +19,6 @@ from reports.analysis.mechanism import (
     rates,
     read_contrast,
     read_mechanism,
-    relative_gap,
-    tensor_names,
 )
 from reports.statistics import Array
 from reports.thread import CONDITIONS, FACTORS
@@ -26,8 +26,72 @@ from tests.synthetic import study
 
 
 def test_a_gap_is_relative_to_the_first() -> None:
-    a, b = np.array([[3.0, 4.0], [0.0, 2.0]]), np.array([[3.0, 4.0], [0.0, 2.5], [9.0, 9.0]])
-    assert relative_gap(a, b).tolist() == [0.0, 0.25]
+    a, b = [[3.0, 4.0], [0.0, 2.0]], [[3.0, 4.0], [0.0, 2.5], [9.0, 9.0]]
+    assert relative_gap(fingerprinted(a), fingerprinted(b)).tolist() == [0.0, 0.25]
+    assert relative_gap(fingerprinted(a, norms=[5.0, 50.0]), fingerprinted(b, norms=[1.0] * 3)).tolist() == [0.0, 0.01]
+
+
+def test_a_gap_is_zero_where_hashes_are_equal_and_only_there() -> None:
+    a = fingerprinted([[3.0, 4.0]] * 3, norms=[10.0] * 3, hashes=["a", "b", "c"])
+    b = fingerprinted([[3.0, 4.5], [3.0, 4.0], [3.0, 5.0]], norms=[10.0] * 3, hashes=["a", "other", "other"])
+    assert relative_gap(a, b).tolist() == [0.0, 2.0**-50 / 10, 0.1]
+    unknown = fingerprinted([[3.0, 4.0]] * 3, norms=[10.0] * 3, hashes=[None, None, None])
+    assert relative_gap(a, unknown).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_older_runs_whose_hashes_differ_elsewhere_have_no_gap() -> None:
+    a, b = (fingerprinted([[3.0, 4.0]] * 2, hashes=["same", name]) for name in "ab")
+    np.testing.assert_equal(relative_gap(a, b), [0.0, np.nan])
+
+
+def test_runs_with_fingerprints_of_two_kinds_have_no_gap() -> None:
+    values = np.ones((2, 64))
+    old, new, longer = fingerprinted(values), fingerprinted(values, norms=[1.0, 1.0]), fingerprinted(np.ones((2, 129)))
+    for a, b in itertools.permutations((old, new, longer), 2):
+        assert np.isnan(relative_gap(a, b)).tolist() == [True, True]
+
+
+def test_equal_sketches_of_other_parameters_are_not_identical() -> None:
+    def gaps_of(precision: str, *names: str) -> Gaps:
+        a, b = (fingerprinted([[0.3, 0.1]] * 2, norms=[10.0] * 2, hashes=["same", name]) for name in names)
+        found = np.array([relative_gap(a, b)] * 3)
+        return Gaps(a="a", b="b", precision=precision, seeds=[0, 1, 2], gaps=found, first_tensor=None)
+
+    precisions = ("float32", "float64")
+    assert read_mechanism([gaps_of(name, "x", "x") for name in precisions], []).reading == "identical"
+    assert read_mechanism([gaps_of(name, "x", "y") for name in precisions], []).reading != "identical"
+
+
+@pytest.mark.parametrize(
+    ("changes", "first"),
+    [
+        ([{}, {}, {}], None),
+        ([{}, {"raw scale": "0"}, {"weight": "0"}], "raw scale"),
+        ([{"weight": "0", "raw scale": "0"}], "2 of 4 tensors"),
+        ([{"weight": "0", "bias": "0", "raw scale": "0"}], "all but last"),
+        ([dict.fromkeys(("weight", "bias", "raw scale", "last"), "0")], "all tensors"),
+        ([{}, None, {"weight": "0"}], None),
+    ],
+)
+def test_the_tensors_that_differ_first_are_named(changes: list[dict[str, str] | None], first: str | None) -> None:
+    same = dict.fromkeys(("weight", "bias", "raw scale", "last"), "1")
+    values = [[1.0]] * len(changes)
+    a = fingerprinted(values, tensors=[same] * len(changes))
+    b = fingerprinted(values, tensors=[None if change is None else {**same, **change} for change in changes])
+    assert first_tensors(a, b) == first_tensors(b, a) == first
+
+
+def fingerprinted(
+    values: Any, norms: Any = None, hashes: Sequence[str | None] = (), tensors: Sequence[dict[str, str] | None] = ()
+) -> Fingerprints:
+    """Of a history that has these columns."""
+    columns = {
+        "fingerprint": np.array(values, dtype=float),
+        "params_norm": None if norms is None else np.array(norms, dtype=float),
+        "params_sha256": np.array(hashes, dtype=object) if hashes else None,
+        "tensor_sha256": np.array(tensors, dtype=object) if tensors else None,
+    }
+    return Fingerprints.of({name: column for name, column in columns.items() if column is not None})
 
 
 def gaps(a: str, b: str, precision: str, *first: float) -> Gaps:
@@ -108,8 +172,11 @@ def test_a_factor_has_its_worst_pairs_reading() -> None:
     assert read_contrast(equal, contrast, names).reading == "untested"
 
 
-def fingerprints(runs: pd.DataFrame) -> dict[str, Array]:
-    """Runs that differ by round-off where only the class does, and by 1e-3 where the parameterization does."""
+def fingerprints(runs: pd.DataFrame) -> dict[str, Fingerprints]:
+    """Runs that differ by round-off where only the class does, and by 1e-3 where the parameterization does.
+
+    The latter differ in their raw scale first.
+    """
     histories = {}
     for row in runs.to_dict("records"):
         rng = np.random.default_rng(row["seed"])
@@ -117,7 +184,10 @@ def fingerprints(runs: pd.DataFrame) -> dict[str, Array]:
         start[:3] *= 1 + (row["parameterization"] == "std") * 1e-3
         epsilon = np.finfo(row["precision"]).eps
         start *= 1 + epsilon * (row["implementation"] == "normal") * rng.integers(0, 2, size=50)
-        histories[row["run"]] = np.array([start, start + 1])
+        tensors = {"weight": "0", "bias": row["implementation"], "raw scale": row["parameterization"]}
+        later = {**tensors, "weight": row["run"]}
+        first = tensors if row["replicate"] == 0 else later
+        histories[row["run"]] = fingerprinted([start, start + 1], tensors=[first, later])
     return histories
 
 
@@ -154,33 +224,16 @@ def test_growth_is_the_slope_up_to_the_onset_and_not_beyond() -> None:
     np.testing.assert_allclose(rates(found), expected)
 
 
-@pytest.mark.parametrize("state_dependent", [False, True])
-def test_a_fingerprint_knows_the_tensors_that_the_agent_has(state_dependent: bool) -> None:
-    from agents.cohort.networks import ActorCritic
-    from agents.hyperparameters import Hyperparameters
-    from agents.records import FINGERPRINT_SIZE, fingerprint
-
-    observation, action, hidden = 5, 3, 16
-    hyperparameters = Hyperparameters(hidden_size=hidden, state_dependent_scale=state_dependent)
-    agent = ActorCritic([0], observation, action, hyperparameters, torch.float64)
-    layers = [
-        (f"{tower} layer {number} {part}", tensor)
-        for tower, own in (("actor", agent.actor(0)), ("critic", agent.critic(0)))
-        for number, layer in enumerate(own, 1)
-        for part, tensor in zip(("weight", "bias"), layer, strict=True)
-    ]
-    for value, (_, tensor) in enumerate(layers):
-        tensor[:] = float(value)
-    agent.raw_scale[:] = 99.0
-    values = fingerprint(agent.parameters(0), action)
-    names = tensor_names(FINGERPRINT_SIZE + action, observation, action, hidden, state_dependent)
-    assert names == [*(layers[int(value)][0] for value in values[:-action]), *["raw scale"] * action]
-
-
-def test_the_first_tensor_is_where_the_first_gap_is_largest() -> None:
+def test_a_pair_differs_first_where_most_of_its_seeds_do() -> None:
     runs = study(seeds=3)
-    names = ["raw scale"] * 3 + ["weight"] * 47
-    found = measure_gaps(runs, fingerprints(runs).__getitem__, names)
-    differ = {row.first_tensor for row in found if CONDITIONS[row.a][0] != CONDITIONS[row.b][0]}
-    assert differ == {"raw scale"}
-    assert {row.first_tensor for row in found if row.is_control} == {None}
+    histories = fingerprints(runs)
+    odd = histories["mvn_std-1-float64-0"]
+    odd.by_tensor[0] = {"weight": "1", "bias": "1", "raw scale": "1"}
+    found = measure_gaps(runs, histories.__getitem__)
+    by_difference = {
+        (CONDITIONS[row.a][0] == CONDITIONS[row.b][0], CONDITIONS[row.a][1] == CONDITIONS[row.b][1]): row.first_tensor
+        for row in found
+    }
+    assert by_difference == {
+        (False, True): "raw scale", (True, False): "bias", (False, False): "all but weight", (True, True): "weight",
+    }  # fmt: skip

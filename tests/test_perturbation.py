@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from agents.cohort import Cohort
+from agents.fingerprints import flat
 from agents.hyperparameters import Hyperparameters, Perturbation
 from agents.numerics import Numerics
 from agents.perturbation import jitter
@@ -52,7 +53,7 @@ def test_a_number_moves_it_by_so_large_a_part_of_itself(size: float) -> None:
 @pytest.mark.parametrize("perturbation", ["one_ulp", 1e-3])
 def test_both_engines_perturb_alike(perturbation: Perturbation) -> None:
     hp = dataclasses.replace(SMALL, perturbation=perturbation)
-    theirs = PPO(PERTURBED, hp, Numerics(precision="float64")).agent.flat()
+    theirs = flat(PPO(PERTURBED, hp, Numerics(precision="float64")).agent.tensors())
     assert np.array_equal(cohort(PERTURBED, perturbation=perturbation).agent.parameters(0), theirs)
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.cohort.numerics import ALIGNMENT, WIDTH, Floats, rounded_up, softplus
+from agents.fingerprints import flat
 from agents.hyperparameters import Hyperparameters
 
 Layers = list[tuple[Floats, Floats]]
@@ -158,10 +159,14 @@ class ActorCritic:
         """Return the same of its critic."""
         return self._tower(run, 1, 1)
 
-    def parameters(self, run: int) -> Floats:
-        """Return all of one run's parameters, flat: the actor's layers, the critic's, and last the raw scale."""
+    def tensors(self, run: int) -> list[Floats]:
+        """Return all of one run's parameters, in the order of `agents.fingerprints.TENSORS`."""
         layers = [array for layer in (*self.actor(run), *self.critic(run)) for array in layer]
-        return np.concatenate([array.ravel() for array in (*layers, self.raw_scale[run])])
+        return [*layers, self.raw_scale[run]]
+
+    def parameters(self, run: int) -> Floats:
+        """Return the same, flat."""
+        return flat(self.tensors(run))
 
     def state_dict(self, run: int) -> dict[str, Tensor]:
         """Return one run's parameters as those of `agents.ppo.Agent` are called."""

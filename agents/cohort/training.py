@@ -4,7 +4,6 @@ Training together is an efficiency, never a result: a run's bits don't depend on
 generators, its own environments and its own slice of every tensor, and there is one thread.
 """
 
-import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 
@@ -20,10 +19,11 @@ from agents.cohort.policies import CohortPolicy
 from agents.cohort.replay import own_rollouts, shared_rollouts
 from agents.cohort.state import LearnerState, RunState
 from agents.environments import Array, CohortEnvironments
+from agents.fingerprints import fingerprint, make_origin
 from agents.hyperparameters import Hyperparameters, Precision
 from agents.perturbation import NoChangeError, perturb
 from agents.randomness import streams
-from agents.records import EVALUATION_SEED, Failure, Outcome, Record, Run, fingerprint, summarise
+from agents.records import EVALUATION_SEED, Failure, Outcome, Record, Run, summarise
 from agents.saved import Learned
 
 OF_FAILED_RUNS = np.errstate(divide="ignore", over="ignore", invalid="ignore")
@@ -60,9 +60,10 @@ class Cohort:
         self._episodic_returns: list[list[Array]] = [[] for _ in learners]
 
         random = [streams(run.seed, hyperparameters.num_envs, run.replicate) for run in learners]
-        observation, self._action = environments.sizes(hyperparameters.env_id)
+        observation, action = environments.sizes(hyperparameters.env_id)
         dtype = getattr(torch, precision)
-        self.agent = ActorCritic([own.weights for own in random], observation, self._action, hyperparameters, dtype)
+        self.agent = ActorCritic([own.weights for own in random], observation, action, hyperparameters, dtype)
+        self._origins = [make_origin(self.agent.tensors(learner)) for learner in range(len(learners))]
         self._optimizer = update.make_optimizer(self.agent, hyperparameters)
         for learner, run in enumerate(learners):
             if run.replicate:
@@ -174,7 +175,6 @@ class Cohort:
         for learner in range(len(self._cast.learners)):
             if learner in self._failures:
                 continue
-            parameters = self.agent.parameters(learner)
             returns = rollout.episodic_returns[learner]
             self._episodic_returns[learner].append(returns)
             records[learner] = Record(
@@ -185,8 +185,7 @@ class Cohort:
                 episodes=len(returns),
                 std=float(std[learner]),
                 explained_variance=float(explained[learner]),
-                params_sha256=hashlib.sha256(parameters.tobytes()).hexdigest(),
-                fingerprint=fingerprint(parameters, size=self._action),
+                **fingerprint(self.agent.tensors(learner), self._origins[learner], self.update),
                 **{name: float(values[learner]) for name, values in diagnostics._asdict().items()},
             )
         return records

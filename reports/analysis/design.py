@@ -11,7 +11,8 @@ import pandas as pd
 from reports.analysis import cautions
 from reports.analysis.attribution import Attribution, attribute, attribute_together
 from reports.analysis.blocks import Goal
-from reports.analysis.mechanism import Gaps, measure_gaps, read_contrast, tensor_names
+from reports.analysis.fingerprints import HASH, NORM, TENSOR_HASHES, VALUES, Fingerprints
+from reports.analysis.mechanism import Gaps, measure_gaps, read_contrast
 from reports.analysis.pairs import Pair, judge_pairs
 from reports.analysis.price import TRAINING, Price, price_of_exploration
 from reports.analysis.provenance import doubts, origins
@@ -20,10 +21,12 @@ from reports.statistics import Array
 
 History = dict[str, Array]
 
-HISTORY = ("fingerprint", "episodic_return", "global_step")
+HISTORY = (VALUES, "episodic_return", "global_step")
 """What is read of each run's history."""
-NORMS = ("grad_norm", "scale_grad_norm")
+NORMS = (NORM, "grad_norm", "scale_grad_norm")
 """And these, where they are there."""
+HASHES = (HASH, TENSOR_HASHES)
+"""And these, which are no numbers."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -129,7 +132,7 @@ def make_design(runs: Runs, rows: pd.DataFrame, question: Question) -> Design:
     values = {name: hyperparameters[name] for name in dict.fromkeys(["env_id", *differing]) if name in hyperparameters}
     finished = rows[rows["status"] == "finished"]
     histories = _histories(runs, finished)
-    gaps = _gaps(runs, finished, histories)
+    gaps = _gaps(finished, histories)
     settings: dict[str, Any] = {
         "goal": question.goal,
         "paired": runs.paired,
@@ -172,11 +175,10 @@ def _histories(runs: Runs, finished: pd.DataFrame) -> dict[str, History]:
     """What a run store has of a design's runs. **Raises**: `UnreadableSourceError`."""
     if runs.folder is None:
         return {}
-    histories = {run: runs.history(run, *HISTORY, optional=NORMS) for run in finished["run"]}
-    shapes = {run: tuple(history[name].shape for name in HISTORY) for run, history in histories.items()}
-    usual = Counter(shapes.values()).most_common(1)
-    for run, shape in shapes.items():
-        if shape != usual[0][0] or [len(axes) for axes in shape] != [2, 1, 1]:
+    histories = {run: runs.history(run, *HISTORY, optional=NORMS, others=HASHES) for run in finished["run"]}
+    usual = Counter(len(history[VALUES]) for history in histories.values()).most_common(1)
+    for run, history in histories.items():
+        if len(history[VALUES]) != usual[0][0] or [history[name].ndim for name in HISTORY] != [2, 1, 1]:
             raise UnreadableSourceError(
                 f"{runs.folder / run / 'updates.jsonl'} is damaged, since others of its design have more or other "
                 "updates: delete its folder, and train the run again"
@@ -184,24 +186,11 @@ def _histories(runs: Runs, finished: pd.DataFrame) -> dict[str, History]:
     return histories
 
 
-def _gaps(runs: Runs, finished: pd.DataFrame, histories: Mapping[str, History]) -> list[Gaps]:
+def _gaps(finished: pd.DataFrame, histories: Mapping[str, History]) -> list[Gaps]:
     if not histories:
         return []
-    tensors = _tensors(runs, finished, histories)
-    return measure_gaps(finished, lambda run: histories[run]["fingerprint"], tensors)
-
-
-def _tensors(runs: Runs, finished: pd.DataFrame, histories: Mapping[str, History]) -> list[str]:
-    """The name of each number in a fingerprint; none where the runs don't say how large their networks are."""
-    for row in finished[:1].to_dict("records"):
-        known: dict[Any, Any] = {**row, **runs.provenance.get(row["run"], {})}
-        sizes = [plain(known.get(name)) for name in ("observation_size", "action_size", "hidden_size")]
-        if all(isinstance(size, int) for size in sizes):
-            state_dependent = bool(known.get("state_dependent_scale", False))
-            observation, action, hidden = sizes
-            size = histories[row["run"]]["fingerprint"].shape[1]
-            return tensor_names(size, observation, action, hidden, state_dependent)
-    return []
+    fingerprints = {run: Fingerprints.of(history) for run, history in histories.items()}
+    return measure_gaps(finished, fingerprints.__getitem__)
 
 
 def _is_replayed(hyperparameters: Mapping[str, Any], outcome: str) -> bool:

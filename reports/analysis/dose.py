@@ -7,13 +7,14 @@ one of about half its epsilon, in every number.
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from reports.analysis.mechanism import Fingerprints, onsets, relative_gap
+from reports.analysis.fingerprints import HASH, NORM, VALUES, Fingerprints, relative_gap
+from reports.analysis.mechanism import onsets
 from reports.sources.runs import Runs
 from reports.statistics import Array, Interval, median_interval
 
@@ -58,8 +59,8 @@ def measure_doses(runs: Runs, outcome: str) -> list[Dose]:
     """
 
     @functools.cache
-    def fingerprints(run: str) -> Array:
-        return runs.history(run, "fingerprint")["fingerprint"]
+    def fingerprints(run: str) -> Fingerprints:
+        return Fingerprints.of(runs.history(run, VALUES, optional=(NORM,), others=(HASH,)))
 
     if runs.doses is None:
         return []
@@ -97,7 +98,7 @@ def _labelled(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(label=labels, size=sizes)
 
 
-def _dose(rows: pd.DataFrame, outcome: str, fingerprints: Fingerprints) -> Dose:
+def _dose(rows: pd.DataFrame, outcome: str, fingerprints: Callable[[str], Fingerprints]) -> Dose:
     """Measure the runs of one dose, each beside its own unperturbed one."""
     first = rows.iloc[0]
     gaps = list(_gaps(rows, fingerprints))
@@ -116,7 +117,7 @@ def _dose(rows: pd.DataFrame, outcome: str, fingerprints: Fingerprints) -> Dose:
     )
 
 
-def _gaps(rows: pd.DataFrame, fingerprints: Fingerprints) -> Iterator[Array]:
+def _gaps(rows: pd.DataFrame, fingerprints: Callable[[str], Fingerprints]) -> Iterator[Array]:
     for run, other in zip(rows["run_base"], rows["run"], strict=True):
         yield relative_gap(fingerprints(str(run)), fingerprints(str(other)))
 

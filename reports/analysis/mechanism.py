@@ -18,14 +18,15 @@ import pandas as pd
 
 from reports.analysis.blocks import Contrast
 from reports.analysis.conclusions import Reading
+from reports.analysis.fingerprints import Fingerprints, first_tensors, relative_gap
 from reports.statistics import Array, Interval, mean_interval, median_interval
 
 EPSILON_BITS = 29.0
 """Bits by which float64's mantissa is longer than float32's: what a gap of round-off shrinks by."""
 RATIO_BITS = 3.0
-"""How far below `EPSILON_BITS` a first gap of round-off is. PPO on Pendulum: 28.3 to 30.0 over 60 pairs of runs."""
+"""How far below `EPSILON_BITS` a first gap of round-off is. PPO on Pendulum: 28.4 to 29.7 over 60 pairs of runs."""
 SIZE_BITS = 5.0
-"""How much larger than the ULP control's a first gap of round-off is. There: up to 1.2."""
+"""How much larger than the ULP control's a first gap of round-off is. There: up to 1.1."""
 LATE_BITS = 12.0
 """By how much a later gap must leave either mark to be *late*. There, medians over ten seeds stay within 3."""
 FEWEST_SEEDS = 3
@@ -35,9 +36,6 @@ APART = 0.01
 
 SINGLE, DOUBLE = "float32", "float64"
 ULP = "ULP control"
-
-Fingerprints = Callable[[str], Array]
-"""A run's fingerprints by its id, `[updates, size]`: some of its parameters after each update."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +48,7 @@ class Gaps:
         precision: Of both.
         seeds: Those of which both runs are there.
         gaps: Relative, `[seeds, updates]`.
-        first_tensor: Where the first gap is largest, relative to the tensor; None where that can't be told.
+        first_tensor: In which tensors runs differ first; None where that can't be told.
     """
 
     a: str
@@ -117,26 +115,12 @@ def rates(gaps: Array) -> Array:
     return np.array(found)
 
 
-def relative_gap(a: Array, b: Array) -> Array:
-    """Distance of two runs after each update, relative to the size of the first: `[updates, size]` to `[updates]`.
-
-    As far as both go, should one of them be shorter; NaN where it can't be told.
-    """
-    updates = min(len(a), len(b))
-    with np.errstate(all="ignore"):
-        distance = np.linalg.norm(b[:updates] - a[:updates], axis=1)
-        gap: Array = distance / np.linalg.norm(a[:updates], axis=1)
-    gap[~np.isfinite(gap)] = np.nan
-    return gap
-
-
-def measure_gaps(runs: pd.DataFrame, fingerprints: Fingerprints, tensors: Sequence[str] = ()) -> list[Gaps]:
+def measure_gaps(runs: pd.DataFrame, fingerprints: Callable[[str], Fingerprints]) -> list[Gaps]:
     """Measure all pairs of arms, and each arm's ULP control, in each precision.
 
     Args:
         runs: Finished runs of a design, with the columns of `reports.sources`.
-        fingerprints: Of a run.
-        tensors: The tensor that each number of a fingerprint is from, where that is known.
+        fingerprints: Of a run, by its id.
     """
     by_arm = {
         key: dict(zip(group["seed"], group["run"], strict=True))
@@ -158,7 +142,7 @@ def measure_gaps(runs: pd.DataFrame, fingerprints: Fingerprints, tensors: Sequen
                 precision=precision,
                 seeds=[int(seed) for seed in seeds],
                 gaps=np.array([gap[:updates] for gap in gaps]),
-                first_tensor=_first_tensor(couples, tensors),
+                first_tensor=_first_tensor(couples),
             )
         )
     return found
@@ -176,43 +160,9 @@ def _wanted(runs: pd.DataFrame) -> list[tuple[str, str, str, int]]:
     return wanted
 
 
-def tensor_names(size: int, observation: int, action: int, hidden: int, state_dependent_scale: bool) -> list[str]:
-    """Return the tensor that each number of a fingerprint is from, as `agents.records` documents.
-
-    Args:
-        size: How many numbers there are: evenly spaced ones of the weights and biases of the actor's layers and the
-            critic's, and then all of the raw scale.
-        observation: The observation's size.
-        action: The action's size.
-        hidden: The width of hidden layers.
-        state_dependent_scale: Whether the actor has outputs for the scale.
-    """
-    actor = 2 * action if state_dependent_scale else action
-    layers = [
-        (f"{tower} layer {number} {part}", count)
-        for tower, outputs in (("actor", actor), ("critic", 1))
-        for number, (inputs, width) in enumerate(itertools.pairwise((observation, hidden, hidden, outputs)), 1)
-        for part, count in (("weight", inputs * width), ("bias", width))
-    ]
-    ends = np.cumsum([count for _, count in layers])
-    indices = np.linspace(0, ends[-1] - 1, size - action).round().astype(int)
-    return [*(layers[index][0] for index in np.searchsorted(ends, indices, side="right")), *["raw scale"] * action]
-
-
-def _first_tensor(couples: Sequence[tuple[Array, Array]], tensors: Sequence[str]) -> str | None:
-    """The tensor whose relative gap is largest at each seed's first update with any, where most seeds say so."""
-    votes: list[str] = []
-    for a, b in couples:
-        updates = np.flatnonzero((a[: len(b)] != b[: len(a)]).any(axis=1))
-        if len(tensors) != a.shape[1] or not len(updates):
-            continue
-        first = a[updates[0]], b[updates[0]]
-        gap = {}
-        for name in dict.fromkeys(tensors):
-            own = np.array([tensor == name for tensor in tensors])
-            with np.errstate(all="ignore"):
-                gap[name] = float(np.linalg.norm((first[1] - first[0])[own]) / np.linalg.norm(first[0][own]))
-        votes.append(max(gap, key=lambda name: gap[name] if math.isfinite(gap[name]) else 0.0))
+def _first_tensor(couples: Sequence[tuple[Fingerprints, Fingerprints]]) -> str | None:
+    """In which tensors most seeds differ first."""
+    votes = [found for couple in couples if (found := first_tensors(*couple))]
     return max(sorted(set(votes)), key=votes.count) if votes else None
 
 
@@ -225,7 +175,7 @@ class Mechanism:
         gap: The median first gap by precision.
         ratio: The first gap in float32 over that in float64; None without both.
         size: The first gap over the ULP control's, in the longest precision; None without a control.
-        first_tensor: Where the first gap is largest.
+        first_tensor: In which tensors runs differ first.
         onset: The first update at which runs differ beyond round-off, where the reading is *late*.
         bits: log2 of the ratio at every update, `[updates]`, up to where float32's runs have come apart.
     """

@@ -76,16 +76,20 @@ class Runs:
         factors = "; ".join(f"{factor.name}: {', '.join(factor.levels)}" for factor in self.factors)
         return f"{len(self.table)} runs ({statuses}); {factors}; outcomes {', '.join(self.outcomes)}"
 
-    def history(self, run: str, *names: str, optional: Sequence[str] = ()) -> dict[str, NDArray[np.float64]]:
+    def history(
+        self, run: str, *names: str, optional: Sequence[str] = (), others: Sequence[str] = ()
+    ) -> dict[str, NDArray[Any]]:
         """Return columns of a finished run's updates, by name.
 
         Args:
             run: The run.
             names: Columns that must be there.
             optional: Columns that are NaN where they aren't there.
+            others: Columns of text or objects, None where they aren't there.
 
         Returns:
-            Arrays of shape `[updates]`, or `[updates, size]` for lists; null is NaN. Without a ledger there are none.
+            Arrays of shape `[updates]`, or `[updates, size]` for lists; a number that is null is NaN. Without a ledger
+            there are none.
 
         Raises:
             UnreadableSourceError: The history is damaged.
@@ -99,6 +103,7 @@ class Runs:
             return {
                 **{name: np.array([update[name] for update in updates], dtype=np.float64) for name in names},
                 **{name: np.array([update.get(name) for update in updates], dtype=np.float64) for name in optional},
+                **{name: np.array([update.get(name) for update in updates], dtype=object) for name in others},
             }
         except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise UnreadableSourceError(f"{path} is damaged: delete its folder, and train the cell again") from error

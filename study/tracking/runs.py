@@ -31,8 +31,10 @@ LOSSES = (
     "scale_grad_norm",
 )  # fmt: skip
 """What CleanRL calls `losses/`."""
-WITNESSES = ("params_sha256", "fingerprint")
+WITNESSES = ("params_sha256", "params_norm", "fingerprint")
 """What tells when runs came apart."""
+LEFT_OUT = ("tensor_sha256",)
+"""What W&B would draw as a dozen charts without a number: it is in `updates.jsonl`, which is saved with the run."""
 STEPS = ("update", "global_step")
 """What the others are drawn over."""
 
@@ -195,7 +197,11 @@ class TrackedRun:
 
     def log(self, record: Mapping[str, Any]) -> None:
         """An update's record, into the history; without what isn't a number, which would spoil a maximum."""
-        row = {namespaced(name): value for name, value in record.items() if value is not None and value == value}
+        row = {
+            namespaced(name): value
+            for name, value in record.items()
+            if name not in LEFT_OUT and value is not None and value == value
+        }
         self._tell(lambda: self._run.log(row, step=record["update"]))
 
     def finish(self, outcome: Mapping[str, Any], **about: Any) -> None:

@@ -1,0 +1,96 @@
+"""How far the parameters of two runs are apart, and in which tensors, as far as the runs' histories tell."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports.statistics import Array
+
+VALUES, NORM = "fingerprint", "params_norm"
+HASH, TENSOR_HASHES = "params_sha256", "tensor_sha256"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Fingerprints:
+    """What a history has of a run's parameters after each update.
+
+    Attributes:
+        values: A random projection of all of them, `[updates, size]`: the distance of two estimates that of the
+            parameters. Older runs have some of the parameters themselves.
+        norms: Of all parameters, or in older runs of `values`, `[updates]`.
+        is_projection: Whether they are one.
+        hashes: Of all parameters; None where there is none.
+        by_tensor: A hash for each tensor, by its name; None after the first updates, and in older runs.
+    """
+
+    values: Array
+    norms: Array
+    is_projection: bool
+    hashes: list[str | None]
+    by_tensor: list[dict[str, str] | None]
+
+    @classmethod
+    def of(cls, history: Mapping[str, NDArray[Any]]) -> Self:
+        """Return those of a history with the column `VALUES`, and any of the others."""
+        values = history[VALUES]
+        norms, nothing = history.get(NORM, np.full(len(values), np.nan)), [None] * len(values)
+        is_projection = not np.isnan(norms).all()
+        return cls(
+            values=values,
+            norms=norms if is_projection else np.linalg.norm(values, axis=1),
+            is_projection=is_projection,
+            hashes=[one if isinstance(one, str) else None for one in history.get(HASH, nothing)],
+            by_tensor=[one if isinstance(one, dict) else None for one in history.get(TENSOR_HASHES, nothing)],
+        )
+
+
+def relative_gap(a: Fingerprints, b: Fingerprints) -> Array:
+    """Return the distance of two runs after each update, relative to the size of the first: `[updates]`.
+
+    Where both have hashes, the gap is zero if these are equal, and only then. A projection whose numbers are equal all
+    the same hides a difference below its rounding, which then stands for it: one ULP of its largest number.
+
+    Returns:
+        As far as both runs go, should one of them be shorter; NaN where it can't be told.
+    """
+    updates = min(len(a.values), len(b.values))
+    if a.is_projection != b.is_projection or a.values.shape[1:] != b.values.shape[1:]:
+        return np.full(updates, np.nan)
+    first, second = a.values[:updates], b.values[:updates]
+    hashes = list(zip(a.hashes[:updates], b.hashes[:updates], strict=True))
+    is_known = np.array([None not in pair for pair in hashes], dtype=bool)
+    is_same = np.array([one == other for one, other in hashes], dtype=bool)
+    with np.errstate(all="ignore"):
+        distance = np.linalg.norm(second - first, axis=1)
+        rounding = np.spacing(np.abs(first).max(axis=1)) if a.is_projection else np.nan
+        distance = np.where(is_known & ~is_same & (distance == 0), rounding, distance)
+        gap: Array = np.where(is_known & is_same, 0.0, distance) / a.norms[:updates]
+    gap[~np.isfinite(gap)] = np.nan
+    return gap
+
+
+def first_tensors(a: Fingerprints, b: Fingerprints) -> str | None:
+    """Name the tensors that differ after the first update after which any does.
+
+    Returns:
+        The name of a single one, that of the only other, or how many they are; None where none differs in those updates
+        that have hashes.
+    """
+    for own, other in zip(a.by_tensor, b.by_tensor, strict=False):
+        if own is None or other is None:
+            return None
+        differing = [name for name in own if own[name] != other.get(name)]
+        if differing:
+            return _in_short(differing, [name for name in own if name not in differing])
+    return None
+
+
+def _in_short(differing: Sequence[str], others: Sequence[str]) -> str:
+    if len(differing) == 1:
+        return differing[0]
+    if len(others) <= 1:
+        return f"all but {others[0]}" if others else "all tensors"
+    return f"{len(differing)} of {len(differing) + len(others)} tensors"
