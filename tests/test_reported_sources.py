@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -93,6 +94,45 @@ def test_fingerprints_that_are_null_or_nothing_leave_the_mechanism_untested(ledg
     for factor in design["factors"].values():
         assert factor["mechanism"]["gap"] == {"float32": None, "float64": None}
         assert factor["mechanism"]["reading"] == "untested"
+
+
+def rewrite_updates(path: Path, **changes: Any) -> None:
+    updates = [{**json.loads(line), **changes} for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(update) + "\n" for update in updates))
+
+
+def test_tensors_in_which_runs_differ_first_are_named(ledger: Path) -> None:
+    for path in ledger.glob("*/updates.jsonl"):
+        run = path.parent.name
+        tensors = {"actor layer 1 weight": run, "raw scale": "same"}
+        rewrite_updates(path, params_norm=50.0, params_sha256=run, tensor_sha256=tensors)
+    report.write(str(ledger), None, Options())
+    (design,) = verdict(ledger / "report")["designs"]
+    returns = study(seeds=2).set_index("run")["final_return"]
+    a, b = ([returns[f"{arm}-{seed}-float64-0"] for seed in (0, 1)] for arm in ("mvn_std", "mvn_var"))
+    (found,) = [
+        gaps for gaps in design["divergence"]
+        if (gaps["a"], gaps["b"], gaps["precision"]) == ("mvn_std", "mvn_var", "float64")
+    ]  # fmt: skip
+    assert found["first_gap"] == pytest.approx(np.median(np.abs(np.subtract(a, b))) / 50)
+    named = [gaps["first_tensor"] for gaps in design["divergence"]]
+    assert named == ["actor layer 1 weight"] * len(named) != []
+    assert {factor["mechanism"]["first_tensor"] for factor in design["factors"].values()} == {"actor layer 1 weight"}
+    text = (ledger / "report" / "report.md").read_text()
+    assert "| differ first in |" in text
+    assert "| actor layer 1 weight |" in text
+
+
+def test_runs_with_the_older_fingerprints_are_read_beside_newer_ones(ledger: Path) -> None:
+    for path in ledger.glob("*/updates.jsonl"):
+        run = path.parent.name
+        if "-1-float" in run:
+            rewrite_updates(path, fingerprint=[1.0] * 129, params_sha256="same")
+        else:
+            rewrite_updates(path, fingerprint=[1.0] * 64, params_sha256="same", params_norm=1.0, tensor_sha256=None)
+    report.write(str(ledger), None, Options())
+    (design,) = verdict(ledger / "report")["designs"]
+    assert {factor["mechanism"]["reading"] for factor in design["factors"].values()} == {"identical"}
 
 
 def test_one_precision_has_a_null_for_the_other(tmp_path: Path) -> None:
