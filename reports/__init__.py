@@ -23,6 +23,9 @@ In a notebook:
     design.answer.blocks.outcomes           # [seeds, arms, precisions]
 """
 
+import math
+from typing import get_args
+
 from reports.analysis.attribution import Attribution
 from reports.analysis.blocks import Goal
 from reports.analysis.design import Design, Question
@@ -65,5 +68,10 @@ def attribute(
 
     Raises:
         UnreadableSourceError: An outcome isn't there, or two runs are the same.
+        ValueError: The margin isn't positive and finite, or the goal is neither "maximize" nor "minimize".
     """
+    if margin is not None and not 0 < margin < math.inf:
+        raise ValueError(f"margin must be positive and finite, not {margin}")
+    if goal not in get_args(Goal):
+        raise ValueError(f"goal must be 'maximize' or 'minimize', not {goal!r}")
     return answer_designs(runs, Question(outcome=outcome or runs.usual_outcome, others=also, margin=margin, goal=goal))

@@ -36,6 +36,7 @@ def test_designs_of_any_scale_weigh_the_same(paired: bool) -> None:
     units = [reference_deviation(each, each.effects[0]) for each in answers]
     own = [each.effects[0].main.estimate / (unit or 0.0) for each, unit in zip(answers, units, strict=True)]
     assert found.standardised == pytest.approx(own)
+    assert found.effect
     assert found.effect.estimate == pytest.approx(np.mean(own))
     _, adjusted, *_ = multipletests([each.effects[0].main.p_adjusted for each in answers], method="holm")
     assert found.p_adjusted == pytest.approx(adjusted)
@@ -62,15 +63,21 @@ def test_the_interval_is_scipy_s_bootstrap(paired: bool) -> None:
         samples, statistic, method="percentile", n_resamples=20_000, rng=np.random.default_rng(1)
     ).confidence_interval
     (found,) = aggregate(answers)
+    assert found.effect
     assert (found.effect.low, found.effect.high) == pytest.approx((theirs.low, theirs.high), abs=0.03)
 
 
-def test_failed_runs_are_told_of_and_a_design_without_a_finished_pair_is_left_out() -> None:
+def test_failed_runs_are_told_of_and_where_none_finished_at_a_level_there_is_no_mean() -> None:
     whole, some, none = (runs(1.0, 0.0, 10, draw) for draw in range(3))
     some.loc[some["run"] == "sac-3", "status"] = "failed"
     none.loc[none["condition"] == "sac", "status"] = "failed"
-    (found,) = aggregate([answer(table, paired=True) for table in (whole, some, none)])
-    assert found.designs == (0, 1)
+    answers = [answer(table, paired=True) for table in (whole, some, none)]
+    (found,) = aggregate(answers)
+    assert (found.designs, found.effect, found.standardised[2]) == ((0, 1, 2), None, None)
+    assert found.p_adjusted[2] == pytest.approx(3 * answers[2].effects[0].main.p_adjusted)
+    assert found.has_failures
+    (found,) = aggregate(answers[:2])
+    assert found.effect
     assert found.has_failures
 
 

@@ -1,11 +1,15 @@
 """What is concluded of studies of known truth: three axes, never mixed, and no label that no test supports."""
 
+import itertools
+import math
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from statsmodels.stats.power import TTestPower
 
+from reports import statistics
 from reports.analysis import cautions, conclusions
 from reports.analysis.attribution import Attribution, attribute, differences_of
 from reports.analysis.blocks import Contrast
@@ -104,7 +108,8 @@ def test_an_incomplete_block_is_named() -> None:
     runs = runs[~((runs["seed"] == 4) & (runs["condition"] == "mvn_var"))]
     found = answer(runs)
     assert of(found, "parameterization").main.size == 9
-    assert cautions.of_runs(runs, "final_return", found.blocks) == ["incomplete blocks (seeds with a missing run): 4"]
+    (said,) = cautions.of_runs(runs, "final_return", found.blocks)
+    assert said.startswith("incomplete blocks (seeds with a missing run): 4; ")
 
 
 # Failures are an outcome.
@@ -115,6 +120,13 @@ def failing(runs: pd.DataFrame, seeds: set[int], level: str = "normal") -> pd.Da
     failed = runs["seed"].isin(seeds) & (runs["implementation"] == level)
     runs.loc[failed, ["status", "error"]] = ["failed", "NaN in the parameters"]
     runs.loc[failed, "final_return"] = np.nan
+    return runs
+
+
+def lost_where(runs: pd.DataFrame, rows: "pd.Series[bool]") -> pd.DataFrame:
+    runs = runs.copy()
+    runs.loc[rows, "status"] = "failed"
+    runs.loc[rows, "final_return"] = np.nan
     return runs
 
 
@@ -155,6 +167,34 @@ def test_failures_of_the_same_seeds_are_no_difference() -> None:
     effect = of(answer(runs, margin=1.0), "implementation")
     assert effect.failures.conclusion == "same"
     assert effect.mean_conclusion == "equivalent"
+
+
+@pytest.mark.parametrize(("column", "first"), [("parameterization", "variance"), ("precision", "float32")])
+def test_failures_that_cancel_are_not_the_same(column: str, first: str) -> None:
+    runs = study(seeds=40, round_off=0.2)
+    turned = (runs["implementation"] == "normal") == (runs[column] == first)
+    runs = lost_where(runs, turned & (runs["seed"] < 16))
+    effect = of(answer(runs, margin=1.0), "implementation")
+    assert effect.failures.reference == effect.failures.level
+    assert effect.failures.conclusion == "different"
+    runs = study(seeds=40, round_off=0.2)
+    runs = lost_where(runs, turned & (runs["seed"] < 2))
+    effect = of(answer(runs, margin=1.0), "implementation")
+    assert effect.failures.conclusion == "undecided"
+    assert effect.mean_conclusion == "undecided"
+
+
+def test_a_control_that_fails_bounds_no_spread() -> None:
+    runs = study(seeds=60, round_off=0.2)
+    assert of(answer(runs, margin=1.0), "implementation").spread_conclusion == "bounded"
+    lost = (runs["condition"] == "normal_std") & (runs["replicate"] == 1) & (runs["seed"] < 12)
+    runs = lost_where(runs, lost)
+    found = answer(runs, margin=1.0)
+    effect = of(found, "implementation")
+    assert effect.failures.conclusion == "none"
+    assert effect.spread_conclusion == "undecided"
+    assert effect.conclusion != conclusions.ROUND_OFF
+    assert any("24 of 120 of normal_std" in word for word in cautions.of_answer(found))
 
 
 @pytest.mark.parametrize("value", [np.inf, np.nan, 1e200])
@@ -361,6 +401,79 @@ def test_unpaired_runs_need_no_common_seeds() -> None:
     assert found.effects[0].main.estimate == pytest.approx(second.mean() - first.mean())
     assert found.effects[0].mean_conclusion == "different"
     assert attribute(runs, "score", [ALGORITHM]).of("condition")[0].level == "td3"
+
+
+def test_unpaired_runs_of_one_seed_are_all_counted() -> None:
+    runs = algorithms(sac=5.0)
+    together = attribute(runs, "score", [ALGORITHM], paired=False).effects[0].main
+    for seeds in (runs["seed"] % 3, 0):
+        main = attribute(runs.assign(seed=seeds), "score", [ALGORITHM], paired=False).effects[0].main
+        assert (main.size, main.estimate, main.p) == (together.size, together.estimate, together.p)
+
+
+def test_unpaired_runs_need_as_many_as_a_t_test() -> None:
+    rng = np.random.default_rng(4)
+    runs = algorithms(seeds=20, td3=0.0)
+    runs["score"] = rng.normal(size=len(runs)) + 0.5 * (runs["condition"] == "sac")
+    main = attribute(runs, "score", [ALGORITHM], paired=False).effects[0].main
+    error = math.sqrt(sum(runs[runs["condition"] == arm]["score"].var(ddof=1) / 20 for arm in ("ppo", "sac")))
+    assert main.margin
+    needed = next(
+        size
+        for size in range(21, 10_000)
+        if TTestPower().power(abs(main.estimate) / (error * math.sqrt(20)), size, main.level) >= 0.8
+        or statistics.power_equivalent(main.estimate, error * math.sqrt(20), main.margin, size) >= 0.8
+    )
+    assert main.seeds_needed == needed
+
+
+def test_two_levels_that_differ_are_explained_though_neither_is_the_reference() -> None:
+    found = attribute(algorithms(sac=100.0, td3=1000.0), "score", [ALGORITHM])
+    (pair,) = [pair for pair in judge_pairs(found) if {pair.difference.a, pair.difference.b} == {"sac", "td3"}]
+    assert pair.explained_by == "condition"
+
+
+def test_no_scale_of_the_outcome_changes_what_is_concluded() -> None:
+    runs = study(parameterization=3.0)
+    for scale in (1e-14, 1e100):
+        found = answer(runs.assign(final_return=runs["final_return"] * scale))
+        assert [effect.conclusion for effect in found.effects] == [effect.conclusion for effect in answer(runs).effects]
+        assert found.effects[0].main.p_skew == pytest.approx(answer(runs).effects[0].main.p_skew)
+
+
+def test_effects_that_cancel_are_not_inside_the_margin() -> None:
+    runs = study(seeds=20, round_off=0.2)
+    normal = runs["implementation"] == "normal"
+    runs.loc[normal, "final_return"] += np.where(runs.loc[normal, "precision"] == "float32", 3.0, -3.0)
+    found = answer(runs, margin=1.0)
+    assert of(found, "implementation").mean_conclusion == "different"
+    assert not of(found, "implementation").mean.is_inside_margin
+    assert not any("by less than the" in word for word in cautions.of_answer(found))
+
+
+def test_simple_effects_of_factors_that_may_differ_are_one_family() -> None:
+    rng = np.random.default_rng(0)
+    factors = [Factor(name=name, levels=("x", "y", "z")) for name in ("first", "second")]
+    arms = list(itertools.product("xyz", repeat=2))
+    false = 0
+    for _ in range(100):
+        rows = [
+            {"run": f"{a}{b}{seed}", "condition": a + b, "first": a, "second": b, "seed": seed, "precision": "unknown",
+             "replicate": 0, "status": "finished", "error": "", "score": rng.normal()}
+            for a, b in arms
+            for seed in range(12)
+        ]  # fmt: skip
+        found = attribute(pd.DataFrame(rows), "score", factors)
+        false += any(effect.mean.deviating for effect in found.effects)
+    assert false <= 10  # 5% on average: more than 10 of 100 in one of a hundred tests
+
+
+def test_a_seed_without_a_counterpart_is_named() -> None:
+    runs = study()
+    runs = runs[(runs["condition"] == "mvn_std") | (runs["precision"] == "float32")]
+    found = answer(runs)
+    (said,) = cautions.of_runs(runs, "final_return", found.blocks)
+    assert said.startswith("incomplete blocks (seeds with a missing run): 0, 1, 2, 3, 4, 5, 6, 7, 8, 9;")
 
 
 def test_confounded_factors_have_no_effect() -> None:

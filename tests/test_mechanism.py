@@ -1,5 +1,6 @@
 """The mechanism: gaps between runs, and what they say of the computation."""
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
@@ -155,6 +156,24 @@ def test_float64_within_one_ulp_is_round_off() -> None:
     assert found.ratio is not None
     assert math.log2(found.ratio) < 26
     assert found.reading == "round-off"
+
+
+@pytest.mark.parametrize(("since", "reading", "onset"), [(0, "real", None), (3, "late", 4)])
+def test_what_few_seeds_show_is_read_too(since: int, reading: str, onset: int | None) -> None:
+    def grow(first: float, seeds: int = 10) -> Array:
+        return np.array([first * 2.0 ** (4 * np.arange(8) + 0.1 * seed) for seed in range(seeds)])
+
+    double = grow(1e-16)
+    double[:2, since:] = 1e-3
+    both = [
+        Gaps(a="a", b="b", precision=precision, seeds=list(range(10)), gaps=values, first_tensor=None)
+        for precision, values in (("float32", np.minimum(1e-2, grow(5e-8))), ("float64", double))
+    ]
+    controls = [dataclasses.replace(both[0], b="a"), dataclasses.replace(both[1], b="a", gaps=grow(1e-16))]
+    found = read_mechanism(both, controls)
+    assert (found.reading, found.onset, found.beyond, found.seeds) == (reading, onset, 2, 10)
+    untouched = [both[0], dataclasses.replace(both[1], gaps=grow(1e-16))]
+    assert read_mechanism(untouched, controls).reading == "round-off"
 
 
 def test_a_factor_has_its_worst_pairs_reading() -> None:

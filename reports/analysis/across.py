@@ -22,47 +22,51 @@ class Aggregate:
 
     Attributes:
         name: The factor, and its level where it has several.
-        designs: The numbers of the designs in which it could be estimated.
+        designs: The numbers of the designs that have it.
         effect: The mean over designs of the effect in the reference's standard deviations, with a 95% interval of a
             stratified bootstrap: seeds are resampled whole, in each design by itself; where they pair nothing, the runs
-            of each level.
-        standardised: The effect in each design, in that unit.
+            of each level. None where a design has no effect in that unit.
+        standardised: The effect in each design, in that unit; None where no run finished at one level, or the
+            reference's runs don't vary.
         p_adjusted: In each design, by Holm over designs.
         has_failures: Whether runs failed in any: the effects are then of those that finished, and p is of ranks.
     """
 
     name: str
     designs: tuple[int, ...]
-    effect: Interval
-    standardised: tuple[float, ...]
+    effect: Interval | None
+    standardised: tuple[float | None, ...]
     p_adjusted: tuple[float, ...]
     has_failures: bool
 
 
 def aggregate(answers: Sequence[Attribution]) -> list[Aggregate]:
-    """Aggregate each factor that several designs have. Designs whose reference doesn't vary have no unit: left out."""
-    found: dict[str, list[tuple[int, Effect, float]]] = {}
+    """Aggregate each factor that several designs have."""
+    found: dict[str, list[tuple[int, Effect, float | None]]] = {}
     for number, answer in enumerate(answers):
         for name, effect in by_name(answer).items():
-            unit = reference_deviation(answer, effect)
-            if unit and math.isfinite(effect.main.estimate):
-                found.setdefault(name, []).append((number, effect, unit))
+            unit = reference_deviation(answer, effect) if math.isfinite(effect.main.estimate) else None
+            found.setdefault(name, []).append((number, effect, unit or None))
     return [_aggregate(name, rows) for name, rows in found.items() if len(rows) > 1]
 
 
-def _aggregate(name: str, rows: Sequence[tuple[int, Effect, float]]) -> Aggregate:
-    rng = np.random.default_rng(SEED)
-    resampled = np.mean([_resampled_estimates(effect, rng) / unit for _, effect, unit in rows], axis=0)
-    low, high = np.quantile(resampled, (ALPHA / 2, 1 - ALPHA / 2))
-    means = [effect.main.estimate / unit for _, effect, unit in rows]
+def _aggregate(name: str, rows: Sequence[tuple[int, Effect, float | None]]) -> Aggregate:
+    measured = [(effect, unit) for _, effect, unit in rows if unit]
     return Aggregate(
         name=name,
         designs=tuple(number for number, _, _ in rows),
-        effect=Interval(float(np.mean(means)), float(low), float(high)),
-        standardised=tuple(means),
+        effect=_mean_over_designs(measured) if len(measured) == len(rows) else None,
+        standardised=tuple(effect.main.estimate / unit if unit else None for _, effect, unit in rows),
         p_adjusted=tuple(statistics.holm([effect.main.p_adjusted for _, effect, _ in rows])),
         has_failures=any(effect.mean.has_failures for _, effect, _ in rows),
     )
+
+
+def _mean_over_designs(rows: Sequence[tuple[Effect, float]]) -> Interval:
+    rng = np.random.default_rng(SEED)
+    resampled = np.mean([_resampled_estimates(effect, rng) / unit for effect, unit in rows], axis=0)
+    low, high = np.quantile(resampled, (ALPHA / 2, 1 - ALPHA / 2))
+    return Interval(float(np.mean([effect.main.estimate / unit for effect, unit in rows])), float(low), float(high))
 
 
 def _resampled_estimates(effect: Effect, rng: np.random.Generator) -> Array:

@@ -67,6 +67,11 @@ class Attribution:
         used = {int(seed) for effect in self.effects for seed in effect.main.seeds}
         return [self.blocks.seeds[index] for index in sorted(used)]
 
+    @property
+    def smallest(self) -> int:
+        """The number of seeds, or runs where they are unpaired, of the arm that has fewest."""
+        return self.blocks.smallest(self.paired)
+
     def of(self, factor: str) -> list[Effect]:
         """The effects of a factor, a level each."""
         return [effect for effect in self.effects if effect.factor.name == factor]
@@ -171,10 +176,16 @@ def attribute_together(
         mechanism: Reads a contrast's mechanism.
     """
     present = factors_of(runs, factors)
+    runs = runs if paired else _numbered(runs)
     blocks = {outcome: make_blocks(runs, outcome, present, goal) for outcome in margins}
     given = [None if margin is None else Margin(margin) for margin in margins.values()]
     answers = judge_together(list(blocks.values()), present, given, paired=paired, mechanism=mechanism)
     return dict(zip(blocks, answers, strict=True))
+
+
+def _numbered(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return runs that nothing pairs, with numbers for seeds, so that none takes another's place."""
+    return runs.assign(seed=runs.groupby(["condition", "precision", "replicate"]).cumcount())
 
 
 def judge(

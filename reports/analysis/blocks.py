@@ -42,6 +42,7 @@ class Blocks:
         outcomes: Of unperturbed runs, `[seeds, arms, precisions]`; NaN where a run failed or isn't there.
         failed: Which of these failed, of the same shape.
         controls: Of perturbed runs, `[seeds, arms, precisions, replicates]`; NaN where there is none.
+        failed_controls: Which of these failed, of the same shape.
         goal: Whether large outcomes are good: a failed run is the worst.
     """
 
@@ -51,6 +52,7 @@ class Blocks:
     outcomes: Array
     failed: Flags
     controls: Array
+    failed_controls: Flags
     goal: Goal = "maximize"
 
     @property
@@ -65,10 +67,12 @@ class Blocks:
         scores = np.where(self.failed, worst, self.outcomes)
         return np.asarray(stats.rankdata(scores, nan_policy="omit").reshape(scores.shape))
 
-    @property
-    def smallest(self) -> int:
-        """The number of seeds, with a run that ended, of the arm that has fewest."""
-        return int((np.isfinite(self.outcomes) | self.failed).any(axis=2).sum(axis=0).min(initial=len(self.seeds)))
+    def smallest(self, paired: bool) -> int:
+        """Return how many seeds of an arm have a run that ended, or how many runs if they pair nothing; the fewest."""
+        ended: Flags = np.isfinite(self.outcomes) | self.failed
+        if not paired:
+            return int(ended.sum(axis=(0, 2)).min(initial=ended.size))
+        return int(np.any(ended, axis=2).sum(axis=0).min(initial=len(self.seeds)))
 
     @property
     def has_failures(self) -> bool:
@@ -100,6 +104,7 @@ def make_blocks(runs: pd.DataFrame, outcome: str, factors: Sequence[Factor], goa
     shape = (len(seeds), len(arms), len(precisions))
     outcomes, failed = np.full(shape, np.nan), np.zeros(shape, dtype=bool)
     controls = np.full((*shape, len(replicates)), np.nan)
+    failed_controls = np.zeros(controls.shape, dtype=bool)
     at = (
         np.searchsorted(seeds, runs["seed"]),
         runs["condition"].map(index).to_numpy(dtype=int),
@@ -111,8 +116,11 @@ def make_blocks(runs: pd.DataFrame, outcome: str, factors: Sequence[Factor], goa
     status, replicate = runs["status"].to_numpy(dtype=object), runs["replicate"].to_numpy()
     ended = status == "finished"
     for row in np.flatnonzero((ended & ~finite) | (status == "failed")):
+        where = (at[0][row], at[1][row], at[2][row])
         if replicate[row] == 0:
-            failed[at[0][row], at[1][row], at[2][row]] = True
+            failed[where] = True
+        else:
+            failed_controls[(*where, replicates.index(replicate[row]))] = True
     for row in np.flatnonzero(ended & finite):
         where = (at[0][row], at[1][row], at[2][row])
         if replicate[row] == 0:
@@ -126,6 +134,7 @@ def make_blocks(runs: pd.DataFrame, outcome: str, factors: Sequence[Factor], goa
         outcomes=outcomes,
         failed=failed,
         controls=controls,
+        failed_controls=failed_controls,
         goal=goal,
     )
 
@@ -225,10 +234,17 @@ class Contrast:
             axis=1,
         )
 
-    def sides(self, values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return single runs at the reference and at the level, `[seeds, arms of all strata, precisions, ...]` each."""
+    def sides(self, values: NDArray[Any], part: Part | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return single runs at the reference and at the level, `[seeds, arms of all strata, precisions, ...]` each.
+
+        Args:
+            values: Of all runs, `[seeds, arms, precisions, ...]`.
+            part: Only these strata and precisions; by default all.
+        """
+        part = part or self.whole
+        own, precisions = [self.strata[number] for number in part.strata], list(part.precisions)
         return tuple(  # type: ignore[return-value]
-            np.concatenate([values[:, list(getattr(stratum, side))] for stratum in self.strata], axis=1)
+            np.concatenate([values[:, list(getattr(stratum, side))] for stratum in own], axis=1)[:, :, precisions]
             for side in ("reference", "level")
         )
 
@@ -239,7 +255,7 @@ class Contrast:
         """
         differences = self.differences(values)[:, list(part.strata)][:, :, list(part.precisions)]
         complete = differences.mean(axis=1)
-        size = max(1.0, float(np.nanmax(np.abs(values), initial=0.0)))
+        size = float(np.nanmax(np.abs(values), initial=0.0))
         complete = np.where(np.abs(complete) < 1e-13 * size, 0.0, complete)
         return mean_of_known(complete)
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from reports import statistics
 from reports.analysis.attribution import Attribution
-from reports.analysis.blocks import Blocks, contrasts
+from reports.analysis.blocks import Blocks, Flags, contrasts
 from reports.analysis.effects import Effect
 from reports.factors import Factor
 from reports.sources.runs import LARGEST, as_numbers
@@ -54,12 +54,16 @@ def of_columns(runs: pd.DataFrame, columns: Sequence[str]) -> list[str]:
 
 
 def _incomplete(blocks: Blocks) -> list[str]:
-    """Seeds that lack an arm in every precision."""
-    there = np.asarray((np.isfinite(blocks.outcomes) | blocks.failed).any(axis=2))
-    missing = [str(blocks.seeds[index]) for index in np.flatnonzero(~np.all(there, axis=1))]
-    if not missing:
+    """Seeds that lack an arm, or lack one in a precision in which they have another."""
+    there: Flags = np.isfinite(blocks.outcomes) | blocks.failed
+    in_some_arms = np.any(there, axis=1) & ~np.all(there, axis=1)
+    missing = np.any(in_some_arms, axis=1) | ~np.all(np.any(there, axis=2), axis=1)
+    if not missing.any():
         return []
-    return [f"incomplete blocks (seeds with a missing run): {', '.join(missing)}"]
+    seeds = ", ".join(str(blocks.seeds[index]) for index in np.flatnonzero(missing))
+    return [
+        f"incomplete blocks (seeds with a missing run): {seeds}; a run enters an effect only beside all others of it"
+    ]
 
 
 def _count(number: int, noun: str) -> str:
@@ -79,6 +83,7 @@ def of_answer(answer: Attribution) -> list[str]:
         found.append("no equivalence margin: the reference's runs don't vary between seeds; give a margin")
     if answer.effects and answer.paired and not answer.blocks.has_controls:
         found.append("no ULP control: whether round-off alone makes runs vary as much is untested")
+    found += _failed_controls(answer.blocks)
     if answer.placebo is not None and answer.placebo.p_two_sided() <= statistics.ALPHA:
         found.append(
             f"the ULP control differs from zero by itself (p {answer.placebo.p_two_sided():.2g}), as in one study in "
@@ -88,6 +93,19 @@ def of_answer(answer: Attribution) -> list[str]:
         if interaction.is_different:
             found.append(f"the {interaction.factor} effect isn't the same at each level of {interaction.other}")
     return found
+
+
+def _failed_controls(blocks: Blocks) -> list[str]:
+    """A word on ULP controls that failed, by arm: that a run dies of one ULP is spread too."""
+    if not blocks.failed_controls.any():
+        return []
+    ended = blocks.failed_controls | np.isfinite(blocks.controls)
+    told = ", ".join(
+        f"{blocks.failed_controls[:, arm].sum()} of {ended[:, arm].sum()} of {name}"
+        for arm, name in enumerate(each.name for each in blocks.arms)
+        if ended[:, arm].any()
+    )
+    return [f"ULP controls failed, {told}: where their unperturbed runs didn't, no spread is bounded"]
 
 
 def _why_not(answer: Attribution, factor: Factor) -> str:
@@ -106,17 +124,15 @@ def _of_effect(effect: Effect) -> list[str]:
     if not effect.mean.can_reject:
         what = "run" if isinstance(main.test, TwoSample) else "seed"
         found.append(f"{label}: with {_count(main.size, what)} no test can find a difference; {main.fewest} are needed")
-    if (
-        effect.mean_conclusion == "different"
-        and main.ranked is None
-        and main.margin
-        and abs(main.estimate) < main.margin.value
-    ):
+    if effect.mean_conclusion == "different" and effect.mean.is_inside_margin and main.margin:
         kind = "estimated " if main.margin.deviation else ""
         found.append(f"{label} is different, but by less than the {kind}equivalence margin")
     if effect.mean.deviating and not main.is_different:
-        where = ", ".join(f"{simple.where} {simple.estimate:+.3g}" for simple in effect.mean.deviating)
-        found.append(f"{label} is different at one level of another factor: {where}")
+        levels = [
+            simple.where + (f" {simple.estimate:+.3g}" if simple.ranked is None else ", in ranks")
+            for simple in effect.mean.deviating
+        ]
+        found.append(f"{label} is different at some levels of other factors: {'; '.join(levels)}")
     skewed = main.p_skew
     if (
         skewed is not None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from reports import statistics
-from reports.analysis.blocks import Blocks, Contrast
+from reports.analysis.blocks import Blocks, Contrast, Part
 from reports.analysis.conclusions import FailureConclusion
 from reports.statistics import ALPHA, Array
 
@@ -18,10 +18,11 @@ class Failures:
     Attributes:
         reference: How many unperturbed runs at the reference failed, of how many that ended.
         level: The same at the level.
-        p: Against "runs fail as often"; None where none failed.
+        p: Against "runs fail as often"; None where none failed. Of a must-agree factor, one half of the level is for
+            all runs, the other is shared by the levels of the other factors and the precisions.
         p_adjusted: By Holm, over the design's factors.
-        are_same: Whether exactly the same seeds failed, as often.
-        is_bounded: Whether the failure rates are shown to differ by little.
+        are_same: Whether of every two runs that are compared both failed, or none.
+        is_bounded: Whether the failure rates are shown to differ by little, there too.
     """
 
     reference: tuple[int, int]
@@ -62,27 +63,43 @@ def judge_failures(blocks: Blocks, contrasts: Sequence[Contrast], paired: bool) 
 def _count(blocks: Blocks, contrast: Contrast, paired: bool) -> Failures:
     ended = np.isfinite(blocks.outcomes) | blocks.failed
     shares = np.where(ended, blocks.failed.astype(float), np.nan)
-    sides = contrast.sides(shares)
-    runs = tuple((int(np.nansum(side)), int(np.isfinite(side).sum())) for side in sides)
-    seeds = tuple(_seeds_with_failures(side) for side in sides)
-    p, are_same = None, False
-    if runs[0][0] or runs[1][0]:
-        by_seed = contrast.by_seed(shares, contrast.whole)
-        known = by_seed[np.isfinite(by_seed)]
-        are_same = paired and len(known) > 0 and not known.any()
-        p = statistics.p_failures(known) if paired else statistics.p_failures_unpaired(*runs)
+    runs = [_count_runs(side) for side in contrast.sides(shares)]
+    if not (runs[0][0] or runs[1][0]):
+        return Failures(reference=runs[0], level=runs[1], p=None, p_adjusted=None, are_same=True, is_bounded=True)
+    parts = contrast.parts if contrast.factor.must_agree else ()
+    p = _p(shares, contrast, contrast.whole, paired)
+    if parts:
+        p = min(1.0, 2 * min(p, *statistics.holm([_p(shares, contrast, part, paired) for part in parts])))
+    differences = contrast.differences(shares)
     return Failures(
         reference=runs[0],
         level=runs[1],
         p=p,
         p_adjusted=p,
-        are_same=are_same,
-        is_bounded=statistics.are_bounded(*(seeds if paired else runs)),
+        are_same=paired and not differences[np.isfinite(differences)].any(),
+        is_bounded=all(_is_bounded(shares, contrast, part, paired) for part in (contrast.whole, *parts)),
     )
 
 
-def _seeds_with_failures(side: Array) -> tuple[int, int]:
-    """How many seeds have a failed run, of how many that have any."""
+def _p(shares: Array, contrast: Contrast, part: Part, paired: bool) -> float:
+    if not paired:
+        return statistics.p_failures_unpaired(*(_count_runs(side) for side in contrast.sides(shares, part)))
+    by_seed = contrast.by_seed(shares, part)
+    return statistics.p_failures(by_seed[np.isfinite(by_seed)])
+
+
+def _is_bounded(shares: Array, contrast: Contrast, part: Part, paired: bool) -> bool:
+    count = _count_seeds if paired else _count_runs
+    return statistics.are_bounded(*(count(side) for side in contrast.sides(shares, part)))
+
+
+def _count_runs(side: Array) -> tuple[int, int]:
+    """Return how many runs failed, of how many."""
+    return int(np.nansum(side)), int(np.isfinite(side).sum())
+
+
+def _count_seeds(side: Array) -> tuple[int, int]:
+    """Return how many seeds have a failed run, of how many that have any."""
     flat = side.reshape(len(side), -1)
     some = np.isfinite(flat).any(axis=1)
     return int((np.nansum(flat, axis=1) > 0).sum()), int(some.sum())

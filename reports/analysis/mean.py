@@ -121,10 +121,20 @@ class Estimate:
 
     @functools.cached_property
     def seeds_needed(self) -> int | None:
-        """Seeds that would decide with a chance of 80%, if the mean and its error are what they seem."""
-        if not self.can_reject:
-            return self.fewest
-        return statistics.seeds_needed(self.differences, self.margin, self.level)
+        """Seeds, or runs a level where they are unpaired, that would decide with a chance of 80%.
+
+        If the mean and its error are what they seem; None if no number does, or the error isn't known.
+        """
+        if not self.deviation:
+            return None
+        return statistics.size_needed(
+            self.estimate, self.deviation, self.margin, self.level, more_than=self.size, fewest=self.fewest
+        )
+
+    @property
+    def deviation(self) -> float | None:
+        """The standard deviation of a difference, as if the estimate were a mean of `size` of them; None if unknown."""
+        return None if self.error is None else self.error * self.size**0.5
 
     def __repr__(self) -> str:
         low, high = self.ci_adjusted
@@ -196,6 +206,15 @@ class Mean:
         return max(known) if known and len(known) == len(needed) else None
 
     @property
+    def is_inside_margin(self) -> bool:
+        """Whether all effects that were found different are smaller than the equivalence margin; of ranks none is."""
+        found = [effect for effect in self.deciding if effect.is_different]
+        return bool(found) and all(
+            effect.ranked is None and effect.margin is not None and abs(effect.estimate) < effect.margin.value
+            for effect in found
+        )
+
+    @property
     def deviating(self) -> list[Estimate]:
         """The simple effects that are different."""
         return [effect for effect in self.simple if effect.is_different]
@@ -214,7 +233,8 @@ def judge_means(cases: Sequence[Case], paired: bool, resamples: int = statistics
     """Test contrasts as one family, by Holm; within a must-agree factor, by Holm over its effects.
 
     A must-agree factor enters the family with the smallest of its effects' own Holm-corrected p-values, and its effects
-    are then judged at the level at which the factor was.
+    are then judged at the level at which the factor was. The simple effects of all may-differ factors decide nothing:
+    they are a family of their own.
 
     Args:
         cases: The family. Every case has runs that ended at both levels.
@@ -229,32 +249,47 @@ def judge_means(cases: Sequence[Case], paired: bool, resamples: int = statistics
         for case, effects in zip(cases, drafts, strict=True)
     ]
     adjusted, levels = statistics.holm(smallest), statistics.holm_levels(smallest)
-    return [
-        _judge(case, effects, p_factor, level)
-        for case, effects, p_factor, level in zip(cases, drafts, adjusted, levels, strict=True)
-    ]
-
-
-def _judge(case: Case, drafts: Sequence[Estimate], p_factor: float, level: float) -> Mean:
-    """Judge a factor's effects at the level at which the factor was judged.
-
-    The simple effects of a may-differ factor decide nothing: they are a family of their own.
-    """
-    must_agree = case.contrast.factor.must_agree
-    families = [drafts] if must_agree else [drafts[:1], drafts[1:]]
-    effects = []
-    for family, at, least in zip(families, (level, ALPHA), (p_factor, 0.0), strict=False):
-        p_values = [effect.p for effect in family]
-        for effect, p, own in zip(family, statistics.holm(p_values), statistics.holm_levels(p_values, at), strict=True):
-            p_adjusted = min(1.0, max(least, p * ALPHA / at))
-            effects.append(dataclasses.replace(effect, p_adjusted=p_adjusted, level=own, margin=case.margin))
-    return Mean(
-        main=effects[0],
-        simple=tuple(effects[1:]),
-        must_agree=must_agree,
-        has_failures=has_failures(case.blocks, case.contrast),
-        is_identical=_is_identical(case.blocks, case.contrast),
+    beside = iter(
+        _judge(
+            [
+                dataclasses.replace(effect, margin=case.margin)
+                for case, effects in zip(cases, drafts, strict=True)
+                for effect in effects[1:]
+                if not case.contrast.factor.must_agree
+            ]
+        )
     )
+    found = []
+    for case, effects, p_factor, level in zip(cases, drafts, adjusted, levels, strict=True):
+        must_agree = case.contrast.factor.must_agree
+        own = [dataclasses.replace(effect, margin=case.margin) for effect in (effects if must_agree else effects[:1])]
+        main, *simple = _judge(own, level, p_factor)
+        found.append(
+            Mean(
+                main=main,
+                simple=tuple(simple) if must_agree else tuple(next(beside) for _ in effects[1:]),
+                must_agree=must_agree,
+                has_failures=has_failures(case.blocks, case.contrast),
+                is_identical=_is_identical(case.blocks, case.contrast),
+            )
+        )
+    return found
+
+
+def _judge(family: Sequence[Estimate], level: float = ALPHA, least: float = 0.0) -> list[Estimate]:
+    """Correct a family by Holm, at a level that it has been given by another.
+
+    Args:
+        family: Effects that aren't corrected.
+        level: At which the family is judged.
+        least: No effect's corrected p is smaller: that at which the family was judged.
+    """
+    p_values = [effect.p for effect in family]
+    corrected = zip(family, statistics.holm(p_values), statistics.holm_levels(p_values, level), strict=True)
+    return [
+        dataclasses.replace(effect, p_adjusted=min(1.0, max(least, p * ALPHA / level)), level=own)
+        for effect, p, own in corrected
+    ]
 
 
 def _draft(case: Case, paired: bool, resamples: int) -> list[Estimate]:

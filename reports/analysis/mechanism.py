@@ -178,6 +178,8 @@ class Mechanism:
         first_tensor: In which tensors runs differ first.
         onset: The first update at which runs differ beyond round-off, where the reading is *late*.
         bits: log2 of the ratio at every update, `[updates]`, up to where float32's runs have come apart.
+        beyond: In how many seeds runs differ beyond round-off, where the medians over seeds don't show it.
+        seeds: Of how many.
     """
 
     reading: Reading
@@ -187,6 +189,8 @@ class Mechanism:
     first_tensor: str | None = None
     onset: int | None = None
     bits: Array = dataclasses.field(default_factory=lambda: np.array([]))
+    beyond: int = 0
+    seeds: int = 0
 
 
 UNTESTED = Mechanism(reading="untested")
@@ -225,7 +229,32 @@ def read_mechanism(pair: Sequence[Gaps], controls: Sequence[Gaps]) -> Mechanism:
         return dataclasses.replace(seen, reading="late" if start else "real", onset=start + 1 if start else None)
     enough = min(len(gaps.seeds) for gaps in pair) >= FEWEST_SEEDS
     late = _late(medians, bits, by_control[DOUBLE], start) if enough else None
-    return dataclasses.replace(seen, reading="round-off" if late is None else "late", onset=late)
+    if late is not None:
+        return dataclasses.replace(seen, reading="late", onset=late)
+    return _with_few_seeds(seen, by_precision[DOUBLE], controls)
+
+
+def _with_few_seeds(seen: Mechanism, double: Gaps, controls: Sequence[Gaps]) -> Mechanism:
+    """Return what was seen, or else what fewer than half of the seeds show in float64, which medians don't.
+
+    A seed is beyond round-off where its gap is 2^`LATE_BITS` times the largest of all the ULP control's seeds.
+    """
+    own = [gaps.gaps for gaps in controls if gaps.precision == DOUBLE]
+    if not own:
+        return dataclasses.replace(seen, reading="round-off")
+    updates = min(gaps.shape[1] for gaps in (double.gaps, *own))
+    largest = np.max([gaps[:, :updates].max(axis=0) for gaps in own], axis=0)
+    beyond = (double.gaps[:, :updates] > 2.0**LATE_BITS * largest) & (largest > 0)
+    if not beyond.any():
+        return dataclasses.replace(seen, reading="round-off")
+    onset = int(np.flatnonzero(beyond.any(axis=0))[0])
+    return dataclasses.replace(
+        seen,
+        reading="late" if onset else "real",
+        onset=onset + 1 if onset else None,
+        beyond=int(beyond.any(axis=1).sum()),
+        seeds=len(beyond),
+    )
 
 
 def _is_far_larger(size: float | None) -> bool:
@@ -327,4 +356,5 @@ def plain_mechanism(mechanism: Mechanism) -> dict[str, Any]:
         "over_ulp_control": mechanism.size,
         "first_tensor": mechanism.first_tensor,
         "onset": mechanism.onset,
+        "seeds_beyond_round_off": mechanism.beyond or None,
     }

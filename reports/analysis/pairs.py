@@ -67,7 +67,7 @@ def _explain(answer: Attribution, mean: Mean, a: int, b: int) -> str:
     factors = _differing(answer, a, b)
     effects = [_effect_between(answer, factor, a, b) for factor in factors]
     if any(effect is None for effect in effects):
-        return "undecided"
+        return factors[0].name if len(factors) == 1 and mean.main.is_different else "undecided"
     found = [effect for effect in effects if effect is not None]
     different = [effect for effect in found if effect.mean_conclusion == "different"]
     settled = all(effect.mean_conclusion != "undecided" for effect in found)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from reports import statistics
-from reports.analysis.blocks import Blocks, Contrast, Stratum, mean_of_known
+from reports.analysis.blocks import Blocks, Contrast, Flags, Stratum, mean_of_known
 from reports.analysis.conclusions import SpreadConclusion
 from reports.statistics import ALPHA, Array, Ratio
 
@@ -33,6 +33,7 @@ class Spread:
         either: The spread of pairs over that of both responses together.
         p_values: Of the tests that pairs vary more than both responses, and that the responses differ, by Holm over
             all such tests of the design.
+        lost: Responses that aren't known, since a run failed that was perturbed, or its unperturbed one.
     """
 
     sensitivity: Ratio
@@ -40,12 +41,15 @@ class Spread:
     level: Ratio
     either: Ratio
     p_values: tuple[float, float]
+    lost: int = 0
 
     @functools.cached_property
     def conclusion(self) -> SpreadConclusion:
-        """What the tests say; a test that doesn't reject bounds nothing."""
+        """What the tests say; a test that doesn't reject bounds nothing, nor do responses of the survivors alone."""
         if min(self.p_values) <= ALPHA:
             return "larger"
+        if self.lost:
+            return "undecided"
         limits = (self.reference.p_below(BOUND), self.level.p_below(BOUND))
         return "bounded" if max(limits) <= ALPHA else "undecided"
 
@@ -75,7 +79,14 @@ def _measure(blocks: Blocks, contrast: Contrast, resamples: int) -> Spread | Non
         level=Ratio(pairs, level, resamples),
         either=either,
         p_values=(either.p_larger, sensitivity.p_unequal),
+        lost=sum(int(side.sum()) for side in contrast.sides(_lost_responses(blocks))),
     )
+
+
+def _lost_responses(blocks: Blocks) -> Flags:
+    """Where one run of a perturbed and its unperturbed one failed, and not the other."""
+    ended = blocks.failed_controls | np.isfinite(blocks.controls)
+    return np.asarray(ended & (blocks.failed_controls != blocks.failed[..., None]))
 
 
 def _pair_squares(blocks: Blocks, contrast: Contrast) -> Array:

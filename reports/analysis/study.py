@@ -16,8 +16,9 @@ def answer_designs(runs: Runs, question: Question) -> list[Design]:
     Raises:
         UnreadableSourceError: An outcome isn't there, or two runs are the same.
     """
-    for outcome in (question.outcome, *question.others):
-        runs = runs.with_numbers(outcome)
+    runs = runs.with_numbers(question.outcome)
+    for outcome in question.others:
+        runs = runs.with_numbers(outcome, "--also")
     return [make_design(runs, rows, question) for rows in _designs(runs)]
 
 

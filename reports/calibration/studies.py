@@ -127,7 +127,8 @@ class Study:
         failed = rng.random(size) < rates
         outcomes = np.where(failed, np.nan, outcomes)
         controls = outcomes[..., 1:].copy()
-        controls[int(self.controlled * seeds) :] = np.nan
+        lost = failed[..., 1:].copy()
+        controls[int(self.controlled * seeds) :], lost[int(self.controlled * seeds) :] = np.nan, False
         return Blocks(
             seeds=tuple(range(seeds)),
             arms=self.arms,
@@ -135,6 +136,7 @@ class Study:
             outcomes=outcomes[..., 0],
             failed=failed[..., 0],
             controls=controls,
+            failed_controls=lost,
         )
 
     def _chaos(self, shape: str, size: tuple[int, ...], rng: np.random.Generator) -> Array:

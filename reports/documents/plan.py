@@ -11,7 +11,7 @@ from reports.analysis.attribution import Attribution
 from reports.analysis.design import Design
 from reports.documents import figures, words
 from reports.sources.runs import UnreadableSourceError
-from reports.statistics import ALPHA, POWER, Array, Margin, fewest_seeds, power_different, power_equivalent
+from reports.statistics import ALPHA, POWER, Array, Margin, fewest_for, fewest_seeds, power_different, power_equivalent
 
 SEEDS = (5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 300)
 """Where the curve is drawn."""
@@ -23,6 +23,7 @@ class Conclusion:
 
     text: str
     power: Callable[[int], float]
+    unit: str = "seeds"
 
     @functools.cached_property
     def seeds(self) -> int | None:
@@ -34,18 +35,33 @@ class Conclusion:
         return np.array([self.power(count) for count in seeds])
 
 
-def conclusions(deviation: float, margin: Margin | None, seen: float | None = None, what: str = "") -> list[Conclusion]:
-    """What might be concluded of one effect.
+def conclusions(
+    deviation: float,
+    margin: Margin | None,
+    seen: float | None = None,
+    what: str = "",
+    level: float = ALPHA / 2,
+    unit: str = "seeds",
+) -> list[Conclusion]:
+    """Return what might be concluded of one effect.
 
-    **Arguments**: `deviation`, of the differences between seeds; `margin`, the equivalence margin; `seen`, the effect
-    as it seems; `what`, the effect's name.
+    Args:
+        deviation: Of the differences between seeds.
+        margin: The equivalence margin.
+        seen: The effect as it seems.
+        what: The effect's name.
+        level: At which a difference is judged; by default what Holm asks of the first of two effects.
+        unit: What is counted.
     """
     if not deviation > 0:
         return []
 
     def different(effect: float) -> Callable[[int], float]:
-        # At half the level: of two effects, Holm asks that of the first.
-        return lambda seeds: power_different(effect, deviation, seeds, ALPHA / 2)
+        return lambda seeds: power_different(effect, deviation, seeds, level)
+
+    def equivalent(effect: float, margin: Margin) -> Callable[[int], float]:
+        # Nothing is called equivalent where no test could have found a difference.
+        return lambda seeds: power_equivalent(effect, deviation, margin, seeds) if seeds >= fewest_for(level) else 0.0
 
     found = []
     if seen:
@@ -56,17 +72,17 @@ def conclusions(deviation: float, margin: Margin | None, seen: float | None = No
             Conclusion(text=f"{what}different, if it is the margin, {size}", power=different(margin.value)),
             Conclusion(
                 text=f"{what}equivalent within ±{size}, if there is none",
-                power=lambda seeds: power_equivalent(0.0, deviation, margin, seeds),
+                power=equivalent(0.0, margin),
             ),
         ]
         if seen and abs(seen) < margin.value:
             found.append(
                 Conclusion(
                     text=f"{what}equivalent within ±{size}, if it is {words.number(seen)} as seen",
-                    power=lambda seeds: power_equivalent(seen, deviation, margin, seeds),
+                    power=equivalent(seen, margin),
                 )
             )
-    return found
+    return [dataclasses.replace(conclusion, unit=unit) for conclusion in found]
 
 
 def from_data(answer: Attribution) -> list[Conclusion]:
@@ -74,12 +90,14 @@ def from_data(answer: Attribution) -> list[Conclusion]:
     return [
         conclusion
         for effect in answer.effects
-        if len(effect.main.differences) > 1
+        if effect.main.deviation
         for conclusion in conclusions(
-            float(effect.main.differences.std(ddof=1)),
+            effect.main.deviation,
             effect.main.margin,
             effect.main.estimate,
             f"{words.label(effect, str)}: ",
+            effect.main.level,
+            "seeds" if answer.paired else "runs a level",
         )
     ]
 
@@ -119,7 +137,7 @@ def _lines(plans: Sequence[tuple[str, list[Conclusion]]], output: Path) -> Itera
     for index, (name, plan) in enumerate(plans):
         if name:
             yield f"## {words.markdown(name)}\n"
-        yield "| conclusion | seeds, for a chance of 80% |\n|---|---|"
+        yield "| conclusion | needed for a chance of 80% |\n|---|---|"
         for conclusion in plan:
             yield f"| {words.markdown(conclusion.text)} | {_needed(conclusion)} |"
         if plan:
@@ -128,11 +146,12 @@ def _lines(plans: Sequence[tuple[str, list[Conclusion]]], output: Path) -> Itera
             yield f"\n![The chance of each conclusion by seeds](plan-{index + 1}.png)\n"
             yield "*The chance of each conclusion. Look where a line crosses the grey one, at 80%.*\n"
     yield (
-        "By the power of t tests at the level that Holm's correction asks of the first of two effects, and of two "
-        "one-sided tests, with the error of a margin that is estimated. A plan is as good as what it is made from: the "
-        "spread of few seeds is known badly."
+        "By the power of t tests at the level at which Holm's correction judges the effect (of a guess: the first of "
+        "two), and of two one-sided tests, with the error of a margin that is estimated. Each is of the main effect; a "
+        "factor that must agree is equivalent only if it is so at each level of the others. A plan is as good as what "
+        "it is made from: the spread of few seeds is known badly."
     )
 
 
 def _needed(conclusion: Conclusion) -> str:
-    return f"{conclusion.seeds} seeds" if conclusion.seeds else "no number of seeds would do"
+    return f"{conclusion.seeds} {conclusion.unit}" if conclusion.seeds else f"no number of {conclusion.unit} would do"

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -167,7 +166,7 @@ def _summary(designs: Sequence[Design]) -> Iterator[str]:
     for design in designs:
         answer = design.answer
         verdict_ = f" verdict: {answer.verdict}" if answer.verdict else ""
-        yield f"{design.name}:{verdict_} ({words.sample_size(answer, len(answer.blocks.seeds))})"
+        yield f"{design.name}:{verdict_} ({words.sample_size(answer, answer.smallest)})"
         for effect in answer.effects:
             yield f"  {words.effect_line(effect)}"
         said = words.placebo(answer)
@@ -175,8 +174,3 @@ def _summary(designs: Sequence[Design]) -> Iterator[str]:
             yield f"  {said}"
         for warning in design.warnings:
             yield f"  warning: {warning}"
-
-
-def is_margin(value: float) -> bool:
-    """Return whether a number can be an equivalence margin."""
-    return 0 < value < math.inf

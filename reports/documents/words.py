@@ -10,7 +10,10 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from reports import statistics
+from reports.analysis import conclusions
 from reports.analysis.arms import ulp_deviation
 from reports.analysis.attribution import Attribution
 from reports.analysis.design import Design
@@ -19,7 +22,7 @@ from reports.analysis.mean import Estimate
 from reports.analysis.mechanism import ULP, Gaps, Mechanism
 from reports.analysis.price import Price
 from reports.analysis.relations import Compensation
-from reports.statistics import Interval, Margin, SignFlip
+from reports.statistics import Interval, Margin, SignFlip, Test
 
 Show = Callable[[str], str]
 
@@ -32,10 +35,10 @@ def markdown(name: object) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three significant digits; a dash for what there is not."""
+    """Three significant digits, and all before the point up to a million; a dash for what there is not."""
     if value is None or not math.isfinite(value):
         return "-"
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def interval(ends: tuple[float, float]) -> str:
@@ -107,6 +110,9 @@ def headlines(answer: Attribution, outcome: str, show: Show) -> str:
 
 
 def _mechanism(mechanism: Mechanism) -> str:
+    if mechanism.beyond:
+        since = f" from update {mechanism.onset} on" if mechanism.onset else ""
+        return f"a real difference{since} in {mechanism.beyond} of {mechanism.seeds} seeds, and round-off in the others"
     match mechanism.reading:
         case "identical":
             return "the same computation, bit for bit"
@@ -124,8 +130,7 @@ def _mechanism(mechanism: Mechanism) -> str:
 def _mean(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
     main, what = effect.main, show(outcome)
     measured = f"{number(main.estimate)} {interval(main.ci_adjusted)}"
-    of = "runs" if not answer.paired else "seed"
-    sample = f"{main.size} runs a level" if not answer.paired else count(main.size, of)
+    sample = f"{count(main.size, 'run')} a level" if not answer.paired else count(main.size, "seed")
     match effect.mean_conclusion:
         case "different":
             said = f"{_direction(answer, main)} {what}: {measured} for {contrast(effect, show)}"
@@ -134,9 +139,9 @@ def _mean(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
                 said = f"{_direction(answer, main)} {what} in ranks, in which a failed run is the worst, for "
                 said += f"{contrast(effect, show)} (p {p_value(main.p_adjusted)}); among runs that finished {measured}"
             elif effect.mean.deviating and not main.is_different:
-                where = "; ".join(f"{number(each.estimate)} at {show(each.where)}" for each in effect.mean.deviating)
-                said = f"it changes {what} at one level of another factor ({where}), {measured} on average ({sample})"
-            elif main.margin and abs(main.estimate) < main.margin.value:
+                said = f"it changes {what} at some levels of other factors ({_deviations(answer, effect, show)}), "
+                said += f"{measured} on average ({sample})"
+            elif effect.mean.is_inside_margin:
                 said += f", yet it is smaller than the margin of {margin(main.margin)}"
         case "identical":
             said = f"the same {what} in every run ({sample})"
@@ -147,11 +152,26 @@ def _mean(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
         case _:
             said = f"whether it changes {what} is undecided: {measured} ({sample})"
             if effect.mean.deviating:
-                where = "; ".join(f"{number(each.estimate)} at {show(each.where)}" for each in effect.mean.deviating)
-                said += f", though it does at a level of another factor: {where}"
+                said += f", though it does at some levels of other factors: {_deviations(answer, effect, show)}"
     if effect.spread_conclusion == "larger":
         said += "; it changes how much runs vary"
+    elif effect.conclusion == conclusions.ROUND_OFF_AT_FIRST and effect.mean_conclusion != "undecided":
+        said += f"; whether runs vary more is {effect.spread_conclusion}"
     return said + _failures(effect)
+
+
+def _deviations(answer: Attribution, effect: Effect, show: Show) -> str:
+    """What a factor does where it is different, though not on average."""
+    return "; ".join(
+        f"{_better_or_worse(answer, each.ranked) if each.ranked else number(each.estimate)} at {show(each.where)}"
+        for each in effect.mean.deviating
+    )
+
+
+def _better_or_worse(answer: Attribution, ranked: Test) -> str:
+    """In ranks a failed run is the worst."""
+    is_better = (ranked.estimate > 0) == (answer.blocks.goal == "maximize")
+    return f"{'better' if is_better else 'worse'} in ranks"
 
 
 def _direction(answer: Attribution, main: Estimate) -> str:
@@ -186,9 +206,17 @@ def placebo(answer: Attribution) -> str:
     if test is None:
         return ""
     return (
-        f"One ULP, a placebo analysed in the same way, gives {number(test.estimate)} {interval(test.interval())} "
-        f"({count(test.size, 'seed')})."
+        f"One ULP, a placebo, gives {number(test.estimate)} {interval(test.interval())} "
+        f"(95%, {count(test.size, 'seed')}, {_pairs_of_runs(answer)})."
     )
+
+
+def _pairs_of_runs(answer: Attribution) -> str:
+    """How many pairs of runs a seed's placebo is the mean of, and how many a seed's effect."""
+    control = int(np.isfinite(answer.blocks.responses).reshape(len(answer.blocks.seeds), -1).sum(axis=1).max())
+    pairs = [effect.contrast.differences(answer.blocks.outcomes) for effect in answer.effects]
+    effect = max((int(np.isfinite(each).reshape(len(each), -1).sum(axis=1).max()) for each in pairs), default=0)
+    return f"the mean of {count(control, 'pair')} of runs a seed, where an effect's is of {effect}"
 
 
 def effect_line(effect: Effect) -> str:
@@ -212,7 +240,7 @@ def blind_spots(answer: Attribution, show: Show) -> str:
     ]
     if detectable:
         said.append(f"With a chance of 80% it finds an effect of at least {' or '.join(detectable)}")
-    size = answer.blocks.smallest
+    size = answer.smallest
     said.append(
         f"Failures or collapses in fewer than {100 * statistics.rarest_visible(size):.2g}% of the "
         f"{'seeds' if answer.paired else 'runs'} of an arm may not have shown up (95%, {sample_size(answer, size)})"
@@ -238,6 +266,8 @@ def what_would_settle(answer: Attribution, core_seconds: float | None, show: Sho
     said = []
     for effect in answer.effects:
         if effect.mean_conclusion != "undecided":
+            if effect.conclusion == conclusions.ROUND_OFF_AT_FIRST:
+                said.append(_what_would_bound(effect, show))
             continue
         if effect.failures.conclusion == "different":
             said.append(
@@ -252,16 +282,29 @@ def what_would_settle(answer: Attribution, core_seconds: float | None, show: Sho
             continue
         needed = effect.mean.seeds_needed
         arms = len(answer.arms) * len(answer.blocks.precisions)
-        if needed is None:
+        if needed is None and not effect.mean.can_reject:
+            least = sample_size(answer, effect.main.fewest)
+            said.append(f"No test of the {label(effect, show)} effect can find a difference in fewer than {least}")
+        elif needed is None:
             said.append(f"No number of seeds up to 10,000 is likely to decide the {label(effect, show)} effect")
         else:
             runs = needed * arms
             cost = "" if core_seconds is None else f", and {number(runs * core_seconds / 60)} core-minutes"
+            size = count(needed, "seed") if answer.paired else f"{needed} runs a level"
+            total = f": {count(runs, 'run')}{cost}, without controls" * answer.paired
             said.append(
-                f"About {count(needed, 'seed')} in all would decide each mean of the {label(effect, show)} effect with "
-                f"a chance of 80%, if it is as it seems: {count(runs, 'run')}{cost}, without controls"
+                f"About {size} in all would decide each mean of the {label(effect, show)} effect with a chance of 80%, "
+                f"if it is as it seems{total}"
             )
     return ". ".join(said) + "." * bool(said)
+
+
+def _what_would_bound(effect: Effect, show: Show) -> str:
+    """What would tell whether runs vary more at a level that is equivalent in the mean."""
+    tells = f"would tell whether runs vary more with the {label(effect, show)}"
+    if effect.spread is None:
+        return f"ULP controls of both levels {tells}"
+    return f"ULP controls that don't fail {tells}" if effect.spread.lost else f"More seeds, with ULP controls, {tells}"
 
 
 def margin_caution(answer: Attribution, show: Show) -> str:
@@ -274,13 +317,7 @@ def margin_caution(answer: Attribution, show: Show) -> str:
         f"The equivalence margin, {margin(answer.margin)}, is half the standard deviation between seeds of the "
         "reference's runs. Fix one before the data: what difference would matter?"
     )
-    inside = [
-        effect
-        for effect in answer.effects
-        if effect.mean_conclusion == "different"
-        and effect.main.ranked is None
-        and abs(effect.main.estimate) < answer.margin.value
-    ]
+    inside = [effect for effect in answer.effects if effect.mean.is_inside_margin]
     for effect in inside:
         said += (
             f" It is larger than the {label(effect, show)} effect that is called different: an equivalent effect may "
@@ -316,6 +353,8 @@ def mean_cell(effect: Effect) -> str:
     measured = f"{number(effect.main.estimate)} {interval(effect.main.ci_adjusted)}"
     if effect.main.ranked is None:
         return measured
+    if effect.mean_conclusion == "equivalent":
+        return f"{measured} (finished runs)"
     return f"{measured} (finished runs; ranks decide)" if math.isfinite(effect.main.estimate) else "- (ranks decide)"
 
 
@@ -335,6 +374,8 @@ def mechanism_cell(mechanism: Mechanism) -> str:
         "late": f"not from update {mechanism.onset} on",
         "untested": "untested",
     }[mechanism.reading]
+    if mechanism.beyond:
+        return f"{said}, in {mechanism.beyond} of {mechanism.seeds} seeds"
     return said if mechanism.ratio is None else f"{said}: gap float32 / float64 {power_of_two(mechanism.ratio)}"
 
 

@@ -101,6 +101,7 @@ def _typed(table: pd.DataFrame, reading: Reading) -> pd.DataFrame:
         numbers = as_numbers(table[column])
         _refuse(table, ~((numbers % 1 == 0) & (numbers.abs() < 2.0**63)), column, "a whole number", reading)
         table[column] = numbers.astype("int64")
+    _refuse(table, table["replicate"] < 0, "replicate", "0, or the number of a ULP control", reading)
     return table.assign(**{column: table[column].map(_text).astype(str) for column in ("run", *TEXTS)})
 
 

@@ -28,6 +28,7 @@ from reports.statistics.power import (
     power_different,
     power_equivalent,
     seeds_needed,
+    size_needed,
 )
 from reports.statistics.ratios import ratio
 from reports.statistics.signflip import RESAMPLES, SignFlip, sign_flip
@@ -72,6 +73,7 @@ __all__ = [
     "ratio",
     "seeds_needed",
     "sign_flip",
+    "size_needed",
     "sizes",
     "variance_shares",
 ]

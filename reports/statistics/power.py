@@ -31,13 +31,38 @@ def seeds_needed(differences: Array, margin: Margin | None, level: float = ALPHA
     """
     if len(differences) < 2 or differences.std() == 0.0:
         return None
-    mean, deviation = abs(float(differences.mean())), float(differences.std(ddof=1))
-    return fewest_seeds(
-        lambda seeds: (
-            power_different(mean, deviation, seeds, level) >= POWER
-            or (margin is not None and power_equivalent(mean, deviation, margin, seeds) >= POWER)
-        ),
+    return size_needed(
+        float(differences.mean()),
+        float(differences.std(ddof=1)),
+        margin,
+        level,
         more_than=len(differences),
+        fewest=fewest_for(level),
+    )
+
+
+def size_needed(
+    mean: float, deviation: float, margin: Margin | None, level: float, *, more_than: int, fewest: int
+) -> int | None:
+    """Return the size of sample that would decide with a chance of `POWER`; None if `MOST_SEEDS` don't suffice.
+
+    Args:
+        mean: What the effect is.
+        deviation: Of a difference; of unpaired runs, the standard error of the estimate times the root of their number.
+        margin: The equivalence margin, where there is one.
+        level: At which a test of difference is judged.
+        more_than: How many there are.
+        fewest: With fewer, no test can find a difference.
+    """
+    return fewest_seeds(
+        lambda size: (
+            size >= fewest
+            and (
+                power_different(mean, deviation, size, level) >= POWER
+                or (margin is not None and power_equivalent(mean, deviation, margin, size) >= POWER)
+            )
+        ),
+        more_than=more_than,
     )
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 from scipy import stats
 
 from reports.statistics.basics import Array
@@ -24,9 +25,11 @@ def p_johnson(differences: Array) -> float | None:
     Source: Johnson (1978), "Modified t tests and confidence intervals for asymmetrical populations", equation 2.5.
     """
     count = len(differences)
-    if count < 3 or not (variance := float(differences.var(ddof=1))) > 0:
+    if count < 3 or not float(differences.var(ddof=1)) > 0:
         return None
-    mean = float(differences.mean())
+    # The statistic has no unit: scaled so, no power of a large number overflows.
+    differences = differences / np.abs(differences).max()
+    mean, variance = float(differences.mean()), float(differences.var(ddof=1))
     third = float(((differences - mean) ** 3).mean())
     curvature = third / (3 * variance**2)
     # The correction is a parabola in the mean. Beyond its vertex a larger mean would be less significant.

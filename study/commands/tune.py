@@ -46,6 +46,7 @@ class Tune:
         from rich.console import Console
 
         from reports.documents import tuning as report
+        from reports.statistics import ALPHA, fewest_for
         from study import seeds, spaces, tuning
 
         self.workforce.check()
@@ -63,6 +64,11 @@ class Tune:
             print(
                 f"no trial is pruned: that takes more than {tuning.FEWEST_PAIRS} seeds a trial, and here are "
                 f"{self.seeds}",
+                file=sys.stderr,
+            )
+        if self.held_out < fewest_for(ALPHA):
+            print(
+                f"of {self.held_out} held-out seeds no test can find a difference: that takes {fewest_for(ALPHA)}",
                 file=sys.stderr,
             )
         block = seeds.block(read_cells(self.file))
