@@ -262,11 +262,12 @@ class _Timing(NamedTuple):
 
 
 def _timed(work: Callable[[], Any], steps: int, seconds: float) -> _Timing:
-    """Do work of so many steps again and again, for so many seconds at least."""
-    start, cpu_start, done = time.perf_counter(), time.process_time(), 0
-    while (taken := time.perf_counter() - start) < seconds:
+    """Do work of so many steps, once at least, and again and again for so many seconds."""
+    start, cpu_start, done, taken = time.perf_counter(), time.process_time(), 0, 0.0
+    while not done or taken < seconds:
         work()
         done += steps
+        taken = time.perf_counter() - start
     return _Timing(done, time.process_time() - cpu_start, taken)
 
 
