@@ -1,4 +1,4 @@
-"""How fast training is, as ratios measured side by side: bare environments, one run, cohorts, and Stable-Baselines3.
+"""How fast training is, as ratios measured side by side: bare environments, one run, cohorts, and other libraries.
 
 Every measurement is made in a fresh process with one thread, so that its peak memory is its own. The measurements take
 turns, so that a noisy machine disturbs all of them alike. Speeds, ratios and shares are of CPU time. Wall time stands
@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import json
 import multiprocessing
+import os
 import resource
 import statistics
 import sys
@@ -50,6 +51,9 @@ COHORTS = (1, 8, 32, 128)
 TWO_WORKERS = "2 workers of 32"
 """Two processes at once, with a cohort of 32 each."""
 
+SB3, JAX = "SB3", "JAX, 32 runs"
+"""Peers, which are measured where they are installed: Stable-Baselines3, and PPO under JAX's `vmap`, on Pendulum-v1."""
+
 Contestant = Callable[[Hyperparameters, float], "Measurement"]
 """Measures itself with these hyperparameters, for so many seconds at least."""
 
@@ -80,32 +84,37 @@ def measure(env_ids: Sequence[str], rounds: int, seconds: float, console: Consol
         **{_cohort_name(runs): functools.partial(_cohort, runs) for runs in COHORTS},
         TWO_WORKERS: functools.partial(_cohort, 32),
     }
-    if importlib.util.find_spec("stable_baselines3"):
-        contestants["SB3"] = _stable_baselines3
-    else:
-        console.print("Stable-Baselines3 isn't installed, so isn't measured: `pip install stable-baselines3`")
+    for name, package, peer in (
+        (SB3, "stable-baselines3", _stable_baselines3),
+        (JAX, "jax", functools.partial(_jax, 32)),
+    ):
+        if importlib.util.find_spec(package.replace("-", "_")):
+            contestants[name] = peer
+        else:
+            console.print(f"{package} isn't installed, so isn't measured: `pip install {package}`")
+    entries = [(env_id, name) for env_id in env_ids for name in contestants if name != JAX or env_id == "Pendulum-v1"]
     measured: dict[tuple[str, str], list[Measurement]] = defaultdict(list)
     with Progress(console=console) as progress:
-        task = progress.add_task("measuring", total=rounds * len(env_ids) * len(contestants))
+        task = progress.add_task("measuring", total=rounds * len(entries))
         for _ in range(rounds):
-            for env_id in env_ids:
-                for name, contestant in contestants.items():
-                    processes = 2 if name == TWO_WORKERS else 1
-                    one = _in_fresh_processes(processes, contestant, SETTINGS[env_id], seconds)
-                    measured[env_id, name].append(dataclasses.replace(one, contestant=name))
-                    progress.advance(task)
+            for env_id, name in entries:
+                processes = 2 if name == TWO_WORKERS else 1
+                one = _in_fresh_processes(processes, contestants[name], SETTINGS[env_id], seconds)
+                measured[env_id, name].append(dataclasses.replace(one, contestant=name))
+                progress.advance(task)
     return [_median(repeated) for repeated in measured.values()]
 
 
 def tables(measurements: Sequence[Measurement]) -> Iterator[Table]:
-    """A table for each environment, with what each contestant reaches of it alone and of Stable-Baselines3."""
+    """A table for each environment, with what each contestant reaches of it alone and of the peers."""
     for env_id in dict.fromkeys(one.env_id for one in measurements):
         here = [one for one in measurements if one.env_id == env_id]
         speed = {one.contestant: one.steps_per_cpu_second for one in here}
-        peer = speed.get("SB3")
+        peers = [peer for peer in (SB3, JAX) if peer in speed]
         title = f"{env_id}: steps in a second of CPU time, and its share of wall time"
         drawn = Table("", title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        for name in ("steps/s", "CPU", "of env", "of SB3", "env", "policy", "update", "MB"):
+        ratios = [f"of {peer.split(',')[0]}" for peer in peers]
+        for name in ("steps/s", "CPU", "of env", *ratios, "env", "policy", "update", "MB"):
             drawn.add_column(name, justify="right")
         for one in here:
             drawn.add_row(
@@ -113,7 +122,7 @@ def tables(measurements: Sequence[Measurement]) -> Iterator[Table]:
                 f"{one.steps_per_cpu_second:,.0f}",
                 f"{one.steps_per_second / one.steps_per_cpu_second:.0%}",
                 f"{one.steps_per_cpu_second / speed['env alone']:.0%}",
-                f"{one.steps_per_cpu_second / peer:.1f}x" if peer else "-",
+                *(f"{one.steps_per_cpu_second / speed[peer]:.3g}x" for peer in peers),
                 *("-" if share is None else f"{share:.0%}" for share in (one.environment, one.policy, one.update)),
                 f"{one.peak_memory_mb:,.0f}",
             )
@@ -235,6 +244,15 @@ def _stable_baselines3(hyperparameters: Hyperparameters, seconds: float) -> Meas
     )
 
 
+def _jax(runs: int, hyperparameters: Hyperparameters, seconds: float) -> Measurement:
+    """So many seeds under `vmap`, with the same hyperparameters and normalisation; compiled beforehand."""
+    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    from study import bench_jax
+
+    update = bench_jax.updates(hyperparameters, runs)
+    return _measurement(hyperparameters, _timed(update, runs * hyperparameters.batch_size, seconds))
+
+
 class _Timing(NamedTuple):
     """How many environment steps took how long."""
 
@@ -244,11 +262,12 @@ class _Timing(NamedTuple):
 
 
 def _timed(work: Callable[[], Any], steps: int, seconds: float) -> _Timing:
-    """Do work of so many steps again and again, for so many seconds at least."""
-    start, cpu_start, done = time.perf_counter(), time.process_time(), 0
-    while (taken := time.perf_counter() - start) < seconds:
+    """Do work of so many steps, once at least, and again and again for so many seconds."""
+    start, cpu_start, done, taken = time.perf_counter(), time.process_time(), 0, 0.0
+    while not done or taken < seconds:
         work()
         done += steps
+        taken = time.perf_counter() - start
     return _Timing(done, time.process_time() - cpu_start, taken)
 
 

@@ -12,7 +12,7 @@ from study.cells import MistakeError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Bench:
-    """How fast training is here, beside bare environments and Stable-Baselines3. A round takes seven minutes."""
+    """How fast training is here, beside bare environments and other libraries. A round takes seven minutes."""
 
     env_ids: tuple[str, ...] = ("Pendulum-v1", "Hopper-v5", "HalfCheetah-v5")
     """where to measure: of Pendulum-v1, Hopper-v5 and HalfCheetah-v5"""
