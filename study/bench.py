@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
+from rich.table import Column, Table
 
 from agents import environments
 from agents.hyperparameters import Hyperparameters
@@ -112,7 +112,7 @@ def tables(measurements: Sequence[Measurement]) -> Iterator[Table]:
         speed = {one.contestant: one.steps_per_cpu_second for one in here}
         peers = [peer for peer in (SB3, JAX) if peer in speed]
         title = f"{env_id}: steps in a second of CPU time, and its share of wall time"
-        drawn = Table("", title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        drawn = Table(Column("", no_wrap=True), title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         ratios = [f"of {peer.split(',')[0]}" for peer in peers]
         for name in ("steps/s", "CPU", "of env", *ratios, "env", "policy", "update", "MB"):
             drawn.add_column(name, justify="right")

@@ -215,8 +215,9 @@ def _pairs_of_runs(answer: Attribution) -> str:
     """How many pairs of runs a seed's placebo is the mean of, and how many a seed's effect."""
     control = int(np.isfinite(answer.blocks.responses).reshape(len(answer.blocks.seeds), -1).sum(axis=1).max())
     pairs = [effect.contrast.differences(answer.blocks.outcomes) for effect in answer.effects]
-    effect = max((int(np.isfinite(each).reshape(len(each), -1).sum(axis=1).max()) for each in pairs), default=0)
-    return f"the mean of {count(control, 'pair')} of runs a seed, where an effect's is of {effect}"
+    effect = max((int(np.isfinite(each).reshape(len(each), -1).sum(axis=1).max()) for each in pairs), default=control)
+    said = f"the mean of {count(control, 'pair')} of runs a seed"
+    return said if effect == control else f"{said}, where an effect's is of {effect}"
 
 
 def effect_line(effect: Effect) -> str:
