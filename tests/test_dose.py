@@ -20,7 +20,7 @@ def write_run(folder: Path, name: str, seed: int, distance: float, response: flo
     path = folder / name
     path.mkdir(parents=True)
     cell = {"condition": "normal_std", "seed": seed, "precision": "float64", "replicate": 0, "perturbation": "one_ulp"}
-    path.joinpath("cell.json").write_text(json.dumps({"id": name, **cell, **about, "gamma": 0.9, "provenance": {}}))
+    path.joinpath("cell.json").write_text(json.dumps({"id": name, **cell, "gamma": 0.9, **about, "provenance": {}}))
     outcome = {"status": "finished", "error": None, "final_return": seed + response}
     path.joinpath("outcome.json").write_text(json.dumps(outcome))
     gaps = np.minimum(distance * 10.0 ** np.arange(12), 1.0)
@@ -58,6 +58,27 @@ def test_a_dose_is_measured_against_the_run_that_was_given_none(runs: Path) -> N
         assert found[label].onset.estimate == (apart[0] + 1 if len(apart) else np.inf)
     assert found["one ULP in float64"].apart == 0
     assert found["2^-20"].apart == SEEDS
+
+
+def test_a_seed_is_one_pair_of_runs_of_one_design(runs: Path) -> None:
+    for seed in range(SEEDS):
+        write_run(runs, f"other-{seed}", seed, 0.0, 100.0, gamma=0.99)
+        write_run(runs, f"dose-{seed}", seed, 0.0, 107.0, gamma=0.99, replicate=1, perturbation=2.0**-20)
+    found = {dose.runs: dose for dose in measure_doses(sources.read(str(runs)), "final_return") if "-20" in dose.label}
+    assert {name: dose.seeds for name, dose in found.items()} == {
+        "normal_std, gamma 0.9": SEEDS, "normal_std, gamma 0.99": SEEDS,
+    }  # fmt: skip
+    assert found["normal_std, gamma 0.9"].deviation.estimate == pytest.approx(6.0 / 2**0.5)
+    assert found["normal_std, gamma 0.99"].deviation.estimate == pytest.approx(7.0 / 2**0.5)
+
+
+def test_one_ulp_of_a_weight_is_float32_s_under_bfloat16(runs: Path) -> None:
+    for seed in range(SEEDS):
+        write_run(runs, f"coarse-{seed}", seed, 2.0**-9, 3.0, precision="bfloat16")
+        write_run(runs, f"nudged-{seed}", seed, 2.0**-8, 3.5, precision="bfloat16", replicate=1)
+    found = {dose.label: dose.size for dose in measure_doses(sources.read(str(runs)), "final_return")}
+    assert found["one ULP in bfloat16"] == 2.0**-23
+    assert found["bfloat16, every number"] == 2.0**-9
 
 
 def test_doses_are_no_ulp_controls(runs: Path) -> None:

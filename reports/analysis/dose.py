@@ -7,7 +7,8 @@ one of about half its epsilon, in every number.
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,8 @@ from reports.statistics import Array, Interval, median_interval
 
 EPSILON = {"bfloat16": 2.0**-8, "float32": 2.0**-23, "float64": 2.0**-52}
 """The distance from 1 to the next larger number."""
+ULP_OF_WEIGHTS = {**EPSILON, "bfloat16": EPSILON["float32"]}
+"""One ULP of a weight is that large a part of it: under bfloat16 weights are float32, and round only in products."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,7 +32,7 @@ class Dose:
     Attributes:
         label: What it is.
         size: Relative to the number that it changes; None of jitter.
-        condition: Of all runs.
+        runs: Which runs have it: their condition, and the hyperparameters in which they differ from others.
         precision: Of the run that is changed.
         seeds: How many there are.
         apart: In how many of them runs come apart.
@@ -39,7 +42,7 @@ class Dose:
 
     label: str
     size: float | None
-    condition: str
+    runs: str
     precision: str
     seeds: int
     apart: int
@@ -48,7 +51,7 @@ class Dose:
 
 
 def measure_doses(runs: Runs, outcome: str) -> list[Dose]:
-    """Measure all doses that there are, by condition and size; nothing where no run was given one.
+    """Measure all doses that there are, by condition, design and size; nothing where no run was given one.
 
     Args:
         runs: With doses.
@@ -64,7 +67,8 @@ def measure_doses(runs: Runs, outcome: str) -> list[Dose]:
 
     if runs.doses is None:
         return []
-    same = ["condition", "seed", *(name for name in runs.hyperparameters if name != "engine")]
+    design = ["condition", *runs.hyperparameters]
+    same = [*design, "seed"]
     finished, given = (rows[rows["status"] == "finished"] for rows in (runs.table, runs.doses))
     base, controls = (finished[rows] for rows in (finished["replicate"] == 0, finished["replicate"] > 0))
     double = base[base["precision"] == "float64"]
@@ -78,8 +82,16 @@ def measure_doses(runs: Runs, outcome: str) -> list[Dose]:
             ).merge(double, on=same, suffixes=("", "_base")),
         ]
     )
-    found = [_dose(rows, outcome, fingerprints) for _, rows in pairs.groupby(["condition", "precision", "label"])]
-    return sorted(found, key=lambda dose: (dose.condition, dose.size is None, dose.size or 0.0, dose.label))
+    differing = [name for name in runs.hyperparameters if pairs[name].nunique(dropna=False) > 1]
+    found = [
+        _dose(rows, ", ".join([str(rows["condition"].iloc[0]), *_told(rows.iloc[0], differing)]), outcome, fingerprints)
+        for _, rows in pairs.groupby([*design, "precision", "label"], dropna=False)
+    ]
+    return sorted(found, key=lambda dose: (dose.runs, dose.size is None, dose.size or 0.0, dose.label))
+
+
+def _told(row: "pd.Series[Any]", names: Sequence[str]) -> list[str]:
+    return [str(row[name]) if name == "env_id" else f"{name} {row[name]}" for name in names]
 
 
 def _labelled(runs: pd.DataFrame) -> pd.DataFrame:
@@ -91,15 +103,15 @@ def _labelled(runs: pd.DataFrame) -> pd.DataFrame:
             sizes.append(math.nan)
         elif kind == "one_ulp":
             labels.append(f"one ULP in {precision}")
-            sizes.append(EPSILON.get(str(precision), math.nan))
+            sizes.append(ULP_OF_WEIGHTS.get(str(precision), math.nan))
         else:
             labels.append(f"2^{math.log2(float(kind)):.3g}")
             sizes.append(float(kind))
     return runs.assign(label=labels, size=sizes)
 
 
-def _dose(rows: pd.DataFrame, outcome: str, fingerprints: Callable[[str], Fingerprints]) -> Dose:
-    """Measure the runs of one dose, each beside its own unperturbed one."""
+def _dose(rows: pd.DataFrame, runs: str, outcome: str, fingerprints: Callable[[str], Fingerprints]) -> Dose:
+    """Measure the runs of one dose, a pair a seed: each beside its own unperturbed one."""
     first = rows.iloc[0]
     gaps = list(_gaps(rows, fingerprints))
     shortest = min(map(len, gaps))
@@ -108,7 +120,7 @@ def _dose(rows: pd.DataFrame, outcome: str, fingerprints: Callable[[str], Finger
     return Dose(
         label=str(first["label"]),
         size=None if math.isnan(first["size"]) else float(first["size"]),
-        condition=str(first["condition"]),
+        runs=runs,
         precision=str(first["precision"]),
         seeds=len(rows),
         apart=int(np.isfinite(apart_at).sum()),

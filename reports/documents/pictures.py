@@ -184,17 +184,17 @@ def draw_doses(doses: Sequence[Dose], outcome: str, output: Path) -> str | None:
         return None
     curves = [
         figures.DoseCurve(
-            label=condition,
+            label=runs,
             sizes=np.array([dose.size for dose in own], dtype=float),
             onsets=np.array([(dose.onset.estimate, dose.onset.low, dose.onset.high) for dose in own]),
             deviations=np.array([(dose.deviation.estimate, dose.deviation.low, dose.deviation.high) for dose in own]),
             is_precision=np.array([dose.precision != "float64" for dose in own]),
         )
-        for condition, own in ((name, [dose for dose in sized if dose.condition == name]) for name in _names(sized))
+        for runs, own in ((name, [dose for dose in sized if dose.runs == name]) for name in _names(sized))
     ]
     figures.doses(curves, outcome, output / "dose")
     return "dose"
 
 
 def _names(doses: Sequence[Dose]) -> list[str]:
-    return list(dict.fromkeys(dose.condition for dose in doses))
+    return list(dict.fromkeys(dose.runs for dose in doses))
