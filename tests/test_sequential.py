@@ -112,7 +112,7 @@ def test_how_long_it_is_likely_to_take() -> None:
 def test_false_decisions_are_few_where_naive_peeking_makes_many(truth: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def share() -> float:
         rng = np.random.default_rng(1)
-        ends = [peeking.last_looks("normal", truth, 0.5, rng)["8, 9, ... 30"] for _ in range(400)]
+        ends = [peeking.last_looks("normal", truth, 0.5, rng)["10, 11, ... 30"] for _ in range(400)]
         return float(np.mean([peeking.is_false(end, truth) for end in ends]))
 
     limit = stats.binom.ppf(0.999, 400, 0.05) / 400

@@ -11,6 +11,7 @@ import pytest
 import wandb
 import yaml
 
+from agents.fingerprints import TENSORS
 from tests.conftest import SMALL
 from tests.wandb_desk import PROJECT, RUN_WITH, Desk, end, ledger, saved, wait_until
 from tests.wandb_server import Mood, WandbServer
@@ -83,6 +84,8 @@ def test_a_cell_is_told_to_wandb_whole_by_cleanrl_s_names(desk: Desk) -> None:
     assert len(updates) == 2
     for row, update in zip(run.rows(), updates, strict=True):
         named = {name.rpartition("/")[2]: value for name, value in row.items()}
+        assert update.pop("tensor_sha256").keys() == set(TENSORS)
+        assert "tensor_sha256" not in named
         assert named.items() >= update.items()
         assert {"charts/episodic_return", "charts/learning_rate", "losses/policy_loss", "global_step"} <= row.keys()
     outcome = json.loads(saved(run)["outcome.json"])
