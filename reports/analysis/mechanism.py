@@ -231,10 +231,10 @@ def read_mechanism(pair: Sequence[Gaps], controls: Sequence[Gaps]) -> Mechanism:
     late = _late(medians, bits, by_control[DOUBLE], start) if enough else None
     if late is not None:
         return dataclasses.replace(seen, reading="late", onset=late)
-    return _with_few_seeds(seen, by_precision[DOUBLE], controls)
+    return _with_a_minority(seen, by_precision[DOUBLE], controls)
 
 
-def _with_few_seeds(seen: Mechanism, double: Gaps, controls: Sequence[Gaps]) -> Mechanism:
+def _with_a_minority(seen: Mechanism, double: Gaps, controls: Sequence[Gaps]) -> Mechanism:
     """Return what was seen, or else what fewer than half of the seeds show in float64, which medians don't.
 
     A seed is beyond round-off where its gap is 2^`LATE_BITS` times the largest of all the ULP control's seeds.
