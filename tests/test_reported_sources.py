@@ -313,3 +313,13 @@ def test_any_table_is_answered_or_refused_in_one_line(
             assert 0 < each.p <= each.p_adjusted <= 1
             if each.size:
                 assert each.ci[0] <= each.estimate <= each.ci[1] or math.isclose(*each.ci)
+
+
+def test_where_ranks_decide_a_simple_effect_its_direction_is_theirs(tmp_path: Path) -> None:
+    runs = study(seeds=24)[COLUMNS].assign(status="finished")
+    dies = (runs["condition"] == "normal_std") & (runs["seed"] < 14)
+    dies |= (runs["condition"] == "mvn_std") & (runs["seed"] >= 10)
+    runs.loc[dies, "status"] = "failed"
+    report.write(table(tmp_path, runs), None, Options())
+    headline = (tmp_path / "runs-report" / "report.md").read_text().split("|")[0]
+    assert "better in ranks at parameterization variance; worse in ranks at parameterization std" in headline
