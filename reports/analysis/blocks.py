@@ -56,6 +56,16 @@ class Blocks:
     goal: Goal = "maximize"
 
     @property
+    def ended(self) -> Flags:
+        """Which unperturbed runs are there, finished or failed, `[seeds, arms, precisions]`."""
+        return np.asarray(np.isfinite(self.outcomes) | self.failed)
+
+    @property
+    def ended_controls(self) -> Flags:
+        """Which perturbed ones are, `[seeds, arms, precisions, replicates]`."""
+        return np.asarray(np.isfinite(self.controls) | self.failed_controls)
+
+    @property
     def responses(self) -> Array:
         """What a one-ULP perturbation does to an outcome, `[seeds, arms, precisions, replicates]`."""
         return self.controls - self.outcomes[..., None]
@@ -69,10 +79,9 @@ class Blocks:
 
     def smallest(self, paired: bool) -> int:
         """Return how many seeds of an arm have a run that ended, or how many runs if they pair nothing; the fewest."""
-        ended: Flags = np.isfinite(self.outcomes) | self.failed
         if not paired:
-            return int(ended.sum(axis=(0, 2)).min(initial=ended.size))
-        return int(np.any(ended, axis=2).sum(axis=0).min(initial=len(self.seeds)))
+            return int(self.ended.sum(axis=(0, 2)).min(initial=self.ended.size))
+        return int(np.any(self.ended, axis=2).sum(axis=0).min(initial=len(self.seeds)))
 
     @property
     def has_failures(self) -> bool:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from reports import statistics
 from reports.analysis.attribution import Attribution
-from reports.analysis.blocks import Blocks, Flags, contrasts
+from reports.analysis.blocks import Blocks, contrasts
 from reports.analysis.effects import Effect
 from reports.factors import Factor
 from reports.sources.runs import LARGEST, as_numbers
@@ -55,7 +55,7 @@ def of_columns(runs: pd.DataFrame, columns: Sequence[str]) -> list[str]:
 
 def _incomplete(blocks: Blocks) -> list[str]:
     """Seeds that lack an arm, or lack one in a precision in which they have another."""
-    there: Flags = np.isfinite(blocks.outcomes) | blocks.failed
+    there = blocks.ended
     in_some_arms = np.any(there, axis=1) & ~np.all(there, axis=1)
     missing = np.any(in_some_arms, axis=1) | ~np.all(np.any(there, axis=2), axis=1)
     if not missing.any():
@@ -99,7 +99,7 @@ def _failed_controls(blocks: Blocks) -> list[str]:
     """A word on ULP controls that failed, by arm: that a run dies of one ULP is spread too."""
     if not blocks.failed_controls.any():
         return []
-    ended = blocks.failed_controls | np.isfinite(blocks.controls)
+    ended = blocks.ended_controls
     told = ", ".join(
         f"{blocks.failed_controls[:, arm].sum()} of {ended[:, arm].sum()} of {name}"
         for arm, name in enumerate(each.name for each in blocks.arms)
@@ -111,7 +111,7 @@ def _failed_controls(blocks: Blocks) -> list[str]:
 def _why_not(answer: Attribution, factor: Factor) -> str:
     if len(factor.levels) < 2:
         return f"all runs are of one level, {factor.levels[0] if factor.levels else 'none'}"
-    if not (np.isfinite(answer.blocks.outcomes) | answer.blocks.failed).any():
+    if not answer.blocks.ended.any():
         return "no unperturbed run (replicate 0) has ended, and effects are of those"
     if not any(contrast.factor is factor for contrast in contrasts(answer.blocks, answer.factors)):
         return "no two conditions differ in it alone"

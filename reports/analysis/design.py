@@ -142,8 +142,7 @@ def make_design(runs: Runs, rows: pd.DataFrame, question: Question) -> Design:
     others = attribute_together(rows, dict.fromkeys(question.others), runs.factors, **settings)
     is_replayed = _is_replayed(hyperparameters, question.outcome)
     return Design(
-        name=", ".join(str(value) if name == "env_id" else f"{name} {value}" for name, value in values.items())
-        or "all runs",
+        name=", ".join(tell(values)) or "all runs",
         values=values,
         hyperparameters=hyperparameters,
         origins=origins(runs, finished),
@@ -164,6 +163,11 @@ def make_design(runs: Runs, rows: pd.DataFrame, question: Question) -> Design:
             *([_replayed(question.outcome)] if is_replayed else []),
         ],
     )
+
+
+def tell(hyperparameters: Mapping[str, Any]) -> list[str]:
+    """Return hyperparameters in words; the environment's name tells what it is."""
+    return [str(value) if name == "env_id" else f"{name} {value}" for name, value in hyperparameters.items()]
 
 
 def _unasked(runs: Runs, question: Question) -> list[str]:

@@ -7,13 +7,13 @@ one of about half its epsilon, in every number.
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from reports.analysis.design import tell
 from reports.analysis.fingerprints import HASH, NORM, VALUES, Fingerprints, relative_gap
 from reports.analysis.mechanism import onsets
 from reports.sources.runs import Runs
@@ -84,14 +84,15 @@ def measure_doses(runs: Runs, outcome: str) -> list[Dose]:
     )
     differing = [name for name in runs.hyperparameters if pairs[name].nunique(dropna=False) > 1]
     found = [
-        _dose(rows, ", ".join([str(rows["condition"].iloc[0]), *_told(rows.iloc[0], differing)]), outcome, fingerprints)
+        _dose(
+            rows,
+            ", ".join([str(rows["condition"].iloc[0]), *tell({name: rows[name].iloc[0] for name in differing})]),
+            outcome,
+            fingerprints,
+        )
         for _, rows in pairs.groupby([*design, "precision", "label"], dropna=False)
     ]
     return sorted(found, key=lambda dose: (dose.runs, dose.size is None, dose.size or 0.0, dose.label))
-
-
-def _told(row: "pd.Series[Any]", names: Sequence[str]) -> list[str]:
-    return [str(row[name]) if name == "env_id" else f"{name} {row[name]}" for name in names]
 
 
 def _labelled(runs: pd.DataFrame) -> pd.DataFrame:

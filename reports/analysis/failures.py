@@ -61,8 +61,7 @@ def judge_failures(blocks: Blocks, contrasts: Sequence[Contrast], paired: bool) 
 
 
 def _count(blocks: Blocks, contrast: Contrast, paired: bool) -> Failures:
-    ended = np.isfinite(blocks.outcomes) | blocks.failed
-    shares = np.where(ended, blocks.failed.astype(float), np.nan)
+    shares = np.where(blocks.ended, blocks.failed.astype(float), np.nan)
     runs = [_count_runs(side) for side in contrast.sides(shares)]
     if not (runs[0][0] or runs[1][0]):
         return Failures(reference=runs[0], level=runs[1], p=None, p_adjusted=None, are_same=True, is_bounded=True)

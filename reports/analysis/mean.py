@@ -252,7 +252,7 @@ def judge_means(cases: Sequence[Case], paired: bool, resamples: int = statistics
     beside = iter(
         _judge(
             [
-                dataclasses.replace(effect, margin=case.margin)
+                effect
                 for case, effects in zip(cases, drafts, strict=True)
                 for effect in effects[1:]
                 if not case.contrast.factor.must_agree
@@ -262,8 +262,7 @@ def judge_means(cases: Sequence[Case], paired: bool, resamples: int = statistics
     found = []
     for case, effects, p_factor, level in zip(cases, drafts, adjusted, levels, strict=True):
         must_agree = case.contrast.factor.must_agree
-        own = [dataclasses.replace(effect, margin=case.margin) for effect in (effects if must_agree else effects[:1])]
-        main, *simple = _judge(own, level, p_factor)
+        main, *simple = _judge(effects if must_agree else effects[:1], level, p_factor)
         found.append(
             Mean(
                 main=main,
@@ -297,7 +296,7 @@ def _draft(case: Case, paired: bool, resamples: int) -> list[Estimate]:
     estimate = functools.partial(_paired, resamples=resamples) if paired else _unpaired
     contrast = case.contrast
     drafts = [estimate(case.blocks, contrast, part) for part in (contrast.whole, *contrast.parts)]
-    return [draft for draft in drafts if draft is not None]
+    return [dataclasses.replace(draft, margin=case.margin) for draft in drafts if draft is not None]
 
 
 def _paired(blocks: Blocks, contrast: Contrast, part: Part, resamples: int) -> Estimate | None:

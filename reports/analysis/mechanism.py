@@ -239,11 +239,11 @@ def _with_a_minority(seen: Mechanism, double: Gaps, controls: Sequence[Gaps]) ->
 
     A seed is beyond round-off where its gap is 2^`LATE_BITS` times the largest of all the ULP control's seeds.
     """
-    own = [gaps.gaps for gaps in controls if gaps.precision == DOUBLE]
-    if not own:
+    own = _together(controls, DOUBLE)
+    if own is None:
         return dataclasses.replace(seen, reading="round-off")
-    updates = min(gaps.shape[1] for gaps in (double.gaps, *own))
-    largest = np.max([gaps[:, :updates].max(axis=0) for gaps in own], axis=0)
+    updates = min(own.shape[1], double.gaps.shape[1])
+    largest = own[:, :updates].max(axis=0)
     beyond = (double.gaps[:, :updates] > 2.0**LATE_BITS * largest) & (largest > 0)
     if not beyond.any():
         return dataclasses.replace(seen, reading="round-off")
@@ -264,11 +264,15 @@ def _is_far_larger(size: float | None) -> bool:
 
 def _control(controls: Sequence[Gaps], precision: str) -> Array | None:
     """The controls' median gap at each update, `[updates]`; None without one in this precision."""
+    own = _together(controls, precision)
+    return None if own is None else np.asarray(np.median(own, axis=0))
+
+
+def _together(controls: Sequence[Gaps], precision: str) -> Array | None:
+    """The gaps of all controls' seeds in a precision, `[seeds, updates]`; None without any."""
     own = [gaps.gaps for gaps in controls if gaps.precision == precision]
-    if not own:
-        return None
-    updates = min(gaps.shape[1] for gaps in own)
-    return np.asarray(np.median(np.concatenate([gaps[:, :updates] for gaps in own]), axis=0))
+    updates = min((gaps.shape[1] for gaps in own), default=0)
+    return np.concatenate([gaps[:, :updates] for gaps in own]) if own else None
 
 
 def _first_difference(medians: Sequence[Array]) -> int:

@@ -85,8 +85,7 @@ def _measure(blocks: Blocks, contrast: Contrast, resamples: int) -> Spread | Non
 
 def _lost_responses(blocks: Blocks) -> Flags:
     """Where one run of a perturbed and its unperturbed one failed, and not the other."""
-    ended = blocks.failed_controls | np.isfinite(blocks.controls)
-    return np.asarray(ended & (blocks.failed_controls != blocks.failed[..., None]))
+    return np.asarray(blocks.ended_controls & (blocks.failed_controls != blocks.failed[..., None]))
 
 
 def _pair_squares(blocks: Blocks, contrast: Contrast) -> Array:

@@ -6,6 +6,7 @@ from typing import Any
 
 import wandb
 
+from reports.sources.wandb import FILES, download
 from study.cells import Cell
 from study.ledger import Ledger
 from study.tracking.runs import TrackedRun, in_one_line, project
@@ -19,8 +20,6 @@ def copy_finished(cells: Sequence[Cell], ledger: Ledger) -> dict[str, str]:
 
     **Returns**: by cell, the run it was copied from.
     """
-    from reports.sources.wandb import FILES, download  # here, since pandas and SciPy would slow every call's start
-
     by_id = {cell.id: cell for cell in cells}
     copied: dict[str, str] = {}
     for run in _runs_of(cells):
