@@ -5,7 +5,8 @@
 - `ledger`: what a run leaves on disk.
 - `tracking`: what a run tells Weights & Biases, and what `wandb agent` asks for.
 - `training`: a cohort of cells, trained into ledger and tracking.
-- `queueing`: what there is to do, for the workers of any number of machines.
+- `pool`: runs, trained by the workers of a Dask cluster.
+- `outcomes`, `plans`, `record`: what runs came to, what was decided before, and what Optuna shows of it.
 - `seeds`, `spaces` and `tuning`: how many seeds, and fair tuning.
 - `estimate`: how long cells take here.
 - `probe`: the thread's numbers, without any training.

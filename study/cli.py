@@ -23,6 +23,8 @@ from study.errors import WorkerError
 from study.files import UnwritableError
 from study.tracking.assignment import assignment
 
+NOTHING_IS_LOST = "what was finished is kept, and the same command goes on"
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command."""
@@ -31,10 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _parse(arguments).run()
     except (MistakeError, environments.UnsuitableEnvironmentError, UnreadableSourceError) as error:
         _exit(str(error), code=2)
-    except (CellFailedError, WorkerError, UnwritableError) as error:
+    except CellFailedError as error:
         _exit(str(error), code=1)
+    except (WorkerError, UnwritableError) as error:
+        _exit(f"{error}: {NOTHING_IS_LOST}", code=1)
     except KeyboardInterrupt:
-        _exit("interrupted: what was finished is kept, and the same command goes on", code=130)
+        _exit(f"interrupted: {NOTHING_IS_LOST}", code=130)
     except BrokenPipeError:  # `study ... | head`; Python would complain again when it flushes
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None

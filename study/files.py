@@ -16,10 +16,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UnwritableError(
-            f"{path} can't be written: {error.strerror}. What was finished is kept, and once that is mended, the same "
-            "command goes on"
-        ) from error
+        raise UnwritableError(f"{path} can't be written: {error.strerror}") from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -178,8 +178,9 @@ class Entry:
         """Take over what a run of this cell left elsewhere. **Arguments**: all of a folder's files, by name."""
         for name in sorted(files, key=lambda name: name == "outcome.json"):  # the last thing that is written
             write_atomically(self.path / name, files[name])
-        with writing(self._checkpoint):
-            self._checkpoint.unlink(missing_ok=True)
+        if "outcome.json" in files:
+            with writing(self._checkpoint):
+                self._checkpoint.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self

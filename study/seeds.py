@@ -1,14 +1,16 @@
-"""How many seeds: a study whose trials are blocks, the runs of one seed, that goes on until its verdict is decided."""
+"""How many seeds: blocks, the runs of one seed, are trained until the study's verdict is decided."""
 
+import asyncio
 import dataclasses
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
 from optuna.distributions import IntDistribution
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, create_trial
 from rich.console import Console
 
 from reports import statistics
@@ -19,11 +21,12 @@ from reports.sources.runs import plain
 from reports.statistics import ALPHA
 from reports.statistics.sequential import Look, Schedule, look, seeds_to_go
 from reports.thread import FACTORS
-from study.cells import LARGEST_SEED, Cell, MistakeError, make_cell
+from study.cells import LARGEST_SEED, Cell, MistakeError
 from study.files import write_atomically, writing
-from study.ledger import Json
-from study.queueing.plans import Steps, mean_outcome, table_of_runs
-from study.queueing.queue import Claim, Queue
+from study.ledger import Json, Ledger
+from study.outcomes import mean_outcome, table_of_runs
+from study.pool import Train
+from study.record import RUNS, Record
 
 MOST_SEEDS = 1000
 SEED_DISTRIBUTION = IntDistribution(0, LARGEST_SEED)
@@ -57,16 +60,6 @@ class Blocks:
             "margin": self.margin,
         }
 
-    @classmethod
-    def read(cls, plan: Json) -> "Blocks":
-        """From a study's plan."""
-        return cls(
-            cells=[make_cell(cell) for cell in plan["block"]],
-            schedule=Schedule(looks=tuple(plan["looks"])),
-            outcome=plan["outcome"],
-            margin=plan["margin"],
-        )
-
 
 def block(cells: Sequence[Cell]) -> list[Cell]:
     """The first seed's cells of a sweep, of which every other seed has the like. **Raises**: `MistakeError`."""
@@ -85,76 +78,61 @@ def _design_fields() -> set[str]:
     return {field.name for field in dataclasses.fields(Cell)} - {"condition", "seed", "precision", "replicate"}
 
 
-class Seeds:
-    """Blocks as trials: enqueued up to the next look, until a look decides or the budget is used up."""
+async def train_until_decided(
+    train: Train, ledger: Ledger, blocks: Blocks, name: str, record: Record, console: Console
+) -> None:
+    """Train seed after seed, and stop at the first interim analysis that decides, or at the budget.
 
-    def __init__(self, queue: Queue) -> None:
-        self.queue = queue
-        self.console = Console(soft_wrap=True, highlight=False)
-        self._blocks = Blocks.read(queue.plan)
-        self._first_seed = self._blocks.cells[0].seed
-        self._said = 0
-        self._known = -1
-        self._wanted = 0
-        self._is_over = False
-
-    def extend(self) -> bool:
-        """Look, if there is something new to see; then enqueue the seeds up to the next look, unless all is decided."""
-        finished = self.queue.trials(TrialState.COMPLETE)
-        if len(finished) != self._known:
-            self._known = len(finished)
-            self._look(finished)
-        return self._is_over
-
-    def _look(self, finished: Sequence[FrozenTrial]) -> None:
-        blocks = self._blocks
-        runs, tried = _runs(finished, self._first_seed, blocks.outcome)
-        looks, effects = look_at(runs, self._first_seed, tried, blocks)
-        unsaid = looks[self._said :]
-        for seen in unsaid:
-            lines = list(describe(seen, effects, blocks.margin, blocks.schedule))
-            self.console.print(*lines, sep="\n")
-            self.queue.note(f"after {seen.seeds} seeds", lines)
-        if unsaid:
-            self._keep(looks, runs)
-        self._said = max(self._said, len(looks))
-        self._is_over = (bool(looks) and looks[-1].is_decided) or tried >= blocks.schedule.budget
-        if self._is_over:
-            self.console.print(ending(looks, tried))
-            return
-        ahead = next(seeds for seeds in blocks.schedule.looks if seeds > tried)
-        for seed in range(self._first_seed + self._wanted, self._first_seed + ahead):
-            self.queue.fill(blocks.of(seed), params={"seed": seed}, distributions={"seed": SEED_DISTRIBUTION})
-        self._wanted = ahead
-
-    def _keep(self, looks: Sequence[Look], runs: pd.DataFrame) -> None:
-        """Write down beside the runs that they were looked at, and what was found: a report must know."""
-        looked_at = runs[(runs["seed"] < self._first_seed + looks[-1].seeds).to_numpy()]
-        kept = {
-            "outcome": self._blocks.outcome,
-            "budget": self._blocks.schedule.budget,
-            "looks": plain([dataclasses.asdict(each) for each in looks]),
-            "runs": sorted(looked_at["run"]),
-        }
-        folder = self.queue.worker.ledger.runs_dir / LOOKS
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(
-            folder / f"{quote(self.queue.name, safe='')}.json", (json.dumps(kept, indent=2) + "\n").encode()
-        )
-
-    def steps(self, claim: Claim) -> Steps:
-        """Train the block."""
-        yield claim.cells
-        return mean_outcome(self.queue.worker.ledger, claim.cells, self._blocks.outcome), TrialState.COMPLETE
+    Args:
+        train: Has runs trained that haven't ended.
+        ledger: The run store.
+        blocks: What is trained for each seed, and when to look.
+        name: The study's.
+        record: Where seeds and findings are shown.
+        console: Where findings are printed.
+    """
+    first_seed = blocks.cells[0].seed
+    looks: list[Look] = []
+    tried = 0
+    for tried in blocks.schedule.looks:
+        seeds = range(first_seed, first_seed + tried)
+        cells = [cell for seed in seeds for cell in blocks.of(seed)]
+        await train(cells)
+        for seed in seeds:
+            record.add(seed, _trial(ledger, blocks.of(seed), blocks.outcome))
+        runs = table_of_runs(ledger, cells, blocks.outcome)
+        looks, effects = await asyncio.to_thread(look_at, runs, first_seed, tried, blocks)
+        lines = describe(looks[-1], effects, blocks.margin, blocks.schedule)
+        console.print(*lines, sep="\n")
+        record.note(f"after {tried} seeds", lines)
+        _keep(ledger.runs_dir, name, blocks, looks, runs)
+        if looks[-1].is_decided:
+            break
+    console.print(ending(looks, tried))
 
 
-def _runs(finished: Sequence[FrozenTrial], first_seed: int, outcome: str) -> tuple[pd.DataFrame, int]:
-    """The runs of all seeds from the first to the last before which none is missing, and how many seeds these are."""
-    runs = table_of_runs(finished, outcome)
-    seeds = set(runs["seed"])
-    tried = next(count for count in range(len(seeds) + 1) if first_seed + count not in seeds)
-    return runs[(runs["seed"] < first_seed + tried).to_numpy()], tried
+def _trial(ledger: Ledger, cells: Sequence[Cell], outcome: str) -> FrozenTrial:
+    """Return a seed as Optuna has trials: its value is the mean over the runs."""
+    return create_trial(
+        value=mean_outcome(ledger, cells, outcome),
+        params={"seed": cells[0].seed},
+        distributions={"seed": SEED_DISTRIBUTION},
+        user_attrs={RUNS: [cell.id for cell in cells]},
+    )
+
+
+def _keep(runs_dir: Path, name: str, blocks: Blocks, looks: Sequence[Look], runs: pd.DataFrame) -> None:
+    """Write down beside the runs that they were looked at, and what was found: a report must know."""
+    kept = {
+        "outcome": blocks.outcome,
+        "budget": blocks.schedule.budget,
+        "looks": plain([dataclasses.asdict(each) for each in looks]),
+        "runs": sorted(runs["run"]),
+    }
+    folder = runs_dir / LOOKS
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / f"{quote(name, safe='')}.json", (json.dumps(kept, indent=2) + "\n").encode())
 
 
 Effects = dict[str, tuple[str, str, statistics.Array]]
@@ -163,8 +141,6 @@ Effects = dict[str, tuple[str, str, statistics.Array]]
 
 def look_at(runs: pd.DataFrame, first_seed: int, tried: int, blocks: Blocks) -> tuple[list[Look], Effects]:
     """All interim analyses of these runs, and each effect's differences."""
-    if tried < blocks.schedule.looks[0]:
-        return [], {}
     answer = attribute(runs, blocks.outcome, FACTORS, blocks.margin)
     effects: Effects = {}
     for effect in answer.effects:

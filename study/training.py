@@ -25,20 +25,35 @@ CHECKPOINT_SECONDS = 60.0
 """Time between two checkpoints of a run, at least: the most that an interruption costs."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """Training was asked to end early, and its runs have checkpoints."""
+
+
 def train(
     cells: Sequence[Cell],
     runs_dir: Path,
     wandb_mode: str,
     on_update: Callable[[int], None] = lambda _: None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    should_end: Callable[[], bool] = lambda: False,
 ) -> dict[str, str]:
     """Train those of the cells that haven't ended, and that nobody else is training, to their end.
 
-    **Arguments**: `cells`, all of one `Cell.kind`; `wandb_mode`, W&B's "online", "offline" or "disabled";
-    `on_update`, called with the numbers of updates that runs have made.
+    Args:
+        cells: All of one `Cell.kind`.
+        runs_dir: The run store.
+        wandb_mode: W&B's "online", "offline" or "disabled".
+        on_update: Called with the numbers of updates that runs have made.
+        checkpoint_seconds: Time between two checkpoints of a run.
+        should_end: Asked after each update whether to write checkpoints, and end early.
 
-    **Returns**: by cell, the W&B run on another machine to which it was left. Only `wandb agent`'s calls ask for such.
+    Returns:
+        By cell, the W&B run on another machine to which it was left. Only `wandb agent`'s calls ask for such.
+
+    Raises:
+        Interrupted: Because `should_end` said so.
     """
+    keeper = Keeper(checkpoint_seconds, should_end)
     use_one_thread()
     ledger = Ledger(runs_dir)
     facts = {
@@ -64,8 +79,32 @@ def train(
         ours = sorted((entry for entry in entries if entry.cell.id not in left), key=_cohort)
         for _, group in itertools.groupby(ours, key=_cohort):
             alike = list(group)
-            _train(alike, [tracked[entry.cell.id] for entry in alike], on_update, checkpoint_seconds)
+            _train(alike, [tracked[entry.cell.id] for entry in alike], on_update, keeper)
     return left
+
+
+class Keeper:
+    """Decides when runs write checkpoints: now and then, and when they are to end early."""
+
+    def __init__(self, seconds: float, should_end: Callable[[], bool]) -> None:
+        self._seconds = seconds
+        self._should_end = should_end
+        self._kept_at = time.monotonic()
+
+    def keep(self, cohort: Cohort | Reference, entries: Sequence[Entry]) -> None:
+        """After an update: write checkpoints, if it is time to.
+
+        Raises:
+            Interrupted: Training is to end.
+        """
+        should_end = self._should_end()
+        if should_end or time.monotonic() - self._kept_at >= self._seconds:
+            for place, entry in enumerate(entries):
+                if place not in cohort.failures and (state := cohort.state(place)) is not None:
+                    entry.keep(state)
+            self._kept_at = time.monotonic()
+        if should_end:
+            raise Interrupted
 
 
 def make_cohort(cells: Sequence[Cell]) -> Cohort | Reference:
@@ -90,7 +129,7 @@ def _train(
     entries: Sequence[Entry],
     tracked: Sequence[TrackedRun],
     on_update: Callable[[int], None],
-    checkpoint_seconds: float,
+    keeper: Keeper,
 ) -> None:
     with closing(make_cohort([entry.cell for entry in entries])) as cohort:
         states = [entry.state for entry in entries if entry.state is not None]
@@ -102,7 +141,7 @@ def _train(
                 run.log(line)
         if cohort.update:
             on_update(len(entries) * cohort.update)
-        _record(cohort, entries, tracked, on_update, checkpoint_seconds)
+        _record(cohort, entries, tracked, on_update, keeper)
         outcomes = cohort.outcomes()
         core_seconds = None if began_at is None else (time.process_time() - began_at) / len(entries)
         for place, outcome in enumerate(outcomes):
@@ -120,7 +159,7 @@ def _record(
     entries: Sequence[Entry],
     tracked: Sequence[TrackedRun],
     on_update: Callable[[int], None],
-    checkpoint_seconds: float,
+    keeper: Keeper,
 ) -> None:
     """Train to the end, and write down each update, and each run that fails."""
     failed: set[int] = set()
@@ -131,7 +170,6 @@ def _record(
             failed.add(place)
 
     finish_failed()
-    kept_at = time.monotonic()
     for records in cohort.train():
         for place, record in records.items():
             line = vars(record)
@@ -139,21 +177,14 @@ def _record(
             tracked[place].log(line)
         finish_failed()
         on_update(len(records))
-        if time.monotonic() - kept_at >= checkpoint_seconds:
-            _keep(cohort, entries)
-            kept_at = time.monotonic()
-
-
-def _keep(cohort: Cohort | Reference, entries: Sequence[Entry]) -> None:
-    for place, entry in enumerate(entries):
-        if place not in cohort.failures and (state := cohort.state(place)) is not None:
-            entry.keep(state)
+        if cohort.update < entries[0].cell.num_updates:
+            keeper.keep(cohort, entries)
 
 
 def _finish(entry: Entry, run: TrackedRun, outcome: Outcome | Failure) -> None:
     summary = summarise(outcome)
-    run.finish(summary)
     entry.finish(summary)
+    run.finish(summary)
 
 
 def summarise(outcome: Outcome | Failure) -> Json:

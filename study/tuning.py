@@ -5,14 +5,13 @@ four at least, is trained first, and when Wilcoxon's test finds them worse than 
 are drawn in batches, from what earlier batches have shown: the search is the same in whatever order runs are trained.
 """
 
+import asyncio
 import dataclasses
-import itertools
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import optuna
 import pandas as pd
 from optuna.exceptions import ExperimentalWarning
@@ -21,12 +20,15 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from scipy import stats
 
-from study.cells import Cell, MistakeError, make_cell
-from study.ledger import Json
-from study.queueing.cohorts import COHORT_SIZE
-from study.queueing.plans import Steps, mean_outcome, table_of_runs
-from study.queueing.queue import LIVE, Claim, Queue
+from study.cells import Cell, MistakeError
+from study.ledger import Json, Ledger
+from study.outcomes import mean_outcome, table_of_runs
+from study.pool import Train
+from study.record import RUNS, Record
 from study.spaces import cell_at, parse_space, suggest
+
+Point = dict[str, Any]
+"""Hyperparameters by name."""
 
 BATCH = 4
 """Points that are drawn at once: as many can be tried side by side."""
@@ -49,125 +51,156 @@ class Search:
     sampler_seed: int
     outcome: str
 
-    def describe(self) -> Json:
-        """As a study's plan."""
-        return {"kind": "tune", **dataclasses.asdict(self)}
-
-    @classmethod
-    def read(cls, plan: Json) -> "Search":
-        """From a study's plan."""
-        values = {name: value for name, value in plan.items() if name != "kind"}
-        return cls(**{**values, "base": make_cell(values["base"])})
-
-
-class Tune:
-    """A condition's search as a study: each trial a point of the space."""
-
-    def __init__(self, queue: Queue) -> None:
-        self.queue = queue
-        self.search = Search.read(queue.plan)
-        self._space = parse_space(self.search.space, self.search.base)
-        self._is_over = False
-        self._known: tuple[int, int] | None = None
-        self._before_us = len(queue.trials())
-
-    def extend(self) -> bool:
-        """Draw the next batch, once the one before has ended."""
-        trials = self.queue.trials(*LIVE)
-        known = (len(trials), sum(trial.state.is_finished() for trial in trials))
-        if not self._is_over and known != self._known:
-            self._known = known
-            self._is_over = not self._draw(trials)
-        return self._is_over
-
-    def _draw(self, trials: Sequence[FrozenTrial]) -> bool:
-        """Enqueue what is missing of the current batch. **Returns**: whether there is a batch to wait for."""
-        by_place = {trial.user_attrs[PLACE]: trial for trial in sorted(trials, key=lambda trial: -trial.number)}
-        finished = {place for place, trial in by_place.items() if trial.state.is_finished()}
-        # What fails again and again isn't tried again and again: only by the next command.
-        failed = {
-            trial.user_attrs[PLACE]
-            for trial in self.queue.trials(TrialState.FAIL)
-            if trial.number >= self._before_us and "error" in trial.user_attrs
-        }
-        start = next(place for place in range(0, self.search.trials + BATCH, BATCH) if not _batch(place) <= finished)
-        earlier = [without_attributes(by_place[place]) for place in range(min(start, self.search.trials))]
-        for place in range(start, min(start + BATCH, self.search.trials)):
-            if place in by_place or place in failed:
-                continue
-            taken = [by_place[other].params for other in range(place) if other in by_place]
-            point = suggest(self._space, earlier, taken, seed=self.search.sampler_seed + 1000 * place)
-            if point is None:
-                break
-            self.queue.add(self.cells(point), point, self._space, {PLACE: place})
-            by_place[place] = create_trial(state=TrialState.WAITING, params=point, distributions=self._space)
-        return any((place in by_place or place in failed) and place not in finished for place in _batch(start))
-
     def cells(self, point: Mapping[str, Any]) -> list[Cell]:
         """The runs of a trial."""
-        base = cell_at(self.search.base, point)
-        return [dataclasses.replace(base, seed=base.seed + number) for number in range(self.search.seeds)]
+        base = cell_at(self.base, point)
+        return [dataclasses.replace(base, seed=base.seed + number) for number in range(self.seeds)]
+
+
+class Searching:
+    """A condition's search, under way.
+
+    Args:
+        train: Has runs trained that haven't ended.
+        ledger: The run store.
+        what: The search.
+        record: Where its trials are shown.
+    """
+
+    def __init__(self, train: Train, ledger: Ledger, what: Search, record: Record) -> None:
+        self._train = train
+        self._ledger = ledger
+        self._what = what
+        self._space = parse_space(what.space, what.base)
+        self._record = record
+        self.trials: list[FrozenTrial] = []
+        """in the order of their points"""
+
+    async def run(self) -> list[FrozenTrial]:
+        """Try batch after batch, each drawn from what the earlier ones have shown. **Returns**: all trials."""
+        for start in range(0, self._what.trials, BATCH):
+            points = self._draw(range(start, min(start + BATCH, self._what.trials)))
+            earlier = list(self.trials)
+            batch = await asyncio.gather(*(self._try(point, earlier) for point in points))
+            for index, trial in enumerate(batch, start):
+                self._record.add(index, trial)
+            self.trials += batch
+            if len(points) < BATCH:
+                break
+        return self.trials
 
     def study(self) -> optuna.Study:
-        """The search as Optuna's own functions take it, in the order of its points."""
-        study = optuna.create_study(direction=StudyDirection.MAXIMIZE, study_name=self.search.base.condition)
-        trials = self.queue.trials(TrialState.COMPLETE, TrialState.PRUNED)
-        study.add_trials(
-            [
-                without_attributes(trial, cells=list(trial.user_attrs["outcomes"]))
-                for trial in sorted(trials, key=lambda trial: trial.user_attrs[PLACE])
-            ]
-        )
+        """The search as Optuna's own functions take it."""
+        study = optuna.create_study(direction=StudyDirection.MAXIMIZE, study_name=self._what.base.condition)
+        study.add_trials(self.trials)
         return study
 
-    def steps(self, claim: Claim) -> Steps:
+    def best(self) -> FrozenTrial:
+        """The best trial, the first of equals. **Raises**: `MistakeError`, if none has come to a value."""
+        complete = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
+        finite = [trial for trial in complete if trial.value is not None and math.isfinite(trial.value)]
+        if not finite:
+            raise MistakeError(
+                f"no trial of {self._what.base.condition} came to a value: its space is too wild, or its runs too short"
+            )
+        return max(finite, key=lambda trial: trial.value or -math.inf)
+
+    def _draw(self, places: range) -> list[Point]:
+        points: list[Point] = []
+        for place in places:
+            taken = [*(trial.params for trial in self.trials), *points]
+            point = suggest(self._space, self.trials, taken, seed=self._what.sampler_seed + 1000 * place)
+            if point is None:
+                break
+            points.append(point)
+        return points
+
+    async def _try(self, point: Point, earlier: Sequence[FrozenTrial]) -> FrozenTrial:
         """Train a first stage of seeds, and the rest if there is hope; where there is no rest, nothing is pruned."""
-        first = first_stage(len(claim.cells))
-        yield claim.cells[:first]
-        if first < len(claim.cells):
-            values = self._values(claim.cells[:first])
-            self.queue.report(claim, {step: value for step, value in enumerate(values) if math.isfinite(value)})
-            if is_hopeless(values, len(claim.cells), self._earlier(claim)):
-                return interquartile_mean(values), TrialState.PRUNED
-            yield claim.cells[first:]
-        values = self._values(claim.cells)
-        self.queue.report(claim, {step: value for step, value in enumerate(values) if math.isfinite(value)})
-        return interquartile_mean(values), TrialState.COMPLETE
+        cells = self._what.cells(point)
+        stage = cells[: first_stage(len(cells))]
+        await self._train(stage)
+        complete = [trial for trial in earlier if trial.state == TrialState.COMPLETE]
+        if len(stage) < len(cells) and is_hopeless(self._values(stage), len(cells), complete):
+            return self._trial(point, stage, TrialState.PRUNED)
+        await self._train(cells)
+        return self._trial(point, cells, TrialState.COMPLETE)
 
     def _values(self, cells: Sequence[Cell]) -> list[float]:
-        return [mean_outcome(self.queue.worker.ledger, [cell], self.search.outcome) for cell in cells]
+        return [mean_outcome(self._ledger, [cell], self._what.outcome) for cell in cells]
 
-    def _earlier(self, claim: Claim) -> list[FrozenTrial]:
-        """The trials of earlier batches."""
-        trials = self.queue.trials(TrialState.COMPLETE)
-        own = next(trial for trial in self.queue.trials(TrialState.RUNNING) if trial._trial_id == claim.trial_id)
-        start = own.user_attrs[PLACE] // BATCH * BATCH
-        return [without_attributes(trial) for trial in trials if trial.user_attrs[PLACE] < start]
-
-
-def _alike(cells: Sequence[Cell]) -> list[list[Cell]]:
-    """Cells as cohorts; how many of one fit into memory is seen to where it is trained."""
-    groups = [list(group) for _, group in itertools.groupby(cells, key=lambda cell: cell.cohort_key)]
-    return [group[start : start + COHORT_SIZE] for group in groups for start in range(0, len(group), COHORT_SIZE)]
+    def _trial(self, point: Point, cells: Sequence[Cell], state: TrialState) -> FrozenTrial:
+        values = self._values(cells)
+        return create_trial(
+            state=state,
+            value=interquartile_mean(values),
+            params=point,
+            distributions=self._space,
+            intermediate_values={seed: value for seed, value in enumerate(values) if math.isfinite(value)},
+            user_attrs={RUNS: [cell.id for cell in cells]},
+        )
 
 
-PLACE = "place_in_search"
-"""The user attribute that says which point of a search a trial is, whoever tries it, and however often."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Fair tuning: a search for each condition, and a comparison on seeds that none has seen."""
+
+    searches: Sequence[Search]
+    block: Sequence[Cell]
+    """the runs of one seed"""
+    held_out: range
+    """seeds on which the best are compared"""
+
+    def describe(self) -> Json:
+        """Return what is fixed before the first run."""
+        return {
+            "kind": "tune",
+            "searches": [dataclasses.asdict(search) for search in self.searches],
+            "block": [dataclasses.asdict(cell) for cell in self.block],
+            "held_out": list(self.held_out),
+        }
+
+    def held_out_cells(self, points: Mapping[str, Point]) -> list[Cell]:
+        """Return the runs on held-out seeds, each condition at its point of the space, or as it was."""
+        return [
+            dataclasses.replace(cell_at(cell, points.get(cell.condition, {})), seed=seed)
+            for cell in self.block
+            for seed in self.held_out
+        ]
 
 
-def _batch(start: int) -> set[int]:
-    return set(range(start, start + BATCH))
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """What came of it."""
+
+    searches: dict[str, optuna.Study]
+    """by condition"""
+    untuned: pd.DataFrame
+    """runs on held-out seeds, as `reports.attribution` takes them"""
+    tuned: pd.DataFrame
 
 
-def without_attributes(trial: FrozenTrial, **attributes: Any) -> FrozenTrial:
-    """A trial as Optuna's samplers, pruners and figures need it, with these user attributes instead of the queue's."""
-    return create_trial(
-        state=trial.state,
-        values=trial.values,
-        params=trial.params,
-        distributions=trial.distributions,
-        intermediate_values=trial.intermediate_values,
-        user_attrs=attributes,
+async def tune(train: Train, ledger: Ledger, plan: Plan, record: Callable[[str], Record]) -> Tuned:
+    """Search for each condition at once; then compare the best, and what was before, on held-out seeds.
+
+    Args:
+        train: Has runs trained that haven't ended.
+        ledger: The run store.
+        plan: What to do.
+        record: Returns where a condition's trials are shown.
+    """
+    searching = {
+        what.base.condition: Searching(train, ledger, what, record(what.base.condition)) for what in plan.searches
+    }
+    await asyncio.gather(*(search.run() for search in searching.values()))
+    best: dict[str, Point] = {condition: search.best().params for condition, search in searching.items()}
+    untuned, tuned = plan.held_out_cells({}), plan.held_out_cells(best)
+    await train([*untuned, *tuned])
+    outcome = plan.searches[0].outcome
+    return Tuned(
+        searches={condition: search.study() for condition, search in searching.items()},
+        untuned=table_of_runs(ledger, untuned, outcome),
+        tuned=table_of_runs(ledger, tuned, outcome),
     )
 
 
@@ -198,56 +231,3 @@ def is_hopeless(values: Sequence[float], seeds: int, earlier: Sequence[FrozenTri
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return WilcoxonPruner(p_threshold=P_HOPELESS).prune(study, trial)
-
-
-class HeldOut:
-    """The best of each condition, and what it was before tuning, on seeds that no search has seen."""
-
-    def __init__(self, queue: Queue) -> None:
-        self.queue = queue
-        self.searches = [Tune(queue.sibling(name)) for name in queue.plan["searches"]]
-        self._is_filled = False
-
-    def extend(self) -> bool:
-        """Once every search is over, enqueue its best."""
-        over = [search.extend() for search in self.searches]
-        if all(over) and not self._is_filled:
-            wanted = [*self.cells(tuned=False), *self.cells(tuned=True)]
-            self.queue.fill(list(dict.fromkeys(wanted)), _alike)
-            self._is_filled = True
-        return self._is_filled
-
-    def cells(self, tuned: bool) -> list[Cell]:
-        """The held-out runs, with the best hyperparameters or with the sweep's own."""
-        plan = self.queue.plan
-        best = {search.search.base.condition: best_trial(search).params for search in self.searches}
-        return [
-            dataclasses.replace(cell_at(cell, best[cell.condition] if tuned else {}), seed=plan["first_seed"] + number)
-            for cell in map(make_cell, plan["block"])
-            for number in range(plan["seeds"])
-        ]
-
-    def runs(self, tuned: bool) -> pd.DataFrame:
-        """What came of them, as `reports.attribution` takes it."""
-        ids = {cell.id for cell in self.cells(tuned)}
-        runs = table_of_runs(self.queue.trials(TrialState.COMPLETE), self.searches[0].search.outcome)
-        return runs[runs["run"].isin(ids).to_numpy()]
-
-    def steps(self, claim: Claim) -> Steps:
-        """Train the cohort."""
-        yield claim.cells
-        outcome = self.searches[0].search.outcome
-        return mean_outcome(self.queue.worker.ledger, claim.cells, outcome), TrialState.COMPLETE
-
-
-def best_trial(tune: Tune) -> FrozenTrial:
-    """The best trial of a search, the first of equals. **Raises**: `MistakeError`, if none has finished."""
-    trials = [
-        trial
-        for trial in tune.queue.trials(TrialState.COMPLETE)
-        if trial.value is not None and np.isfinite(trial.value)
-    ]
-    if not trials:
-        condition = tune.search.base.condition
-        raise MistakeError(f"no trial of {condition} came to a value: its space is too wild, or its runs too short")
-    return max(trials, key=lambda trial: (trial.value, -trial.user_attrs[PLACE]))

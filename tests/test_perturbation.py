@@ -21,7 +21,7 @@ from study import training
 from study.cells import Cell, make_cell
 from study.ledger import Ledger
 from study.sweepfile import read_cells
-from tests.test_workers import write_sweep
+from tests.sweeps import write_sweep
 
 SMALL = Hyperparameters(
     total_timesteps=256, num_envs=2, num_steps=64, num_minibatches=4, update_epochs=2, hidden_size=16, eval_episodes=1

@@ -1,8 +1,8 @@
 """`study seeds`: seeds are trained until the verdict is decided, and no longer."""
 
+import asyncio
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from wsgiref.util import setup_testing_defaults
@@ -12,6 +12,7 @@ import optuna_dashboard
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from rich.console import Console
 
 from reports.analysis.provenance import doubts
 from reports.sources import UnreadableSourceError
@@ -19,39 +20,30 @@ from reports.sources.ledger import read_ledger
 from reports.statistics import sign_flip
 from reports.statistics.sequential import Schedule, look
 from study.cells import Cell, MistakeError, make_cell
-from study.queueing.queue import Worker, open_queue
-from study.queueing.storages import Storage
-from study.seeds import Blocks, Seeds, block, fewest_first, make_schedule
+from study.ledger import Ledger
+from study.record import Record
+from study.seeds import Blocks, block, fewest_first, make_schedule, train_until_decided
 from tests.conftest import SMALL
+from tests.sweeps import histories, pretend, write_sweep
 from tests.test_cli import run
-from tests.test_workers import histories, write_sweep
 
 CONDITIONS = ("mvn_std", "mvn_var", "normal_sqrt", "normal_std")
 BLOCK = [make_cell({**SMALL, "condition": name, "seed": 3}) for name in CONDITIONS]
 
 
-def begin(folder: Path, looks: tuple[int, ...], margin: float = 4.0) -> Seeds:
+Outcome = Callable[[Cell], float | None]
+
+
+def seeds_of(folder: Path, looks: tuple[int, ...], outcome: Outcome, margin: float = 4.0) -> list[int]:
+    """Return the seeds that a study trains."""
     blocks = Blocks(cells=BLOCK, schedule=Schedule(looks=looks), outcome="final_return", margin=margin)
-    queue = open_queue(Storage(f"journal:{folder}/queue"), "seeds", Worker(folder), blocks.describe(), 15)
-    return Seeds(queue)
-
-
-def pretend(study: Seeds, outcome: Callable[[Cell], float | None]) -> Iterator[int]:
-    """Do what a worker does, but for the training; yields each seed that was wanted."""
-    while not study.extend():
-        claim = study.queue.claim()
-        assert claim is not None
-        endings = {
-            cell.id: {"status": "failed", "error": "pretended"}
-            if (value := outcome(cell)) is None
-            else {"status": "finished", "error": None, "final_return": value}
-            for cell in claim.cells
-        }
-        for cell in claim.cells:
-            with study.queue.worker.ledger.begin(cell, {}) as entry:  # type: ignore[union-attr]
-                entry.finish(endings[cell.id])
-        study.queue.complete(claim, 0.0, endings)
-        yield claim.cells[0].seed
+    ledger = Ledger(folder)
+    ledger.prepare()
+    record = Record(folder, "", "seeds", "disabled")
+    console = Console(soft_wrap=True, highlight=False)
+    asyncio.run(train_until_decided(pretend(ledger, outcome), ledger, blocks, "seeds", record, console))
+    ended = [json.loads(path.with_name("cell.json").read_text())["seed"] for path in folder.glob("*/outcome.json")]
+    return sorted(set(ended))
 
 
 def noisy(parameterization: float) -> Callable[[Cell], float]:
@@ -67,7 +59,7 @@ def noisy(parameterization: float) -> Callable[[Cell], float]:
 
 
 def test_a_clear_verdict_ends_the_study_early(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    seeds = list(pretend(begin(tmp_path, (8, 10, 12, 30)), noisy(5.0)))
+    seeds = seeds_of(tmp_path, (8, 10, 12, 30), noisy(5.0))
     assert seeds == list(range(3, 3 + len(seeds)))
     assert len(seeds) in (8, 10, 12)
     said = capsys.readouterr().out
@@ -78,7 +70,7 @@ def test_a_clear_verdict_ends_the_study_early(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_a_report_on_its_runs_knows_that_they_were_looked_at(tmp_path: Path) -> None:
-    seeds = list(pretend(begin(tmp_path, (8, 10), margin=1e-6), noisy(0.0)))
+    seeds = seeds_of(tmp_path, (8, 10), noisy(0.0), margin=1e-6)
     assert len(seeds) == 10
     looks = tmp_path / "looks" / "seeds.json"
     kept = json.loads(looks.read_text())
@@ -95,7 +87,7 @@ def test_a_report_on_its_runs_knows_that_they_were_looked_at(tmp_path: Path) -> 
 
 
 def test_without_a_decision_the_budget_ends_it_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    seeds = list(pretend(begin(tmp_path, (8, 10), margin=1e-6), noisy(0.0)))
+    seeds = seeds_of(tmp_path, (8, 10), noisy(0.0), margin=1e-6)
     assert len(seeds) == 10
     said = capsys.readouterr().out
     assert "undecided" in said
@@ -103,20 +95,17 @@ def test_without_a_decision_the_budget_ends_it_and_says_so(tmp_path: Path, capsy
 
 
 def test_failed_blocks_take_no_part_but_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    study = begin(tmp_path, (8, 10), margin=1e-6)
     fine = noisy(0.0)
-    seeds = list(pretend(study, lambda cell: None if cell.seed == 5 else fine(cell)))
+    seeds = seeds_of(tmp_path, (8, 10), lambda cell: None if cell.seed == 5 else fine(cell), margin=1e-6)
     assert len(seeds) == 10
     assert "nan" not in capsys.readouterr().out
 
 
-def test_whoever_joins_sees_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    list(pretend(begin(tmp_path, (8, 10, 12, 30)), noisy(5.0)))
+def test_the_same_study_again_says_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seeds_of(tmp_path, (8, 10, 12, 30), noisy(5.0))
     first = capsys.readouterr().out
-    again = begin(tmp_path, (8, 10, 12, 30))
-    assert again.extend()
+    seeds_of(tmp_path, (8, 10, 12, 30), noisy(5.0))
     assert capsys.readouterr().out == first
-    assert again.queue.unfinished() == 0
 
 
 def test_a_block_is_of_one_design_and_compares_something(small: Callable[..., Cell]) -> None:
@@ -138,7 +127,6 @@ def test_a_block_is_of_one_design_and_compares_something(small: Callable[..., Ce
         (["--every", "0"], "--every must be at least 1"),
         (["--margin", "nan"], "--margin must be positive"),
         (["--outcome", "fame"], "--outcome fame: there is no such outcome; choose from final_return"),
-        (["--heartbeat", "0"], "--heartbeat must be between"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -169,7 +157,7 @@ def test_a_study_of_seeds_trains_whole_blocks_and_refuses_another_of_its_name(
     assert histories(runs) == before
     code, _, err = run(*arguments, "--budget", "9", capsys=capsys)
     assert code == 2
-    assert "has another looks: give this one another --name" in err
+    assert "planned with another looks: give this one another --name" in err
 
 
 def shown(app: Callable[..., Any], path: str) -> Any:
@@ -181,15 +169,14 @@ def shown(app: Callable[..., Any], path: str) -> Any:
 
 
 def test_optuna_dashboard_shows_the_blocks_and_the_looks(tmp_path: Path) -> None:
-    list(pretend(begin(tmp_path, (8, 10), margin=1e-6), noisy(0.0)))
-    app = optuna_dashboard.wsgi(JournalStorage(JournalFileBackend(str(tmp_path / "queue"))))
+    seeds_of(tmp_path, (8, 10), noisy(0.0), margin=1e-6)
+    app = optuna_dashboard.wsgi(JournalStorage(JournalFileBackend(str(tmp_path / "optuna.journal"))))
     (summary,) = shown(app, "/api/studies")["study_summaries"]
     assert summary["study_name"] == "seeds"
     study = shown(app, f"/api/studies/{summary['study_id']}")
     assert [trial["params"][0]["param_internal_value"] for trial in study["trials"]] == list(range(3, 13))
     first = {told["key"]: told["value"] for told in study["trials"][0]["user_attrs"]}
-    assert set(json.loads(first["cells"])) == {cell.id for cell in BLOCK}
-    assert json.loads(first["worker"])["pid"] == os.getpid()
+    assert set(json.loads(first["runs"])) == {cell.id for cell in BLOCK}
     (last,) = (told["value"] for told in study["user_attrs"] if told["key"] == "after 10 seeds")
     assert json.loads(last)[0].startswith("after 10 seeds of at most 10, margin ±")
 

@@ -8,7 +8,7 @@ import yaml
 
 from study.cells import MistakeError
 from study.commands.report import Report
-from study.queueing.cohorts import cohorts
+from study.pool.cohorts import cohorts
 from study.sweepfile import Design, read_calls, read_cells, read_design
 
 SWEEPS = sorted((Path(__file__).parent.parent / "sweeps").glob("*.yaml"))

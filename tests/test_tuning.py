@@ -1,5 +1,6 @@
 """Fair tuning: the same search for every condition, whoever trains, and honest words about what is left."""
 
+import asyncio
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -16,16 +17,15 @@ from rliable import metrics
 from scipy import stats
 
 from reports.documents import tuning as report
-from study import tuning
 from study.cells import Cell, MistakeError, make_cell
-from study.queueing.queue import Worker, open_queue
-from study.queueing.storages import Storage
+from study.ledger import Ledger
+from study.record import Record
 from study.spaces import read_space, suggest
-from study.tuning import Search, Tune, first_stage, interquartile_mean, is_hopeless
+from study.tuning import Search, Searching, first_stage, interquartile_mean, is_hopeless
 from tests import synthetic
 from tests.conftest import SMALL
+from tests.sweeps import histories, pretend, write_sweep
 from tests.test_cli import run
-from tests.test_workers import histories, write_sweep
 
 SPACE = {
     "learning_rate": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True},
@@ -37,8 +37,20 @@ DISTRIBUTIONS: dict[str, BaseDistribution] = {
 }
 
 
-def begin(folder: Path, condition: str = "normal_std", trials: int = 10, space: Any = None, seeds: int = 4) -> Tune:
-    search = Search(
+Outcome = Callable[[Cell], float | None]
+
+
+def search(
+    folder: Path,
+    outcome: Outcome,
+    condition: str = "normal_std",
+    trials: int = 10,
+    space: Any = None,
+    seeds: int = 4,
+    newest_first: bool = False,
+) -> Searching:
+    """Return a condition's search, done."""
+    what = Search(
         base=make_cell({**SMALL, "condition": condition}),
         space=space or SPACE,
         trials=trials,
@@ -46,31 +58,12 @@ def begin(folder: Path, condition: str = "normal_std", trials: int = 10, space: 
         sampler_seed=0,
         outcome="final_return",
     )
-    folder.mkdir(exist_ok=True)
-    queue = open_queue(Storage(f"journal:{folder}/queue"), f"tune/{condition}", Worker(folder), search.describe(), 15)
-    return Tune(queue)
-
-
-def pretend(search: Tune, outcome: Callable[[Cell], float | None], newest_first: bool = False) -> None:
-    """Do what workers do, but for the training: trials of a batch side by side, and ended in this order or that."""
-    while not search.extend():
-        claims = list(iter(search.queue.claim, None))
-        assert claims
-        for claim in reversed(claims) if newest_first else claims:
-            steps = search.steps(claim)
-            try:
-                while True:
-                    for cell in next(steps):
-                        value = outcome(cell)
-                        with search.queue.worker.ledger.begin(cell, {}) as entry:  # type: ignore[union-attr]
-                            entry.finish(
-                                {"status": "failed", "error": "pretended"}
-                                if value is None
-                                else {"status": "finished", "error": None, "final_return": value}
-                            )
-            except StopIteration as end:
-                value, state = end.value
-                search.queue.complete(claim, value, {cell.id: {} for cell in claim.cells}, state)
+    ledger = Ledger(folder)
+    ledger.prepare()
+    record = Record(folder, "", f"tune/{condition}", "disabled")
+    searching = Searching(pretend(ledger, outcome, newest_first), ledger, what, record)
+    asyncio.run(searching.run())
+    return searching
 
 
 def peak(cell: Cell) -> float:
@@ -78,39 +71,33 @@ def peak(cell: Cell) -> float:
     return -abs(math.log10(cell.learning_rate) + 3) + 0.01 * cell.seed
 
 
-def found(search: Tune) -> list[tuple[dict[str, Any], float | None, TrialState]]:
-    return [(trial.params, trial.value, trial.state) for trial in search.study().trials]
+def found(searching: Searching) -> list[tuple[dict[str, Any], float | None, TrialState]]:
+    return [(trial.params, trial.value, trial.state) for trial in searching.study().trials]
 
 
 def test_the_search_is_the_same_whoever_trains_and_whenever(tmp_path: Path) -> None:
-    one, other = begin(tmp_path / "a"), begin(tmp_path / "b")
-    pretend(one, peak)
-    pretend(other, peak, newest_first=True)
+    one, other = search(tmp_path / "a", peak), search(tmp_path / "b", peak, newest_first=True)
     assert len(found(one)) == 10
     assert found(one) == found(other)
 
 
 def test_conditions_begin_with_the_same_points_and_the_search_finds_the_peak(tmp_path: Path) -> None:
-    one, other = begin(tmp_path, "normal_std", trials=24), begin(tmp_path, "normal_sqrt", trials=24)
-    pretend(one, peak)
-    pretend(other, lambda cell: 100 * peak(cell))
-    points = [[trial.params for trial in search.study().trials] for search in (one, other)]
+    one = search(tmp_path, peak, "normal_std", trials=24)
+    other = search(tmp_path, lambda cell: 100 * peak(cell), "normal_sqrt", trials=24)
+    points = [[trial.params for trial in searching.trials] for searching in (one, other)]
     assert points[0][:8] == points[1][:8]
-    assert tuning.best_trial(one).params["learning_rate"] == pytest.approx(1e-3, rel=0.3)
-    assert {cell.condition for cell in one.cells({})} == {"normal_std"}
+    assert one.best().params["learning_rate"] == pytest.approx(1e-3, rel=0.3)
 
 
 @pytest.mark.parametrize("seeds", [6, 8])
 def test_hopeless_trials_are_pruned_after_four_seeds(tmp_path: Path, seeds: int) -> None:
-    search = begin(tmp_path, trials=24, seeds=seeds)
     trained: list[Cell] = []
 
     def outcome(cell: Cell) -> float:
         trained.append(cell)
         return peak(cell)
 
-    pretend(search, outcome)
-    states = [trial.state for trial in search.study().trials]
+    states = [trial.state for trial in search(tmp_path, outcome, trials=24, seeds=seeds).trials]
     pruned = states.count(TrialState.PRUNED)
     assert 0 < pruned < 24
     assert len(trained) == seeds * (24 - pruned) + 4 * pruned
@@ -118,12 +105,13 @@ def test_hopeless_trials_are_pruned_after_four_seeds(tmp_path: Path, seeds: int)
 
 @pytest.mark.parametrize("seeds", [2, 4])
 def test_where_the_first_stage_is_all_no_trial_is_pruned(tmp_path: Path, seeds: int) -> None:
-    search = begin(tmp_path, trials=12, seeds=seeds)
-    pretend(search, lambda cell: peak(cell) if cell.learning_rate < 3e-3 else None)
-    trials = search.study().trials
-    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
-    assert any(trial.value == -math.inf for trial in trials)
-    assert math.isfinite(tuning.best_trial(search).value or math.nan)
+    def outcome(cell: Cell) -> float | None:
+        return peak(cell) if cell.learning_rate < 3e-3 else None
+
+    searching = search(tmp_path, outcome, trials=12, seeds=seeds)
+    assert {trial.state for trial in searching.trials} == {TrialState.COMPLETE}
+    assert any(trial.value == -math.inf for trial in searching.trials)
+    assert math.isfinite(searching.best().value or math.nan)
 
 
 @pytest.mark.parametrize(("seeds", "is_said"), [("4", True), ("5", False)])
@@ -173,17 +161,16 @@ def test_failures_are_the_worst_of_all() -> None:
 
 
 def test_without_any_value_there_is_no_best(tmp_path: Path) -> None:
-    search = begin(tmp_path, trials=4)
-    pretend(search, lambda _: None)
-    assert len(search.study().trials) == 4
+    searching = search(tmp_path, lambda _: None, trials=4)
+    assert len(searching.trials) == 4
     with pytest.raises(MistakeError, match="no trial of normal_std came to a value"):
-        tuning.best_trial(search)
+        searching.best()
 
 
 def test_a_space_that_has_no_more_points_ends_the_search(tmp_path: Path) -> None:
-    search = begin(tmp_path, trials=10, space={"update_epochs": {"type": "int", "low": 1, "high": 3}})
-    pretend(search, lambda cell: float(cell.update_epochs))
-    assert sorted(trial.params["update_epochs"] for trial in search.study().trials) == [1, 2, 3]
+    space = {"update_epochs": {"type": "int", "low": 1, "high": 3}}
+    searching = search(tmp_path, lambda cell: float(cell.update_epochs), trials=10, space=space)
+    assert sorted(trial.params["update_epochs"] for trial in searching.trials) == [1, 2, 3]
     assert suggest({"update_epochs": IntDistribution(1, 1)}, [], [{"update_epochs": 1}], 0) is None
 
 
@@ -279,7 +266,7 @@ def searches(std_at: float) -> dict[str, optuna.Study]:
                         "clip_coef": FloatDistribution(0.1, 0.4),
                     },
                     value=-abs(math.log(factor / at)),
-                    user_attrs={"cells": ["0123"]},
+                    user_attrs={"runs": ["0123"]},
                 )
             )
         found[condition] = study
@@ -343,4 +330,4 @@ def test_two_conditions_are_tuned_compared_and_reported_and_not_trained_again(
     assert (runs / "report" / "tune" / "tuning.md").read_bytes() == text
     code, _, err = run(*arguments, "--trials", "4", "--runs-dir", str(runs), capsys=capsys)
     assert code == 2
-    assert "has another trials: give this one another --name" in err
+    assert "planned with another searches: give this one another --name" in err

@@ -212,7 +212,7 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
         "state": trial.state.name.lower(),
         "value": trial.value,
         "params": ", ".join(f"{name} {value:.4g}" for name, value in trial.params.items()),
-        "cells": " ".join(trial.user_attrs.get("cells", [])),
+        "cells": " ".join(trial.user_attrs.get("runs", [])),
     }
 
 

@@ -10,10 +10,8 @@ from study.commands.play import Play
 from study.commands.probe import Probe
 from study.commands.report import Report
 from study.commands.seeds import Seeds
-from study.commands.serve import Serve
 from study.commands.sweep import Sweep
 from study.commands.train import Train
 from study.commands.tune import Tune
-from study.commands.work import Work
 
-Command = Probe | Check | Train | Sweep | Seeds | Tune | Work | Serve | Play | Report | Calibrate | Bench
+Command = Probe | Check | Train | Sweep | Seeds | Tune | Play | Report | Calibrate | Bench

@@ -10,7 +10,7 @@ from tyro.conf import Positional
 
 from agents.environments import UnsuitableEnvironmentError
 from study.cells import Cell, MistakeError, require_trainable
-from study.queueing.cohorts import available_cores
+from study.pool.cohorts import available_cores
 from study.sweepfile import read_calls
 
 

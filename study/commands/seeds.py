@@ -1,13 +1,19 @@
 """`study seeds`."""
 
 import dataclasses
+from collections.abc import Awaitable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tyro.conf import OmitArgPrefixes, Positional
 
 from study.cells import MistakeError, require_trainable
-from study.commands.shared import Workforce, check_comparison, say_what_starts_over
+from study.commands.shared import PoolOptions, check_comparison, say_what_starts_over
 from study.sweepfile import OUTCOME, read_cells, read_design
+
+if TYPE_CHECKING:
+    from study.pool.driver import Driver
+    from study.seeds import Blocks
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,16 +36,17 @@ class Seeds:
     margin: float | None = None
     """the equivalence margin, fixed before the data: here, or in the sweep file"""
     name: str = "seeds"
-    """the study's name in the storage"""
-    workforce: OmitArgPrefixes[Workforce] = dataclasses.field(default_factory=Workforce)
+    """the study's name: its plan is kept under it, and can't be changed"""
+    storage: str = ""
+    """a database for Optuna's record of it, such as sqlite:///PATH or postgresql://USER@HOST/DATABASE; by default a
+    file in the run store"""
+    pool: OmitArgPrefixes[PoolOptions] = dataclasses.field(default_factory=PoolOptions)
 
     def run(self) -> None:
         """Check everything, then train and look in turns."""
-        from rich.console import Console
-
         from study import seeds
 
-        self.workforce.check()
+        self.pool.check()
         if self.every < 1:
             raise MistakeError(f"--every must be at least 1, not {self.every}")
         first = self._first()
@@ -62,11 +69,25 @@ class Seeds:
         blocks = seeds.Blocks(
             cells=block, schedule=seeds.make_schedule(first, self.every, self.budget), outcome=outcome, margin=margin
         )
-        self.workforce.cut(block)
+        self.pool.require_memory(block)
         say_what_starts_over(block)
-        with self.workforce.gather() as team:
-            plan = seeds.Seeds(team.open_queue(self.name, blocks.describe()))
-            team.work([plan], Console(stderr=True, soft_wrap=True))
+        self._train(blocks)
+
+    def _train(self, blocks: "Blocks") -> None:
+        from rich.console import Console
+
+        from study import seeds
+        from study.plans import keep_plan
+        from study.record import Record
+
+        def work(driver: "Driver") -> Awaitable[None]:
+            runs_dir = driver.ledger.runs_dir
+            keep_plan(runs_dir, self.name, blocks.describe())
+            record = Record(runs_dir, self.storage, self.name, driver.options.wandb_mode)
+            console = Console(soft_wrap=True, highlight=False)
+            return seeds.train_until_decided(driver.train, driver.ledger, blocks, self.name, record, console)
+
+        self.pool.run(work)
 
     def _first(self) -> int:
         """Seeds before the first interim analysis. **Raises**: `MistakeError`, where that could find nothing."""

@@ -1,18 +1,20 @@
 """What several commands say and take."""
 
-import contextlib
+import asyncio
 import dataclasses
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from agents import environments
 from study.cells import Cell, MistakeError
-from study.queueing.cohorts import available_cores, cohorts, machine_memory
+from study.pool.cohorts import available_cores, cohorts, machine_memory
 
 if TYPE_CHECKING:
-    from study.queueing.team import Team
+    from study.pool.driver import Driver
+
+T = TypeVar("T")
 
 
 class CellFailedError(RuntimeError):
@@ -20,20 +22,23 @@ class CellFailedError(RuntimeError):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Workforce:
-    """Who works: this machine's part of it, and where all who do meet."""
+class PoolOptions:
+    """Where runs are trained, and where they are kept."""
 
     workers: int = 0
-    """processes, of one thread each; 0: as many as cores"""
+    """processes of this machine, of one thread each; 0: as many as cores"""
     memory: float = 0.0
-    """GB for all workers together, by which cohorts are sized; 0: three quarters of the machine's"""
+    """GB for all workers together, by which cohorts are sized; 0: three quarters of this machine's"""
+    cohort: int = 40
+    """runs that are trained together, at most: with few, many workers have work; with many, a run is cheaper"""
     runs_dir: Path = Path("runs")
-    """where runs are kept: the ledger"""
-    storage: str = ""
-    """the queue, for several machines: sqlite:///PATH, postgresql://USER@HOST/DATABASE or grpc://HOST:PORT; by default
-    a file in the runs directory"""
-    heartbeat: float = 15.0
-    """seconds between a worker's signs of life, agreed on by whoever begins a study; silent for four, it is dead"""
+    """where runs are kept: the run store"""
+    scheduler: str = ""
+    """a Dask scheduler, such as tls://HOST:8786, or the file that it wrote, instead of this machine's processes"""
+    tls: Path | None = None
+    """a folder with ca.pem, cert.pem and key.pem, for --scheduler"""
+    step_timeout: float | None = None
+    """seconds that a step of an environment may take, before its run counts as failed; by default any"""
 
     def check(self) -> None:
         """Look at the options. **Raises**: `MistakeError`."""
@@ -41,30 +46,54 @@ class Workforce:
             raise MistakeError(f"--workers must be zero or positive, not {self.workers}")
         if not 0 <= self.memory < float("inf"):
             raise MistakeError(f"--memory must be zero or positive, not {self.memory}")
-        if not 0.1 <= self.heartbeat <= 3600:
-            raise MistakeError(f"--heartbeat must be between 0.1 and 3600 seconds, not {self.heartbeat}")
+        if self.cohort < 1:
+            raise MistakeError(f"--cohort must be at least 1, not {self.cohort}")
+        if self.step_timeout is not None and not 0 < self.step_timeout < float("inf"):
+            raise MistakeError(f"--step-timeout must be positive, not {self.step_timeout}")
+        if self.scheduler and self.workers:
+            raise MistakeError(
+                "--workers and --scheduler exclude each other: the scheduler's workers are begun elsewhere"
+            )
+        if self.tls is not None and not self.scheduler:
+            raise MistakeError("--tls goes with --scheduler: this machine's own workers make certificates of their own")
 
     @property
     def processes(self) -> int:
-        """How many."""
+        """How many, on this machine."""
         return self.workers or available_cores()
 
     @property
     def memory_bytes(self) -> float:
-        """For all of them together."""
+        """For all workers together."""
         return 1e9 * self.memory or 0.75 * machine_memory()
 
-    def cut(self, cells: list[Cell]) -> list[list[Cell]]:
-        """Cells as cohorts for these processes. **Raises**: `MistakeError`, when there is too little memory."""
-        return cohorts(cells, self.processes, self.memory_bytes)
+    def require_memory(self, cells: list[Cell]) -> None:
+        """Raise a MistakeError where a worker has too little memory for one of the runs."""
+        cohorts(cells, self.processes, self.memory_bytes)
 
-    @contextlib.contextmanager
-    def gather(self) -> "Iterator[Team]":
-        """The team, as long as it works. Only now is anything written, or are W&B and the storage asked."""
-        from study.queueing.team import Team
+    def run(self, work: Callable[["Driver"], Awaitable[T]]) -> T:
+        """Do work that has runs trained. Only now is anything written, or is W&B asked."""
+        from rich.console import Console
 
-        with Team(self.runs_dir, self.storage, self.processes, self.memory_bytes, self.heartbeat) as team:
-            yield team
+        from study.ledger import Ledger
+        from study.pool.driver import Driver, Options
+        from study.tracking import runs as tracking
+
+        options = Options(
+            workers=self.processes,
+            memory=self.memory_bytes,
+            cohort=self.cohort,
+            wandb_mode=tracking.choose_mode(self.runs_dir),
+            scheduler=self.scheduler,
+            tls=self.tls,
+            step_timeout=self.step_timeout,
+        )
+
+        async def go() -> T:
+            async with Driver(Ledger(self.runs_dir), options, Console(stderr=True, soft_wrap=True)) as driver:
+                return await work(driver)
+
+        return asyncio.run(go())
 
 
 def check_comparison(outcome: str, margin: float | None) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 from rich.console import Console
 from tyro.conf import OmitArgPrefixes, Positional
 
-from study.cells import Cell, MistakeError, require_trainable
-from study.commands.shared import Workforce, say_what_starts_over
+from study.cells import require_trainable
+from study.commands.shared import PoolOptions, say_what_starts_over
 from study.sweepfile import read_cells
 
 
@@ -17,44 +17,28 @@ class Sweep:
 
     file: Positional[Path]
     """a sweep file, such as sweeps/thread.yaml"""
-    cohort: int = 40
-    """cells of a trial of the queue, at most: with few, many machines have work; with many, a run is cheaper"""
-    workforce: OmitArgPrefixes[Workforce] = dataclasses.field(default_factory=Workforce)
+    pool: OmitArgPrefixes[PoolOptions] = dataclasses.field(default_factory=PoolOptions)
 
     def run(self) -> None:
         """Check everything, then train."""
-        self.workforce.check()
-        if self.cohort < 1:
-            raise MistakeError(f"--cohort must be at least 1, not {self.cohort}")
+        self.pool.check()
         cells = read_cells(self.file)
         require_trainable(cells)
         from study.ledger import Ledger
 
-        ledger = Ledger(self.workforce.runs_dir)
+        ledger = Ledger(self.pool.runs_dir)
         waiting = ledger.waiting(cells)
         console = Console(stderr=True, soft_wrap=True)
-        console.print(f"{self.file}: {len(cells)} cells, {len(cells) - len(waiting)} of them ended before")
-        if waiting:
-            from study.queueing.plans import Sweep as Plan
-
-            self._cut(waiting)
-            say_what_starts_over(waiting)
-            with self.workforce.gather() as team:
-                name, plan = Plan.describe(self.file, cells)
-                sweep = Plan(team.open_queue(name, plan))
-                sweep.fill(cells, self._cut)
-                team.work([sweep], console)
-        outcomes = [(cell, ledger.outcome(cell)) for cell in cells]
-        for cell, outcome in outcomes:
-            if outcome is not None and outcome["status"] == "failed":
-                console.print(f"failed: {ledger.path(cell)}: {outcome['error']}")
-        elsewhere = sum(outcome is None for _, outcome in outcomes)
-        if elsewhere:
-            console.print(f"{elsewhere} cells are another process's, or in another machine's ledger")
-
-    def _cut(self, cells: list[Cell]) -> list[list[Cell]]:
-        return [
-            cohort[start : start + self.cohort]
-            for cohort in self.workforce.cut(cells)
-            for start in range(0, len(cohort), self.cohort)
-        ]
+        ended = len(cells) - len(waiting)
+        console.print(f"{self.file}: {len(cells)} cells, {ended} of them ended before", markup=False)
+        if not waiting:
+            return
+        self.pool.require_memory(waiting)
+        say_what_starts_over(waiting)
+        try:
+            self.pool.run(lambda driver: driver.train(cells))
+        finally:
+            for cell in cells:
+                outcome = ledger.outcome(cell)
+                if outcome is not None and outcome["status"] == "failed":
+                    console.print(f"failed: {ledger.path(cell)}: {outcome['error']}", markup=False)

@@ -2,14 +2,19 @@
 
 import dataclasses
 import sys
+from collections.abc import Awaitable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from study.cells import MistakeError, require_trainable
-from study.commands.shared import Workforce, check_comparison, say_what_starts_over
+from study.commands.shared import PoolOptions, check_comparison, say_what_starts_over
 from study.sweepfile import OUTCOME, read_cells, read_design
+
+if TYPE_CHECKING:
+    from study.pool.driver import Driver
+    from study.tuning import Plan, Tuned
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,21 +40,21 @@ class Tune:
     margin: float | None = None
     """the equivalence margin; the sweep file's, or half the standard deviation between seeds"""
     name: str = "tune"
-    """the studies' name in the storage"""
+    """the study's name: its plan is kept under it, and can't be changed"""
+    storage: str = ""
+    """a database for Optuna's record of it, such as sqlite:///PATH or postgresql://USER@HOST/DATABASE; by default a
+    file in the run store"""
     output: Annotated[Path | None, arg(aliases=["-o"])] = None
     """where the report goes; NAME in the runs directory's `report` by default"""
-    workforce: OmitArgPrefixes[Workforce] = dataclasses.field(default_factory=Workforce)
+    pool: OmitArgPrefixes[PoolOptions] = dataclasses.field(default_factory=PoolOptions)
 
     def run(self) -> None:
         """Check everything, then search, hold out, and report."""
-        import optuna
-        from rich.console import Console
-
         from reports.documents import tuning as report
         from reports.statistics import ALPHA, fewest_for
         from study import seeds, spaces, tuning
 
-        self.workforce.check()
+        self.pool.check()
         for name, fewest in (("trials", 1), ("seeds", 2), ("held_out", 2)):
             if getattr(self, name) < fewest:
                 option = name.replace("_", "-")
@@ -75,34 +80,35 @@ class Tune:
         require_trainable(block)
         bases = {cell.condition: cell for cell in reversed(block) if cell.replicate == 0}
         _, space = spaces.read_space(self.space, block[0])
+        self.pool.require_memory(block)
         say_what_starts_over(block)
-        with self.workforce.gather() as team:
-            plans = []
-            for condition, base in sorted(bases.items()):
-                search = tuning.Search(
-                    base=base,
-                    space=space,
-                    trials=self.trials,
-                    seeds=self.seeds,
-                    sampler_seed=self.sampler_seed,
-                    outcome=outcome,
-                )
-                plans.append(tuning.Tune(team.open_queue(f"{self.name}/{condition}", search.describe())))
-            held_out = tuning.HeldOut(
-                team.open_queue(
-                    f"{self.name}/held-out",
-                    {
-                        "kind": "held-out",
-                        "searches": [plan.queue.name for plan in plans],
-                        "block": [dataclasses.asdict(cell) for cell in block],
-                        "first_seed": block[0].seed + self.seeds,
-                        "seeds": self.held_out,
-                    },
-                )
+        searches = [
+            tuning.Search(
+                base=base,
+                space=space,
+                trials=self.trials,
+                seeds=self.seeds,
+                sampler_seed=self.sampler_seed,
+                outcome=outcome,
             )
-            team.work([*plans, held_out], Console(stderr=True, soft_wrap=True))
-            output = self.output or self.workforce.runs_dir / "report" / self.name
-            searches: dict[str, optuna.Study] = {plan.search.base.condition: plan.study() for plan in plans}
-            print(
-                report.write(output, searches, held_out.runs(tuned=False), held_out.runs(tuned=True), outcome, margin)
+            for _, base in sorted(bases.items())
+        ]
+        first = block[0].seed + self.seeds
+        plan = tuning.Plan(searches=searches, block=block, held_out=range(first, first + self.held_out))
+        found = self._tune(plan)
+        output = self.output or self.pool.runs_dir / "report" / self.name
+        print(report.write(output, found.searches, found.untuned, found.tuned, outcome, margin))
+
+    def _tune(self, plan: "Plan") -> "Tuned":
+        from study.plans import keep_plan
+        from study.record import Record
+        from study.tuning import tune
+
+        def work(driver: "Driver") -> "Awaitable[Tuned]":
+            runs_dir, mode = driver.ledger.runs_dir, driver.options.wandb_mode
+            keep_plan(runs_dir, self.name, plan.describe())
+            return tune(
+                driver.train, driver.ledger, plan, lambda of: Record(runs_dir, self.storage, f"{self.name}/{of}", mode)
             )
+
+        return self.pool.run(work)

@@ -95,13 +95,13 @@ def in_one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def addresses(cells: Iterable[Cell]) -> dict[str, str]:
-    """Where the cells' runs are to be seen, by cell id; nothing, if W&B doesn't say whose they are."""
+def addresses(run_ids: Iterable[str]) -> dict[str, str]:
+    """Where runs are to be seen, by run id; nothing, if W&B doesn't say whose they are."""
     entity = _entity()
     if entity is None:
         return {}
     app = wandb.setup().settings.app_url
-    return {cell.id: f"{app}/{entity}/{project()}/runs/{cell.id}" for cell in cells}
+    return {run_id: f"{app}/{entity}/{project()}/runs/{run_id}" for run_id in run_ids}
 
 
 @functools.cache

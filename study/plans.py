@@ -1,0 +1,50 @@
+"""What is decided before the first run of a study, and stays so: `RUNS/plans/NAME.json`."""
+
+import json
+from pathlib import Path
+from urllib.parse import quote
+
+from filelock import FileLock
+
+from study.cells import MistakeError
+from study.files import write_atomically, writing
+from study.ledger import Json
+
+PLANS = "plans"
+"""The directory of the plans in a run store."""
+
+
+def keep_plan(runs_dir: Path, name: str, plan: Json) -> None:
+    """Write a study's plan, or compare it with the one that is there.
+
+    A rule for stopping, a margin or a search space that is changed after runs were seen would undo what the study
+    guarantees.
+
+    Raises:
+        MistakeError: A study of that name has another plan, which is left as it is.
+    """
+    path = runs_dir / PLANS / f"{quote(name, safe='')}.json"
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            write_atomically(path, (json.dumps(plan, indent=2) + "\n").encode())
+    kept = _read(path)
+    for key in sorted(plan.keys() | kept.keys()):
+        if json.loads(json.dumps(plan.get(key))) != kept.get(key):
+            raise MistakeError(
+                f"{path}: the study {name!r} was planned with another {key}: give this one another --name, or the same "
+                f"{key}"
+            )
+
+
+def _read(path: Path) -> Json:
+    try:
+        plan = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MistakeError(f"{path} can't be read: {error.strerror}") from error
+    except ValueError:
+        plan = None
+    if not isinstance(plan, dict):
+        raise MistakeError(f"{path} is damaged: give this study another --name")
+    return plan

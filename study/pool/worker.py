@@ -1,0 +1,166 @@
+"""What a worker does: trains a cohort in the driver's run store where it sees that, or in a folder of its own."""
+
+import asyncio
+import contextlib
+import dataclasses
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from distributed import Worker, WorkerPlugin, get_worker
+
+from study.cells import Cell
+
+FILES = ("cell.json", "updates.jsonl", "checkpoint", "policy.pt", "cost.json", "outcome.json")
+"""What a run leaves in its folder."""
+EVENTS = "study-updates"
+"""Dask's topic of progress reports."""
+REPORT_SECONDS = 1.0
+"""Time between two progress reports of a cohort, at least."""
+SECONDS_TO_HAND_BACK = 5.0
+"""How long a worker that is to leave waits for its results to be fetched."""
+
+Files = dict[str, dict[str, bytes]]
+"""The files of runs: by run id, by name."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cohort:
+    """Runs to be trained together, and for which driver."""
+
+    cells: Sequence[Cell]
+    key: str
+    """what progress reports call it"""
+    runs_dir: str
+    """the driver's run store"""
+    token: str
+    """a file in it: a worker that finds it sees the same run store"""
+    wandb_mode: str
+    step_timeout: float | None = None
+    """seconds that a step of an environment may take"""
+    files: Files = dataclasses.field(default_factory=dict)
+    """what interrupted runs left, for a worker that doesn't see the run store"""
+
+
+def train(cohort: Cohort) -> Files:
+    """Train a cohort, on a Dask worker.
+
+    Returns:
+        The files of its runs, also of runs that were interrupted because the worker leaves; none where the worker
+        wrote them to the driver's run store.
+    """
+    worker = get_worker()
+    leaving = worker.plugins[Leaving.name]
+    assert isinstance(leaving, Leaving)
+    report = _once_a_second(lambda updates: worker.log_event(EVENTS, (cohort.key, updates)))
+    with leaving.busy():
+        runs_dir = Path(cohort.runs_dir)
+        if (runs_dir / ".locks" / cohort.token).exists():
+            _train(cohort, runs_dir, cohort.wandb_mode, report, leaving.is_leaving)
+            return {}
+        with tempfile.TemporaryDirectory(dir=worker.local_directory) as folder:
+            return _train_apart(cohort, Path(folder), report, leaving.is_leaving)
+
+
+def _train_apart(
+    cohort: Cohort, runs_dir: Path, report: Callable[[int], None], should_end: Callable[[], bool]
+) -> Files:
+    for run_id, files in cohort.files.items():
+        (runs_dir / run_id).mkdir()
+        for name, content in files.items():
+            (runs_dir / run_id / name).write_bytes(content)
+    # What W&B keeps offline would be lost with the folder: the driver has all of it.
+    _train(cohort, runs_dir, "online" if cohort.wandb_mode == "online" else "disabled", report, should_end)
+    return read_files(runs_dir, cohort.cells)
+
+
+def _train(
+    cohort: Cohort, runs_dir: Path, wandb_mode: str, report: Callable[[int], None], should_end: Callable[[], bool]
+) -> None:
+    from study import training
+
+    with contextlib.suppress(training.Interrupted):
+        training.train(cohort.cells, runs_dir, wandb_mode, report, should_end=should_end)
+
+
+def read_files(runs_dir: Path, cells: Sequence[Cell]) -> Files:
+    """Return what runs have left in a run store."""
+    folders = {cell.id: runs_dir / cell.id for cell in cells}
+    return {
+        run_id: {name: (folder / name).read_bytes() for name in FILES if (folder / name).is_file()}
+        for run_id, folder in folders.items()
+        if (folder / "cell.json").is_file()
+    }
+
+
+def _once_a_second(report: Callable[[int], None]) -> Callable[[int], None]:
+    """Gather the numbers of updates: a message costs more than an update. Each report is of all so far."""
+    made, reported_at = 0, time.monotonic()
+
+    def gather(updates: int) -> None:
+        nonlocal made, reported_at
+        made += updates
+        if time.monotonic() - reported_at >= REPORT_SECONDS:
+            reported_at = time.monotonic()
+            report(made)
+
+    return gather
+
+
+class Leaving(WorkerPlugin):
+    """Has a worker that is asked to leave end its cohort at the next update, with checkpoints, and hand it back.
+
+    It is asked by SIGTERM, by its nanny, by the cluster's closing, or shortly before its `--lifetime` ends.
+    """
+
+    name = "leaving"
+    idempotent = True
+
+    def setup(self, worker: Worker) -> None:
+        """Listen to signals and, where the worker's lifetime is bounded, to the clock."""
+        self._worker = worker
+        self._asked = threading.Event()
+        self._busy = 0
+        self._loop = asyncio.get_running_loop()
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._on_signal)
+            # Ctrl-C reaches all processes of a terminal: a nanny, or the driver, then tells its workers.
+            signal.signal(signal.SIGINT, signal.SIG_IGN if worker.nanny else self._on_signal)
+        if worker.lifetime:
+            self._loop.call_later(max(worker.lifetime - 60, worker.lifetime / 2), self._leave, worker.lifetime_restart)
+
+    async def teardown(self, worker: Worker) -> None:
+        """Wait until what is being trained has its checkpoint, and is handed back."""
+        self._asked.set()
+        while self._busy:
+            await asyncio.sleep(0.02)
+        deadline = time.monotonic() + SECONDS_TO_HAND_BACK
+        while worker.data and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+
+    def is_leaving(self) -> bool:
+        """Whether training is to end at the next update."""
+        return self._asked.is_set()
+
+    @contextlib.contextmanager
+    def busy(self) -> Iterator[None]:
+        """What the worker mustn't leave in the middle of."""
+        self._busy += 1
+        try:
+            yield
+        finally:
+            self._busy -= 1
+
+    def _on_signal(self, *_: object) -> None:
+        has_successor = bool(self._worker.nanny)
+        self._loop.call_soon_threadsafe(self._leave, has_successor)
+
+    def _leave(self, has_successor: bool) -> None:
+        self._task = self._loop.create_task(self._close(has_successor))
+
+    async def _close(self, has_successor: bool) -> None:
+        await self.teardown(self._worker)
+        await self._worker.close_gracefully(restart=has_successor, reason="asked to leave")

@@ -1,0 +1,44 @@
+"""Environments that do harm. `env_id: tests.misbehaving:Kills-v0` makes one."""
+
+import os
+import signal
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from agents.randomness import streams
+
+DEADLY_SEED = 2
+"""A run of this seed, with two environments, dies."""
+
+
+class Kills(gym.Env[Any, Any]):
+    """Kills its process in the hundredth step of a run of the deadly seed."""
+
+    observation_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float64)
+    action_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float64)
+
+    def __init__(self) -> None:
+        self._steps = 0
+        self._is_deadly = False
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode."""
+        super().reset(seed=seed, options=options)
+        if seed is not None:
+            self._is_deadly = seed in streams(DEADLY_SEED, 2).environments
+        return self._observe(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Reward small actions, or die."""
+        self._steps += 1
+        if self._is_deadly and self._steps == 100:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self._observe(), -float(np.square(action).sum()), False, False, {}
+
+    def _observe(self) -> Any:
+        return self.np_random.uniform(-1.0, 1.0, size=2)
+
+
+gym.register("Kills-v0", entry_point="tests.misbehaving:Kills", max_episode_steps=50)
