@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _parse(arguments).run()
     except (MistakeError, environments.UnsuitableEnvironmentError, UnreadableSourceError) as error:
         _exit(str(error), code=2)
-    except (CellFailedError, WorkerError, UnwritableError) as error:
+    except (CellFailedError, WorkerError, UnwritableError, environments.EnvironmentFailedError) as error:
         _exit(str(error), code=1)
     except KeyboardInterrupt:
         _exit("interrupted: what was finished is kept, and the same command goes on", code=130)
