@@ -20,17 +20,22 @@ STEPS = 32
 """How far a run is followed."""
 
 
-def precision_leaks(hyperparameters: Hyperparameters) -> list[str]:
-    """Follow a float64 run from its environment to its loss, and name the arrays that hold nothing but float32."""
+def precision_leaks(hyperparameters: Hyperparameters, step_timeout: float | None = None) -> list[str]:
+    """Follow a float64 run from its environment to its loss, and name the arrays that hold nothing but float32.
+
+    Args:
+        hyperparameters: The run's.
+        step_timeout: Seconds that a step or a reset of the environment may take; None for any.
+    """
     short = dataclasses.replace(
         hyperparameters, num_envs=1, num_steps=STEPS, num_minibatches=1, total_timesteps=STEPS, rollouts="own"
     )
-    with contextlib.closing(Cohort([Run(condition="normal_std", seed=0)], short, "float64")) as cohort:
+    with contextlib.closing(Cohort([Run(condition="normal_std", seed=0)], short, "float64", step_timeout)) as cohort:
         weights = cohort.agent.parameters(0)
         rollout = cohort.actors.collect(cohort.agent, ["normal_std"])
         batch = make_batch(cohort.agent, ["normal_std"], rollout, short)
     arrays = {
-        **_of_the_environment(short.env_id),
+        **_of_the_environment(short.env_id, step_timeout),
         "weights": weights,
         "observations": rollout.observations,
         "actions": rollout.actions,
@@ -48,9 +53,9 @@ def is_single(array: Floats) -> bool:
     return bool(telling.size) and bool((telling == telling.astype(np.float32)).all())
 
 
-def _of_the_environment(env_id: str) -> dict[str, Floats]:
+def _of_the_environment(env_id: str, step_timeout: float | None) -> dict[str, Floats]:
     """What an environment hands out, before anything is made of it."""
-    environment = CohortEnvironments(env_id, [[0]])
+    environment = CohortEnvironments(env_id, [[0]], step_timeout)
     rng = np.random.default_rng(0)
     environment.reset()
     steps = [environment.step(rng.normal(size=(1, 1, environments.sizes(env_id)[1]))) for _ in range(STEPS)]

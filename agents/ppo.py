@@ -111,8 +111,10 @@ class Batch(NamedTuple):
 class PPO:
     """One run, from its seed to its outcome."""
 
-    def __init__(self, run: Run, hyperparameters: Hyperparameters, numerics: Numerics) -> None:
-        """Seed, initialise and reset everything. Raises `UnsuitableEnvironmentError`."""
+    def __init__(
+        self, run: Run, hyperparameters: Hyperparameters, numerics: Numerics, step_timeout: float | None = None
+    ) -> None:
+        """Seed, initialise and reset everything. Raises `UnsuitableEnvironmentError` and `EnvironmentFailedError`."""
         self.hp = hyperparameters
         own = streams(run.seed, hyperparameters.num_envs, run.replicate)
         self.noise, self.shuffling = own.noise, own.shuffling
@@ -127,12 +129,15 @@ class PPO:
             weights = [parameter.data for parameter in (*networks, self.agent.raw_scale)]
             which = run.replicate - 1
             perturb(weights[0].t(), weights, self.optimizer, which, hyperparameters.perturbation, own.jitter)
-        self.envs = NormalisedEnvs(hyperparameters)
+        self.envs = NormalisedEnvs(hyperparameters, step_timeout)
         self.observations = self.envs.reset(own.environments)
         self.episodes: list[Array] = []
 
     def train(self) -> Iterator[Record]:
-        """Train to the end, and yield a record after each update. Raises `torch.linalg.LinAlgError`."""
+        """Train to the end, and yield a record after each update.
+
+        Raises `torch.linalg.LinAlgError` and `EnvironmentFailedError`.
+        """
         hp, agent = self.hp, self.agent
         for update in range(1, hp.num_updates + 1):
             learning_rate = hp.learning_rate_at(update)
@@ -224,13 +229,16 @@ class PPO:
 
     @torch.no_grad()
     def outcome(self) -> Outcome | Failure:
-        """Evaluate the policy's mean, and sum the run up."""
+        """Evaluate the policy's mean, and sum the run up. Raises `EnvironmentFailedError`."""
         envs = self.envs.frozen(self.hp.eval_episodes)
         observations = envs.reset(range(EVALUATION_SEED, EVALUATION_SEED + self.hp.eval_episodes))
-        returns = np.full(self.hp.eval_episodes, np.nan)
-        while np.isnan(returns).any():
+        returns, running = np.zeros(self.hp.eval_episodes), np.ones(self.hp.eval_episodes, bool)
+        while running.any():
             step = envs.step(self.agent.policy(self.tensor(observations)).mean.cpu().numpy())
-            returns = np.where(np.isnan(returns), step.episodic_returns, returns)
+            ended = running & step.ended
+            returns[ended] = step.episodic_returns[ended]
+            running &= ~ended
+            envs.rest(ended)
             observations = step.observations
         envs.close()
         return summarise(self.episodes, returns, self.std())

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from agents.cohort.state import RunState
+from agents.environments import EnvironmentFailedError
 from agents.fingerprints import flat
 from agents.hyperparameters import Hyperparameters
 from agents.numerics import Numerics
@@ -25,15 +26,21 @@ class Reference:
         failures: Why it failed, by place; empty while it hasn't.
     """
 
-    def __init__(self, runs: Sequence[Run], hyperparameters: Hyperparameters, numerics: Numerics) -> None:
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        hyperparameters: Hyperparameters,
+        numerics: Numerics,
+        step_timeout: float | None = None,
+    ) -> None:
         """Seed, initialise and reset everything. Raises `UnsuitableEnvironmentError`."""
         (run,) = self.runs = list(runs)
         self.hyperparameters = hyperparameters
         self.update = 0
         self.failures: dict[int, Failure] = {}
         try:
-            self._ppo = PPO(run, hyperparameters, numerics)
-        except NoChangeError as error:
+            self._ppo = PPO(run, hyperparameters, numerics, step_timeout)
+        except (NoChangeError, EnvironmentFailedError) as error:
             self.failures[0] = Failure(str(error))
 
     def train(self) -> Iterator[dict[int, Record]]:
@@ -41,18 +48,32 @@ class Reference:
         records = iter(()) if self.failures else self._ppo.train()
         while self.update < self.hyperparameters.num_updates and not self.failures:
             self.update += 1
-            try:
-                record = {0: next(records)}
-            except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # no covariance is positive definite any more
-                record = {}
-            if not record or not np.isfinite(flat(self._ppo.agent.tensors())).all():
-                self.failures[0] = Failure(f"parameters became non-finite at update {self.update}")
-                record = {}
-            yield record
+            said = self._next(records)
+            if isinstance(said, Failure):
+                self.failures[0] = said
+                yield {}
+            else:
+                yield {0: said}
+
+    def _next(self, records: Iterator[Record]) -> Record | Failure:
+        """Make an update."""
+        non_finite = Failure(f"parameters became non-finite at update {self.update}")
+        try:
+            record = next(records)
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # no covariance is positive definite any more
+            return non_finite
+        except EnvironmentFailedError as error:
+            return Failure(str(error))
+        return record if np.isfinite(flat(self._ppo.agent.tensors())).all() else non_finite
 
     def outcomes(self) -> list[Outcome | Failure]:
         """Evaluate the trained policy, and sum the run up."""
-        return [self.failures[0] if self.failures else self._ppo.outcome()]
+        if self.failures:
+            return [self.failures[0]]
+        try:
+            return [self._ppo.outcome()]
+        except EnvironmentFailedError as error:
+            return [Failure(str(error))]
 
     def policy(self, place: int) -> Learned:  # noqa: ARG002
         """Return what the run has learned."""

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _parse(arguments).run()
     except (MistakeError, environments.UnsuitableEnvironmentError, UnreadableSourceError) as error:
         _exit(str(error), code=2)
-    except CellFailedError as error:
+    except (CellFailedError, environments.EnvironmentFailedError) as error:
         _exit(str(error), code=1)
     except (WorkerError, UnwritableError) as error:
         _exit(f"{error}: {NOTHING_IS_LOST}", code=1)

@@ -25,7 +25,7 @@ def estimate(cells: Sequence[Cell], on_progress: Callable[[], None] = lambda: No
         probed = kind[: PROBED if kind[0].engine == "cohort" else 1]
         updates = make_cohort(probed).train()
         start = time.perf_counter()
-        next(updates)
+        next(updates, None)  # there is none where all runs fail at once
         seconds += (time.perf_counter() - start) * kind[0].num_updates * len(kind) / len(probed)
         on_progress()
     return seconds

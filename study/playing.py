@@ -14,16 +14,18 @@ from study.cells import MistakeError
 
 
 def evaluate(policy: Policy, seeds: Sequence[int]) -> Array:
-    """Return what the policy's mean earns in an episode of each seed."""
+    """Return what the policy's mean earns in an episode of each seed. Raises `EnvironmentFailedError`."""
     envs = environments.make_vector(policy.hyperparameters.env_id, len(seeds))
     observations, _ = envs.reset(seed=list(seeds))
-    returns, running = np.zeros(len(seeds)), np.ones(len(seeds), dtype=bool)
-    while running.any():
+    returns = np.zeros(len(seeds))
+    while not envs.resting.all():
         actions = _within_bounds(policy.act(observations), envs.single_action_space)
         observations, rewards, terminated, truncated, _ = envs.step(actions)
-        returns += np.where(running, rewards, 0.0)
-        running &= ~(terminated | truncated)
+        returns += np.where(envs.resting, 0.0, rewards)
+        envs.resting |= terminated | truncated
     envs.close()
+    for reason in envs.failures.values():
+        raise environments.EnvironmentFailedError(reason)
     return returns
 
 

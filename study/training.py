@@ -36,6 +36,7 @@ def train(
     on_update: Callable[[int], None] = lambda _: None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     should_end: Callable[[], bool] = lambda: False,
+    step_timeout: float | None = None,
 ) -> dict[str, str]:
     """Train those of the cells that haven't ended, and that nobody else is training, to their end.
 
@@ -46,6 +47,7 @@ def train(
         on_update: Called with the numbers of updates that runs have made.
         checkpoint_seconds: Time between two checkpoints of a run.
         should_end: Asked after each update whether to write checkpoints, and end early.
+        step_timeout: Seconds that a step or a reset of an environment may take before its run has failed; None for any.
 
     Returns:
         By cell, the W&B run on another machine to which it was left. Only `wandb agent`'s calls ask for such.
@@ -58,7 +60,7 @@ def train(
     ledger = Ledger(runs_dir)
     facts = {
         **provenance.describe(),
-        "leaks_precision": precision_leaks(cells[0].hyperparameters),
+        "leaks_precision": precision_leaks(cells[0].hyperparameters, step_timeout),
         "can_be_put_aside": can_be_put_aside(cells[0].env_id),
     }
     with ExitStack() as stack:
@@ -79,7 +81,7 @@ def train(
         ours = sorted((entry for entry in entries if entry.cell.id not in left), key=_cohort)
         for _, group in itertools.groupby(ours, key=_cohort):
             alike = list(group)
-            _train(alike, [tracked[entry.cell.id] for entry in alike], on_update, keeper)
+            _train(alike, [tracked[entry.cell.id] for entry in alike], on_update, keeper, step_timeout)
     return left
 
 
@@ -107,14 +109,14 @@ class Keeper:
             raise Interrupted
 
 
-def make_cohort(cells: Sequence[Cell]) -> Cohort | Reference:
+def make_cohort(cells: Sequence[Cell], step_timeout: float | None = None) -> Cohort | Reference:
     """Cells of one `Cell.cohort_key`, ready to be trained together."""
     runs = [Run(condition=cell.condition, seed=cell.seed, replicate=cell.replicate) for cell in cells]
     first = cells[0]
     if first.engine == "reference":
-        return Reference(runs, first.hyperparameters, first.numerics)
+        return Reference(runs, first.hyperparameters, first.numerics, step_timeout)
     assert first.precision != "bfloat16"
-    return Cohort(runs, first.hyperparameters, first.precision)
+    return Cohort(runs, first.hyperparameters, first.precision, step_timeout)
 
 
 def _cohort(entry: Entry) -> tuple[int, str]:
@@ -130,8 +132,9 @@ def _train(
     tracked: Sequence[TrackedRun],
     on_update: Callable[[int], None],
     keeper: Keeper,
+    step_timeout: float | None,
 ) -> None:
-    with closing(make_cohort([entry.cell for entry in entries])) as cohort:
+    with closing(make_cohort([entry.cell for entry in entries], step_timeout)) as cohort:
         states = [entry.state for entry in entries if entry.state is not None]
         began_at = None if states else time.process_time()  # what a run cost before an interruption isn't known
         if states:

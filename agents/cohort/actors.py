@@ -26,16 +26,20 @@ class Actors:
         observations: What the policies see next, `[runs, envs, observation]`, normalised.
     """
 
-    def __init__(self, streams: Sequence[Streams], hyperparameters: Hyperparameters) -> None:
+    def __init__(
+        self, streams: Sequence[Streams], hyperparameters: Hyperparameters, step_timeout: float | None = None
+    ) -> None:
         """Make and reset the environments.
 
         Args:
             streams: Each run's random numbers.
             hyperparameters: The agent's.
+            step_timeout: Seconds that a step or a reset of an environment may take; None for any.
         """
         observation, action = environments.sizes(hyperparameters.env_id)
         self.noise = [stream.noise for stream in streams]
-        self.environments = CohortEnvironments(hyperparameters.env_id, [stream.environments for stream in streams])
+        seeds = [stream.environments for stream in streams]
+        self.environments = CohortEnvironments(hyperparameters.env_id, seeds, step_timeout)
         self.normaliser = Normaliser(len(streams), observation, hyperparameters)
         self.observations = self.normaliser.observe(self.environments.reset())
         self._shape = (hyperparameters.num_steps, hyperparameters.num_envs, action)
@@ -111,15 +115,17 @@ def exploration(conditions: Sequence[Condition], agent: ActorCritic, raw_scale: 
 
 
 def evaluate(agent: ActorCritic, environments_: CohortEnvironments, normaliser: Normaliser) -> Array:
-    """Act by the policies' means, and return each environment's first episode's return, `[runs, envs]`."""
+    """Act by the policies' means, and return each environment's first episode's return, `[runs, envs]`.
+
+    It is NaN where the environments of a run rest or fail.
+    """
     returns = np.full((environments_.runs, environments_.envs), np.nan)
-    running = np.ones_like(returns, dtype=bool)
     observations = environments_.reset()
-    while running.any():
+    while not environments_.resting.all():
         mean, _ = agent.act(normaliser.normalise(observations))
         step = environments_.step(mean.astype(np.float64))
-        ended = running & step.ended
+        ended = step.ended & ~environments_.resting
         returns[ended] = step.episodic_returns[ended]
-        running &= ~ended
+        environments_.rest(ended)
         observations = step.observations
     return returns

@@ -33,7 +33,8 @@ OF_FAILED_RUNS = np.errstate(divide="ignore", over="ignore", invalid="ignore")
 class Cohort:
     """Runs that share everything but condition, seed and replicate, trained as one.
 
-    A run whose parameters stop being finite has failed: it is recorded no more, and the others never notice.
+    A run whose parameters stop being finite, or one of whose environments fails, has failed: it is recorded no more,
+    and the others never notice.
 
     Attributes:
         runs: Those that were asked for.
@@ -43,8 +44,21 @@ class Cohort:
         actors: Those of them that act, which come first.
     """
 
-    def __init__(self, runs: Sequence[Run], hyperparameters: Hyperparameters, precision: Precision) -> None:
-        """Seed, initialise and reset everything. Raises `UnsuitableEnvironmentError`."""
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        hyperparameters: Hyperparameters,
+        precision: Precision,
+        step_timeout: float | None = None,
+    ) -> None:
+        """Seed, initialise and reset everything. Raises `UnsuitableEnvironmentError`.
+
+        Args:
+            runs: What is trained.
+            hyperparameters: Of all.
+            precision: In which they compute.
+            step_timeout: Seconds that a step or a reset of an environment may take; None for any.
+        """
         if (threads := count_threads()) != 1:
             logging.getLogger(__name__).warning(
                 "%d threads compute: a run may not repeat bit for bit. Call agents.cohort.use_one_thread() first.",
@@ -53,6 +67,7 @@ class Cohort:
         self.runs = list(runs)
         self.hyperparameters = hyperparameters
         self.update = 0
+        self._step_timeout = step_timeout
         self._cast = (own_rollouts if hyperparameters.rollouts == "own" else shared_rollouts)(runs)
         learners = self._cast.learners
         self._conditions = [run.condition for run in learners]
@@ -69,7 +84,7 @@ class Cohort:
             if run.replicate:
                 self._perturb(learner, run.replicate - 1, random[learner].jitter)
         self._random = random
-        self.actors = Actors(random[: self._cast.actors], hyperparameters)
+        self.actors = Actors(random[: self._cast.actors], hyperparameters, step_timeout)
 
     def _perturb(self, learner: int, which: int, rng: np.random.Generator) -> None:
         first_layer = torch.from_numpy(self.agent.actor(learner)[0][0])
@@ -97,12 +112,16 @@ class Cohort:
     def outcomes(self) -> list[Outcome | Failure]:
         """Evaluate the trained policies, and sum each run up, in the order of the runs."""
         seeds = list(range(EVALUATION_SEED, EVALUATION_SEED + self.hyperparameters.eval_episodes))
-        fresh = CohortEnvironments(self.hyperparameters.env_id, [seeds] * len(self._cast.learners))
+        fresh = CohortEnvironments(self.hyperparameters.env_id, [seeds] * len(self._cast.learners), self._step_timeout)
+        failed = np.zeros_like(fresh.resting)
+        failed[list(self._failures)] = True
+        fresh.rest(failed)
         eval_returns = evaluate(self.agent, fresh, self.actors.normaliser.of(self._cast.actor_of))
         fresh.close()
         std = self._std()
+        failures = {learner: Failure(reason) for learner, reason in fresh.failures.items()} | self._failures
         return [
-            self._failures.get(learner)
+            failures.get(learner)
             or summarise(self._episodic_returns[learner], eval_returns[learner], float(std[learner]))
             for learner in self._cast.learner_of
         ]
@@ -197,13 +216,16 @@ class Cohort:
         return CohortPolicy(self._conditions, mean, self.agent.scale(raw_scale)).std().mean(2).mean(1).numpy()
 
     def _look_for_failures(self) -> None:
-        """Let go of learners whose parameters are no longer finite, and of those whose leader's aren't."""
+        """Let go of learners whose environments failed or whose parameters aren't finite, and of their followers."""
+        of_environments = self.actors.environments.failures
         for learner, leader in enumerate(self._cast.actor_of):
             if learner in self._failures:
                 continue
             if leader in self._failures:  # leaders come first
                 reason = self._failures[leader].reason
                 self._lose(learner, f"the run from whose rollouts it learns has failed: {reason}")
+            elif learner in of_environments:
+                self._lose(learner, of_environments[learner])
             elif not np.isfinite(self.agent.parameters(learner)).all():
                 self._lose(learner, f"parameters became non-finite at update {self.update}")
 

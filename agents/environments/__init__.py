@@ -31,6 +31,10 @@ class UnsuitableEnvironmentError(ValueError):
     """The environment can't be made, has another name, or hasn't flat observations, continuous actions and an end."""
 
 
+class EnvironmentFailedError(RuntimeError):
+    """An environment raised an error, returned what it mustn't, or took too long. Its text is one line."""
+
+
 class Step(NamedTuple):
     """One step of every environment of the cohort. Arrays are `[runs, envs]`, observations `[runs, envs, size]`."""
 
@@ -79,12 +83,26 @@ def make(env_id: str) -> gym.Env[Any, Any]:
     return env
 
 
-def make_vector(env_id: str, count: int) -> VectorPendulum | PlainVectorEnv:
-    """Many of them. **Raises**: `UnsuitableEnvironmentError`."""
+def make_vector(
+    env_id: str, count: int, runs: int = 1, step_timeout: float | None = None
+) -> VectorPendulum | PlainVectorEnv:
+    """Return many of them.
+
+    Args:
+        env_id: Their name.
+        count: How many, of all runs.
+        runs: How many runs they belong to: those of a run fail together.
+        step_timeout: Seconds that a step or a reset may take; None for any. Those vectorised here never hang.
+
+    Raises:
+        UnsuitableEnvironmentError: There is none of this name, or not of this kind.
+    """
     if env_id == "Pendulum-v1":
         return VectorPendulum(count)
     make_one = functools.partial(make, env_id)
-    return VectorMujoco(TASKS[env_id], make_one, count) if env_id in TASKS else PlainVectorEnv(make_one, count)
+    if env_id in TASKS:
+        return VectorMujoco(TASKS[env_id], make_one, count, runs)
+    return PlainVectorEnv(make_one, count, runs, step_timeout)
 
 
 @functools.cache
@@ -99,7 +117,6 @@ def sizes(env_id: str) -> tuple[int, int]:
 def can_be_put_aside(env_id: str) -> bool:
     """Whether it is known what its future depends on, so that an interrupted run can go on instead of starting over."""
     env = make_vector(env_id, 1)
-    env.reset(seed=0)
     state = env.state(0)
     env.close()
     return state is not None
@@ -108,18 +125,32 @@ def can_be_put_aside(env_id: str) -> bool:
 class CohortEnvironments:
     """The environments of all runs of a cohort, equally many a run, reset in the same step in which they end."""
 
-    def __init__(self, env_id: str, seeds: Sequence[Sequence[int]]) -> None:
+    def __init__(self, env_id: str, seeds: Sequence[Sequence[int]], step_timeout: float | None = None) -> None:
         """Make them, and seed each for good: what it does depends on its own seed and actions alone.
 
-        **Arguments**: `seeds`, for each run a list with a seed an environment.
+        **Arguments**: `seeds`, for each run a list with a seed an environment; `step_timeout`, as of `make_vector`.
         """
         self.runs, self.envs = len(seeds), len(seeds[0])
         self._seeds = [seed for run in seeds for seed in run]
-        self._vector = make_vector(env_id, len(self._seeds))
+        self._vector = make_vector(env_id, len(self._seeds), self.runs, step_timeout)
         actions = self._vector.single_action_space
         assert isinstance(actions, gym.spaces.Box)
         self._low, self._high = actions.low.astype(np.float64), actions.high.astype(np.float64)
         self._episodic_returns = np.zeros((self.runs, self.envs))
+
+    @property
+    def failures(self) -> dict[int, str]:
+        """Why a run's environments failed, by run."""
+        return self._vector.failures
+
+    @property
+    def resting(self) -> Flags:
+        """Which environments are stepped no more, `[runs, envs]`: they have failed, or aren't needed."""
+        return self._by_run(self._vector.resting)
+
+    def rest(self, which: Flags) -> None:
+        """Step some environments no more, `[runs, envs]`."""
+        self._vector.resting |= which.ravel()
 
     def reset(self) -> Array:
         """Begin every environment's first episode. Observations are `[runs, envs, observation]`."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from agents.environments import snapshots
 from agents.environments.clipping import clipped
-from agents.environments.vector import PlainVectorEnv, Stepped
+from agents.environments.vector import FAULTS, PlainVectorEnv, Stepped
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -98,10 +98,10 @@ class VectorMujoco(PlainVectorEnv):
     Forces at which no task looks, and which MuJoCo's next step computes itself, aren't computed after a step.
     """
 
-    def __init__(self, task: Task, make: Callable[[], gym.Env[Any, Any]], num_envs: int) -> None:
+    def __init__(self, task: Task, make: Callable[[], gym.Env[Any, Any]], num_envs: int, runs: int = 1) -> None:
         import mujoco
 
-        super().__init__(make, num_envs)
+        super().__init__(make, num_envs, runs)
         spec = self._envs[0].spec
         assert spec and spec.max_episode_steps
         self._task = task
@@ -120,9 +120,14 @@ class VectorMujoco(PlainVectorEnv):
     def step(self, actions: Array) -> Stepped:
         """Step all. Where an episode has ended, `infos["final_obs"]` has its last observation."""
         before = self._each("qpos")
-        for data, action in zip(self._data, actions, strict=True):
-            data.ctrl[:] = action
-            self._simulate(self._model, data, nstep=self._frame_skip)
+        for index, (data, action) in enumerate(zip(self._data, actions, strict=True)):
+            if self.resting[index]:
+                continue
+            try:
+                data.ctrl[:] = action
+                self._simulate(self._model, data, nstep=self._frame_skip)
+            except FAULTS as error:
+                self._fail(index, "step", error)
         position = self._each("qpos")
         forward_velocity = (position[:, 0] - before[:, 0]) / self._dt
         observations, rewards, terminated = self._task(

@@ -7,7 +7,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.wrappers.utils import RunningMeanStd
 
-from agents.environments import Array, Flags, Step, make_vector
+from agents.environments import Array, EnvironmentFailedError, Flags, Step, make_vector
 from agents.hyperparameters import Hyperparameters
 
 LIMIT = 10.0
@@ -26,23 +26,30 @@ class NormalisedEnvs:
         seen: Statistics of the observations.
     """
 
-    def __init__(self, hyperparameters: Hyperparameters) -> None:
+    def __init__(self, hyperparameters: Hyperparameters, step_timeout: float | None = None) -> None:
         """Make them. Raises `UnsuitableEnvironmentError`."""
         self._hp = hyperparameters
+        self._step_timeout = step_timeout
         self._begin(hyperparameters.num_envs)
         self.seen = RunningMeanStd(shape=self._envs.single_observation_space.shape)
         self._earned = RunningMeanStd(shape=())
 
     def reset(self, seeds: Sequence[int]) -> Array:
-        """Begin every environment's first episode, and return what is seen, `[envs, observation]`."""
-        return self._see(self._envs.reset(seed=list(seeds))[0])
+        """Begin every environment's first episode, and return what is seen, `[envs, observation]`.
+
+        Raises `EnvironmentFailedError`.
+        """
+        observed, _ = self._envs.reset(seed=list(seeds))
+        self._require_sound()
+        return self._see(observed)
 
     def step(self, actions: Array) -> Step:
-        """Step every environment by its action, `[envs, action]`."""
+        """Step every environment by its action, `[envs, action]`. Raises `EnvironmentFailedError`."""
         space = self._envs.single_action_space
         assert isinstance(space, gym.spaces.Box)
         within_bounds = np.clip(actions.astype(np.float64), space.low.astype(np.float64), space.high.astype(np.float64))
         observed, rewards, terminated, truncated, infos = self._envs.step(within_bounds)
+        self._require_sound()
         ended = terminated | truncated
         observations = self._see(observed)
         next_observations = observations.copy()
@@ -61,14 +68,22 @@ class NormalisedEnvs:
         others._is_learning = False
         return others
 
+    def rest(self, which: Flags) -> None:
+        """Step some environments no more, `[envs]`."""
+        self._envs.resting |= which
+
     def close(self) -> None:
         """Close every environment."""
         self._envs.close()
 
     def _begin(self, count: int) -> None:
-        self._envs = make_vector(self._hp.env_id, count)
+        self._envs = make_vector(self._hp.env_id, count, step_timeout=self._step_timeout)
         self._returns, self._discounted_returns = np.zeros(count), np.zeros(count)
         self._is_learning = True
+
+    def _require_sound(self) -> None:
+        for reason in self._envs.failures.values():
+            raise EnvironmentFailedError(reason)
 
     def _see(self, observations: Array) -> Array:
         if self._hp.norm_obs and self._is_learning:

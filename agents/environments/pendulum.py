@@ -20,6 +20,10 @@ class VectorPendulum(VectorEnv[Any, Any, Any]):
     """Gymnasium's Pendulum-v1, step for step and bit for bit, except that observations aren't rounded to float32.
 
     An environment resets in the same step in which its time is up, and never shares a random stream with another.
+
+    Attributes:
+        failures: None: see `PlainVectorEnv`.
+        resting: Which environments are needed no more, `[envs]`. They are stepped with the others, which costs nothing.
     """
 
     def __init__(self, num_envs: int) -> None:
@@ -33,6 +37,8 @@ class VectorPendulum(VectorEnv[Any, Any, Any]):
         self.single_action_space = single.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
+        self.failures: dict[int, str] = {}
+        self.resting = np.zeros(num_envs, dtype=bool)
         self._physics = single.unwrapped
         self._time_limit = single.spec.max_episode_steps
         self._rngs = [seeding.np_random(None)[0] for _ in range(num_envs)]

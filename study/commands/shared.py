@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+LONGEST_STEP = 86400
+"""Seconds: a step of a day is a mistake."""
+
 
 class CellFailedError(RuntimeError):
     """A cell has ended without an outcome. Its text is one line."""
@@ -37,8 +40,8 @@ class PoolOptions:
     """a Dask scheduler, such as tls://HOST:8786, or the file that it wrote, instead of this machine's processes"""
     tls: Path | None = None
     """a folder with ca.pem, cert.pem and key.pem, for --scheduler"""
-    step_timeout: float | None = None
-    """seconds that a step of an environment may take, before its run counts as failed; by default any"""
+    step_timeout: float = 0.0
+    """seconds that a step or a reset of an environment may take before its run has failed; 0: any"""
 
     def check(self) -> None:
         """Look at the options. **Raises**: `MistakeError`."""
@@ -48,8 +51,7 @@ class PoolOptions:
             raise MistakeError(f"--memory must be zero or positive, not {self.memory}")
         if self.cohort < 1:
             raise MistakeError(f"--cohort must be at least 1, not {self.cohort}")
-        if self.step_timeout is not None and not 0 < self.step_timeout < float("inf"):
-            raise MistakeError(f"--step-timeout must be positive, not {self.step_timeout}")
+        check_step_timeout(self.step_timeout)
         if self.scheduler and self.workers:
             raise MistakeError(
                 "--workers and --scheduler exclude each other: the scheduler's workers are begun elsewhere"
@@ -86,7 +88,7 @@ class PoolOptions:
             wandb_mode=tracking.choose_mode(self.runs_dir),
             scheduler=self.scheduler,
             tls=self.tls,
-            step_timeout=self.step_timeout,
+            step_timeout=self.step_timeout or None,
         )
 
         async def go() -> T:
@@ -94,6 +96,12 @@ class PoolOptions:
                 return await work(driver)
 
         return asyncio.run(go())
+
+
+def check_step_timeout(seconds: float) -> None:
+    """Look at the option. **Raises**: `MistakeError`."""
+    if not 0 <= seconds <= LONGEST_STEP:
+        raise MistakeError(f"--step-timeout must be between 0 and {LONGEST_STEP} seconds, not {seconds}")
 
 
 def check_comparison(outcome: str, margin: float | None) -> None:

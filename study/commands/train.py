@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from tyro.conf import FlagConversionOff, arg
 
 from study.cells import Cell, MistakeError, read_seeds, require_trainable
-from study.commands.shared import CellFailedError, say_what_starts_over
+from study.commands.shared import CellFailedError, check_step_timeout, say_what_starts_over
 from study.tracking.assignment import assignment
 
 
@@ -25,11 +25,15 @@ class Train:
     """what the sweep's report is to compare, which an agent passes on, too"""
     must_agree: str | None = None
     """the same, of values that are the same mathematics"""
+    step_timeout: float = 0.0
+    """seconds that a step or a reset of the environment may take before the run has failed; 0: any"""
     runs_dir: Path = Path("runs")
     """where runs are kept: the ledger"""
 
     def run(self) -> None:
         """Train, unless it has been done."""
+        check_step_timeout(self.step_timeout)
+        step_timeout = self.step_timeout or None
         seeds = [self.cell.seed] if self.seeds is None else read_seeds(self.seeds)
         cells = [dataclasses.replace(self.cell, seed=seed) for seed in dict.fromkeys(seeds)]
         require_trainable(cells)
@@ -42,11 +46,12 @@ class Train:
         before = {cell.id for cell in cells if ledger.outcome(cell) is not None}
         say_what_starts_over(cell for cell in cells if cell.id not in before)
         if assignment():
-            left = agent.carry_out(cells, self.runs_dir, tracking.choose_mode(self.runs_dir))
+            left = agent.carry_out(cells, self.runs_dir, tracking.choose_mode(self.runs_dir), step_timeout)
         else:
             left = {}
             if waiting := ledger.waiting(cells):
-                training.train(waiting, self.runs_dir, tracking.choose_mode(self.runs_dir))
+                mode = tracking.choose_mode(self.runs_dir)
+                training.train(waiting, self.runs_dir, mode, step_timeout=step_timeout)
         failed = []
         for cell in cells:
             outcome = ledger.outcome(cell)

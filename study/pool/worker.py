@@ -40,7 +40,7 @@ class Cohort:
     """a file in it: a worker that finds it sees the same run store"""
     wandb_mode: str
     step_timeout: float | None = None
-    """seconds that a step of an environment may take"""
+    """seconds that a step of an environment may take before its run has failed"""
     files: Files = dataclasses.field(default_factory=dict)
     """what interrupted runs left, for a worker that doesn't see the run store"""
 
@@ -83,7 +83,9 @@ def _train(
     from study import training
 
     with contextlib.suppress(training.Interrupted):
-        training.train(cohort.cells, runs_dir, wandb_mode, report, should_end=should_end)
+        training.train(
+            cohort.cells, runs_dir, wandb_mode, report, should_end=should_end, step_timeout=cohort.step_timeout
+        )
 
 
 def read_files(runs_dir: Path, cells: Sequence[Cell]) -> Files:

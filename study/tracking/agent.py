@@ -12,8 +12,10 @@ from study.tracking import elsewhere
 from study.tracking.runs import Tracker, settle_assigned_run
 
 
-def carry_out(cells: Sequence[Cell], runs_dir: Path, mode: str) -> dict[str, str]:
+def carry_out(cells: Sequence[Cell], runs_dir: Path, mode: str, step_timeout: float | None = None) -> dict[str, str]:
     """Train the cells, or, of what has ended here or in W&B, have the sweep's runs repeat it.
+
+    **Arguments**: `step_timeout`, as of `training.train`.
 
     **Returns**: by cell, who else is training it.
     """
@@ -30,7 +32,7 @@ def carry_out(cells: Sequence[Cell], runs_dir: Path, mode: str) -> dict[str, str
                 run.log(update)
             run.finish(outcome, copied_from=sources.get(cell.id, "the ledger"))
     waiting = ledger.waiting(cells)
-    left = training.train(waiting, runs_dir, tracker.mode) if waiting else {}
+    left = training.train(waiting, runs_dir, tracker.mode, step_timeout=step_timeout) if waiting else {}
     here = {cell.id: "another process of this machine" for cell in ledger.waiting(cells) if cell.id not in left}
     if here:
         settle_assigned_run({"status": "elsewhere", "same_as": "another process of this machine"}, runs_dir)

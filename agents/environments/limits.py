@@ -1,0 +1,73 @@
+"""A limit on how long a call may take, in whatever thread it is made."""
+
+import contextlib
+import contextvars
+import ctypes
+import functools
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any
+
+Ended = SimpleQueue[tuple[Any, BaseException | None]]
+"""Where a call's result is put, or what it raised."""
+
+Calls = SimpleQueue[tuple[contextvars.Context, Callable[[], Any], Ended] | None]
+"""What a thread is to call, in which context; None to end it."""
+
+
+class TookTooLongError(Exception):
+    """A call took longer than it may. Its text is how long it may take."""
+
+
+class Limited:
+    """Calls functions in a thread of its own, for which it waits only so long."""
+
+    def __init__(self, seconds: float) -> None:
+        """Start the thread. **Arguments**: `seconds`, how long a call may take."""
+        self._seconds = seconds
+        self._begin()
+
+    def __call__(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        """Call a function, and return or raise what it does.
+
+        Raises `TookTooLongError`. Then its thread is abandoned, and the program can end without it.
+        """
+        ended: Ended = SimpleQueue()
+        # The context says, for one, of what NumPy warns.
+        self._calls.put((contextvars.copy_context(), functools.partial(function, *arguments, **named), ended))
+        try:
+            result, error = ended.get(timeout=self._seconds)
+        except Empty:
+            self.close()
+            _interrupt(self._thread)
+            self._begin()
+            raise TookTooLongError(f"{self._seconds:g} s") from None
+        if error is not None:
+            raise error
+        return result
+
+    def close(self) -> None:
+        """End the thread, after what it calls now."""
+        self._calls.put(None)
+
+    def _begin(self) -> None:
+        self._calls: Calls = SimpleQueue()
+        self._thread = threading.Thread(target=_work, args=(self._calls,), daemon=True)
+        self._thread.start()
+
+
+def _work(calls: Calls) -> None:
+    with contextlib.suppress(SystemExit):  # of `_interrupt`, where a call ended in that very moment
+        while (call := calls.get()) is not None:
+            context, function, ended = call
+            try:
+                ended.put((context.run(function), None))
+            except BaseException as error:  # raised again by the thread that waits
+                ended.put((None, error))
+
+
+def _interrupt(thread: threading.Thread) -> None:
+    """Raise in another thread: a loop in Python would go on taking time from all others. What hangs in C stays."""
+    assert thread.ident is not None
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
