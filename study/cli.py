@@ -14,7 +14,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes
 
 from agents import environments
-from reports.sources import UnreadableSourceError
+from reports.errors import UnreadableSourceError
 from study.cells import MistakeError
 from study.commands import Command
 from study.commands.shared import CellFailedError

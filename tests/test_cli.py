@@ -260,3 +260,10 @@ def test_a_report_needs_no_torch() -> None:
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.split() == ["False", "False"]
+
+
+def test_the_command_line_starts_without_slow_libraries() -> None:
+    slow = "matplotlib", "optuna", "pandas", "scipy", "sqlalchemy", "statsmodels", "torch", "wandb"
+    code = f"import sys, study.cli; print(*set({slow}) & sys.modules.keys())"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.split() == []

@@ -10,7 +10,7 @@ import numpy as np
 from reports.analysis.attribution import Attribution
 from reports.analysis.design import Design
 from reports.documents import figures, words
-from reports.sources.runs import UnreadableSourceError
+from reports.errors import UnreadableSourceError
 from reports.statistics import ALPHA, POWER, Array, Margin, fewest_for, fewest_seeds, power_different, power_equivalent
 
 SEEDS = (5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 300)

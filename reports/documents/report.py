@@ -17,7 +17,8 @@ from reports.analysis.relations import amplifications, compensations
 from reports.analysis.study import answer_designs
 from reports.documents import figures, html, pictures, verdict, words
 from reports.documents.pages import page
-from reports.sources import Reading, UnreadableSourceError
+from reports.errors import UnreadableSourceError
+from reports.sources import Reading
 from reports.sources.runs import Runs
 
 OUTCOMES = ("final_return", "auc_return", "eval_return", "final_std")

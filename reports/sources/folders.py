@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from reports.errors import UnreadableSourceError
 from reports.sources.mapping import Mapping
-from reports.sources.runs import UnreadableSourceError
 
 LAYOUT = re.compile(r"(?P<condition>[^/]+)/(?:[^/]*_|seed[-_]?)?(?P<seed>\d+)(?:/.*)?")
 """`CONDITION/SEED` or `CONDITION/anything_SEED`, and whatever is below."""

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from reports.sources.runs import Looks, UnreadableSourceError
+from reports.errors import UnreadableSourceError
+from reports.sources.runs import Looks
 
 LOOKS = "looks"
 """The directory of the records in a runs directory: a file for each study."""

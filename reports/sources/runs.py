@@ -11,6 +11,7 @@ import orjson
 import pandas as pd
 from numpy.typing import NDArray
 
+from reports.errors import UnreadableSourceError
 from reports.factors import Factor
 
 PLACE = ("condition", "precision", "replicate", "seed")
@@ -22,10 +23,6 @@ COST = "core_seconds"
 """A run's processor time, where that is known."""
 LARGEST = 1e150
 """An outcome is smaller than this: the squares of larger numbers overflow."""
-
-
-class UnreadableSourceError(ValueError):
-    """A source that can't be read. The text is one line: what is wrong, and how to fix it."""
 
 
 @dataclasses.dataclass(frozen=True)

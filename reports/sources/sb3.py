@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from reports.errors import UnreadableSourceError
 from reports.sources.declare import declare
 from reports.sources.folders import describe, folder_of
 from reports.sources.reading import Reading
-from reports.sources.runs import Runs, UnreadableSourceError, as_numbers
+from reports.sources.runs import Runs, as_numbers
 
 SCHEME = "sb3:"
 SUFFIX = "monitor.csv"

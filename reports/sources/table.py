@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from reports.errors import UnreadableSourceError
 from reports.sources.declare import declare
 from reports.sources.mapping import Mapping
 from reports.sources.reading import AS_IS, Reading, near
-from reports.sources.runs import Runs, UnreadableSourceError
+from reports.sources.runs import Runs
 
 
 def read_table(path: Path, reading: Reading = AS_IS) -> Runs:

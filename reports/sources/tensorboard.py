@@ -5,11 +5,12 @@ from typing import Any
 
 import pandas as pd
 
+from reports.errors import UnreadableSourceError
 from reports.sources.declare import declare
 from reports.sources.folders import describe, folder_of
 from reports.sources.mapping import DEFAULT_WINDOW, split_window, summarise
 from reports.sources.reading import Reading, near
-from reports.sources.runs import Runs, UnreadableSourceError
+from reports.sources.runs import Runs
 
 SCHEME = "tb:"
 FILES = "*tfevents*"

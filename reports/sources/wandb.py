@@ -19,7 +19,7 @@ from platformdirs import user_cache_path
 from rich.console import Console
 from rich.progress import track
 
-from reports.sources.runs import UnreadableSourceError
+from reports.errors import UnreadableSourceError
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
