@@ -54,6 +54,17 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
         (["train", *SMALL_OPTIONS, "--replicate", "49"], "replicate must be at most 48, not 49"),
         (["train", *SMALL_OPTIONS, "--seeds", "0-9"], "--seed and --seeds exclude each other"),
         (["train", "--condition=mvn_std", "--precision=float64", "--seeds", "9-0"], "between 1 and 10,000 seeds"),
+        (["train", *SMALL_OPTIONS, "--hidden-size", "160000"], "choose a smaller hidden_size"),
+        (["train", *SMALL_OPTIONS, "--hidden-size", f"16{'0' * 400}"], "choose a smaller hidden_size"),
+        (
+            ["train", *SMALL_OPTIONS, "--num-envs", str(10**9), "--total-timesteps", str(10**12)],
+            "num_envs 1000000000 is too large: a run needs 1",
+        ),
+        (["train", *SMALL_OPTIONS, "--eval-episodes", str(10**9)], "choose a smaller eval_episodes"),
+        (
+            ["train", "--condition=mvn_std", "--precision=float64", "--num-envs=100", "--seeds=0-9999"],
+            "10000 seeds together need",
+        ),
         (["check", "nothing.yaml"], "nothing.yaml: there is no such file"),
         (["sweep", "nothing.yaml"], "nothing.yaml: there is no such file"),
         (["report", "nothing"], "nothing: there is no such directory or table"),
@@ -195,6 +206,14 @@ def test_sweep_files_are_checked_the_sound_and_the_others(tmp_path: Path, capsys
         f"study: {wrong}: run_cap would leave out cells under W&B that are trained here: leave run_cap out",
         f"study: {nowhere}: environment 'Nowhere-v0' can't be made: Environment `Nowhere` doesn't exist.",
     ]
+
+
+def test_a_sweep_file_of_runs_without_memory_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = write_sweep(tmp_path, hidden_size=160_000)
+    code, out, err = run("check", str(sweep), capsys=capsys)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"study: {sweep}: hidden_size 160000 is too large: a run needs ")
+    assert err.endswith(": choose a smaller hidden_size\n")
 
 
 def test_a_failed_cell_is_said_and_counted(

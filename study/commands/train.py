@@ -9,6 +9,7 @@ from tyro.conf import FlagConversionOff, arg
 
 from study.cells import Cell, MistakeError, read_seeds, require_trainable
 from study.commands.shared import CellFailedError, say_what_starts_over
+from study.memory import require_memory
 from study.tracking.assignment import assignment
 
 
@@ -33,6 +34,7 @@ class Train:
         seeds = [self.cell.seed] if self.seeds is None else read_seeds(self.seeds)
         cells = [dataclasses.replace(self.cell, seed=seed) for seed in dict.fromkeys(seeds)]
         require_trainable(cells)
+        require_memory(cells)
         from study import training
         from study.ledger import Ledger
         from study.tracking import agent
