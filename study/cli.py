@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import errno
 import io
 import os
 import re
@@ -15,7 +16,7 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes
 
 from agents import environments
 from reports.errors import UnreadableSourceError
-from study.cells import MistakeError
+from study.cells import MistakeError, brief
 from study.commands import Command
 from study.commands.shared import CellFailedError
 from study.commands.train import with_first_seed
@@ -38,6 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # `study ... | head`; Python would complain again when it flushes
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        _exit(f"{brief(error.filename)} can't be a file: {error.strerror}", code=2)
 
 
 def _parse(arguments: Sequence[str] | None) -> Command:

@@ -57,7 +57,7 @@ class Train:
             elif outcome is None:
                 raise MistakeError(f"cell {cell.id} is being trained by another process")
             elif outcome["status"] == "failed":
-                failed.append(f"{ledger.path(cell)} failed: {outcome['error']}")
+                failed.append(f"{ledger.path(cell)} failed: {outcome['error'] or 'no reason is recorded'}")
             else:
                 print(f"{ledger.path(cell)} {_how_it_ended(outcome, cell.id in before)}")
         if failed:
@@ -67,7 +67,8 @@ class Train:
 
 
 def _how_it_ended(outcome: dict[str, Any], before: bool) -> str:
-    figures = ", ".join(f"{name} {outcome[name]:.6g}" for name in ("final_return", "eval_return", "final_std"))
+    shown = [name for name in ("final_return", "eval_return", "final_std") if name in outcome]
+    figures = ", ".join(f"{name} {outcome[name]:.6g}" for name in shown)
     return f"{'had finished before' if before else 'finished'}: {figures}"
 
 
