@@ -28,6 +28,8 @@ from study.tracking.assignment import assignment
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an agent's Ctrl-C, and a cluster's
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # for files whose names aren't text
     try:
         _parse(arguments).run()
     except (MistakeError, environments.UnsuitableEnvironmentError, UnreadableSourceError) as error:

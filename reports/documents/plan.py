@@ -124,7 +124,7 @@ def write(plans: Sequence[tuple[str, list[Conclusion]]], output: Path) -> str:
         for name, plan in ((f"{name}: " if name else "", plan) for name, plan in plans)
         for conclusion in plan
     ]
-    return "\n".join([*table, str(output / "plan.md")])
+    return "\n".join([*map(words.printable, table), str(output / "plan.md")])
 
 
 def from_designs(designs: Sequence[Design]) -> list[tuple[str, list[Conclusion]]]:
