@@ -28,8 +28,9 @@ from study.tracking.assignment import assignment
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an agent's Ctrl-C, and a cluster's
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # for files whose names aren't text
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # for files whose names aren't text
     try:
         _parse(arguments).run()
     except (MistakeError, environments.UnsuitableEnvironmentError, UnreadableSourceError) as error:
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # `study ... | head`; Python would complain again when it flushes
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+    except UnicodeEncodeError as error:  # half a character, by which Python writes what isn't UTF-8
+        _exit(f"{error.object[:80]!a} isn't text: give it in UTF-8", code=2)
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise

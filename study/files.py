@@ -1,7 +1,9 @@
 """Reading files, and writing them so that whatever happens meanwhile, either the old or the new one is there, whole."""
 
 import contextlib
+import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +38,16 @@ def write_atomically(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
         draft.replace(path)
+
+
+def require_writable(path: Path) -> None:
+    """Look whether a file can be written, before that takes long. **Raises**: `MistakeError`."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise MistakeError(f"{path} can't be written: {error.strerror}. Choose another file with -o") from error
 
 
 def remove_drafts(folder: Path) -> None:

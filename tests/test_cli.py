@@ -17,9 +17,14 @@ from study.cells import Cell, require_trainable
 from study.cli import main
 from study.ledger import Ledger
 from tests.conftest import SMALL
+from tests.synthetic import study as synthetic_study
+from tests.synthetic import write_ledger
 from tests.test_workers import write_sweep
 
 SMALL_OPTIONS = [f"--{name}={value}" for name, value in SMALL.items()]
+
+LONG = "x" * 4000
+NO_TEXT = os.fsdecode(b"\xff")
 
 
 def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -79,6 +84,22 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
             ["report", ".", "--map", "condition=config.a,seed=config.b,outcome=config.c"],
             "a study's runs need no mapping",
         ),
+        (["report", LONG], "can't be a file: File name too long"),
+        (["report", f"sb3:{LONG}"], "can't be a file: File name too long"),
+        (["play", "0", "--runs-dir", LONG], "can't be a file: File name too long"),
+        (["train", *SMALL_OPTIONS, "--runs-dir", LONG], "can't be read: File name too long"),
+        (["check", LONG], "can't be read: File name too long"),
+        (["report", NO_TEXT], "there is no such directory or table"),
+        (["check", NO_TEXT], "there is no such file"),
+        (["play", NO_TEXT], "has no run \\udcff"),
+        (["report", "[/red]"], "[/red]: there is no such directory or table"),
+        (["train", "--condition", "[/red]"], "invalid choice '[/red]'"),
+        (["[/red]"], "Unrecognized options: [/red]"),
+        (
+            ["bench", "-o", "nowhere/x.json"],
+            "nowhere/x.json can't be written: No such file or directory. Choose another",
+        ),
+        (["bench", "-o", "."], ". can't be written: Is a directory"),
         (["bench", "--env-ids", "Ant-v5"], "--env-ids must be of Pendulum-v1"),
         (["bench", "--rounds", "0"], "--rounds must be at least 1"),
         (["probe", "--n", "0"], "--n must be between 1 and 1000"),
@@ -112,6 +133,23 @@ def test_a_sweep_beyond_the_last_replicate_is_refused_before_anything_is_trained
     assert code == 2
     assert err.startswith(f"study: replicate must be at most {first_weights}, not {first_weights + 1}")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_value_that_is_no_text_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_ledger(tmp_path / "runs", synthetic_study(seeds=2))
+    code, _, err = run("report", str(tmp_path / "runs"), "--where", f"condition={NO_TEXT}", capsys=capsys)
+    assert (code, err) == (2, "study: '\\udcff' isn't text: give it in UTF-8\n")
+
+
+def test_a_store_and_a_report_may_have_names_that_are_no_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = tmp_path / NO_TEXT
+    write_ledger(runs, synthetic_study(seeds=2))
+    code, out, err = run("report", str(runs), "--html", capsys=capsys)
+    assert (code, err) == (0, "")
+    assert out.endswith("\\udcff/report/report.md\n")
+    assert "\\udcff" in (runs / "report" / "report.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ EVIL = [
     "- item",
     "1. item",
     "> quote",
+    "  - item",
+    "        code",
     "**bold** _it_ ~~x~~ $x$ ~~~",
     "\\",
     "\\|",

@@ -187,5 +187,5 @@ def _stamp(run: Run) -> Json:
 def _read_stamp(folder: Path) -> Any:
     try:
         return json.loads((folder / "wandb.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
