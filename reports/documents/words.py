@@ -31,13 +31,13 @@ def markdown(name: object) -> str:
     """Return a name as text in Markdown, whatever characters are in it."""
     text = html.escape(one_line(str(name)), quote=False)
     text = re.sub(r"([\\`*\[\]|~$#])", r"\\\1", text)
-    text = re.sub(r"^( ?\d*)([-+.)])(?=[ -])", r"\1\\\2", text)  # of a list
+    text = re.sub(r"^(\d*)([-+.)])(?=[ -])", r"\1\\\2", text)  # of a list
     return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", text)
 
 
 def one_line(name: str) -> str:
     """Return a name in one line, without what a terminal takes for a command or no file can hold."""
-    return printable(re.sub(r"\s+", " ", name))
+    return printable(re.sub(r"\s+", " ", name).strip())
 
 
 def printable(text: str) -> str:
