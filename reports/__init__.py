@@ -23,17 +23,21 @@ In a notebook:
     design.answer.blocks.outcomes           # [seeds, arms, precisions]
 """
 
-import math
-from typing import get_args
+from typing import TYPE_CHECKING, Any
 
-from reports.analysis.attribution import Attribution
-from reports.analysis.blocks import Goal
-from reports.analysis.design import Design, Question
-from reports.analysis.effects import Effect
-from reports.analysis.study import answer_designs
-from reports.factors import Factor
-from reports.sources import Mapping, Reading, UnreadableSourceError, read
-from reports.sources.runs import Runs
+if TYPE_CHECKING:
+    from reports.interface import (
+        Attribution,
+        Design,
+        Effect,
+        Factor,
+        Mapping,
+        Reading,
+        Runs,
+        UnreadableSourceError,
+        attribute,
+        read,
+    )
 
 __all__ = [
     "Attribution",
@@ -49,29 +53,15 @@ __all__ = [
 ]
 
 
-def attribute(
-    runs: Runs,
-    outcome: str | None = None,
-    *,
-    margin: float | None = None,
-    goal: Goal = "maximize",
-    also: tuple[str, ...] = (),
-) -> list[Design]:
-    """Return what differs in each design of some runs, by which mechanism, and how sure that is.
+if not TYPE_CHECKING:  # a type checker would take any name for one of the module's
 
-    Args:
-        runs: As `read` returns them.
-        outcome: The primary outcome, a column of theirs; by default final_return, or the only one that there is.
-        margin: The equivalence margin; by default half the standard deviation of the reference's runs between seeds.
-        goal: Whether large outcomes are good: a failed run counts as the worst.
-        also: Other outcomes, a family of their own.
+    def __getattr__(name: str) -> Any:
+        """Import the interface when it is first used: pandas and SciPy take a second."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from reports import interface
 
-    Raises:
-        UnreadableSourceError: An outcome isn't there, or two runs are the same.
-        ValueError: The margin isn't positive and finite, or the goal is neither "maximize" nor "minimize".
-    """
-    if margin is not None and not 0 < margin < math.inf:
-        raise ValueError(f"margin must be positive and finite, not {margin}")
-    if goal not in get_args(Goal):
-        raise ValueError(f"goal must be 'maximize' or 'minimize', not {goal!r}")
-    return answer_designs(runs, Question(outcome=outcome or runs.usual_outcome, others=also, margin=margin, goal=goal))
+        return getattr(interface, name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

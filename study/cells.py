@@ -22,7 +22,7 @@ LARGEST_SEED = 2**53
 """Larger whole numbers are rounded by most readers of JSON, so that two seeds might become one."""
 
 LARGEST_BLOCK = 10_000
-"""More seeds than this in one go are a slip."""
+"""More seeds than this in one call are likely a mistake."""
 
 _SEEDS = re.compile(r"\d{1,16}(-\d{1,16})?(,\d{1,16}(-\d{1,16})?)*")
 
@@ -202,7 +202,7 @@ def read_seeds(text: Any) -> list[int]:
     for part in str(text).split(","):
         first, _, last = part.partition("-")
         block = range(int(first), int(last or first) + 1)
-        if not block or len(block) > LARGEST_BLOCK:
+        if not block or len(seeds) + len(block) > LARGEST_BLOCK:
             raise MistakeError(f"parameter 'seeds' must name between 1 and {LARGEST_BLOCK:,} seeds, not {brief(text)}")
         seeds += block
     return seeds
@@ -225,7 +225,10 @@ def _convert(name: str, value: Any, wanted: Any) -> Any:
 
 def brief(value: Any) -> str:
     """What a value is, in a line: YAML can hold more in itself than a screen, or any memory."""
-    return textwrap.shorten(reprlib.repr(value), 80)
+    try:
+        return textwrap.shorten(reprlib.repr(value), 80)
+    except ValueError:  # Python refuses to write them
+        return "a number of thousands of digits"
 
 
 @functools.cache

@@ -7,15 +7,18 @@ cut short is seen, and one from a stranger can hold nothing but numbers and text
 import hashlib
 import io
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from agents.cohort import Cohort, use_one_thread
 from agents.cohort.state import RunState
-from study.cells import MistakeError
-from study.files import write_atomically
+from agents.records import Run
+from study.cells import Cell, MistakeError
+from study.files import read_if_there, write_atomically
 
 VERSION = 4
 """Of what a state consists of: to be raised whenever that changes."""
@@ -31,19 +34,70 @@ def write(path: Path, state: RunState) -> None:
 
 def read(path: Path) -> RunState | None:
     """A run's state; None where there is no file. **Raises**: `MistakeError`, when the file isn't what was written."""
-    try:
-        digest, _, content = path.read_bytes().partition(b"\n")
-    except (FileNotFoundError, NotADirectoryError):
+    written = read_if_there(path)
+    if written is None:
         return None
-    except OSError as error:
-        raise MistakeError(f"{path} can't be read: {error.strerror}") from error
+    digest, _, content = written.partition(b"\n")
     if digest != hashlib.sha256(content).hexdigest().encode():
-        raise MistakeError(f"{path} is damaged: delete it, and its cell starts over")
-    checkpoint = torch.load(io.BytesIO(content), weights_only=True)
-    if checkpoint["version"] != VERSION:
+        raise _damaged(path)
+    try:
+        checkpoint = torch.load(io.BytesIO(content), weights_only=True)
+        is_of_this_version = bool(checkpoint["version"] == VERSION)
+        state: RunState = _map_arrays(checkpoint["state"], torch.Tensor, torch.Tensor.numpy)
+        is_whole = state.keys() == RunState.__annotations__.keys() and type(state["update"]) is int
+    except Exception as error:  # whatever another content makes of it
+        raise _damaged(path) from error
+    if not is_of_this_version:
         raise MistakeError(f"{path} is of another version of this program: delete it, and its cell starts over")
-    state: RunState = _map_arrays(checkpoint["state"], torch.Tensor, torch.Tensor.numpy)
+    if not is_whole:
+        raise _damaged(path)
     return state
+
+
+def require_fit(path: Path, state: RunState, cell: Cell) -> None:
+    """Look whether a cell can go on from a state: arrays of another shape would crash the kernels of its optimizer.
+
+    **Raises**: `MistakeError`, naming the state's file.
+    """
+    if cell.engine == "reference" or cell.precision == "bfloat16":  # they leave no checkpoints
+        raise _damaged(path)
+    use_one_thread()
+    run = Run(condition=cell.condition, seed=cell.seed, replicate=cell.replicate)
+    with closing(Cohort([run], cell.hyperparameters, cell.precision)) as cohort:
+        fresh = cohort.state(0)
+        try:
+            assert fresh is not None
+            _require_form(state, fresh)
+            cohort.restore([state])
+        except Exception as error:  # whatever another content makes of it
+            raise _damaged(path) from error
+
+
+def _require_form(state: RunState, fresh: RunState) -> None:
+    """Refuse a state whose arrays aren't like those of a run that begins. What an environment has may change."""
+    if not fresh["learner"]["optimizer"]:  # some optimizers begin with nothing
+        fresh["learner"]["optimizer"] = state["learner"]["optimizer"]
+    for name in ("learner", "leader", "actor"):
+        found, expected = _form(state[name]), _form(fresh[name])
+        if name == "actor":
+            del found["environments"], expected["environments"]
+        if found != expected:
+            raise ValueError(f"{name} isn't of this cell")
+    if [returns.ndim for returns in state["episodic_returns"]] != [1] * state["update"]:
+        raise ValueError("episodic_returns isn't of this update")
+
+
+def _form(state: Any) -> Any:
+    """The same nested dictionaries and lists, with the shape and type of each array, and the type of all else."""
+    if isinstance(state, dict):
+        return {name: _form(value) for name, value in state.items()}
+    if isinstance(state, list):
+        return [_form(value) for value in state]
+    return (state.shape, state.dtype) if isinstance(state, np.ndarray) else type(state)
+
+
+def _damaged(path: Path) -> MistakeError:
+    return MistakeError(f"{path} is damaged: delete it, and its cell starts over")
 
 
 def _map_arrays(state: Any, kind: type, function: Callable[[Any], Any]) -> Any:

@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import errno
 import io
 import os
 import re
@@ -14,8 +15,8 @@ import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes
 
 from agents import environments
-from reports.sources import UnreadableSourceError
-from study.cells import MistakeError
+from reports.errors import UnreadableSourceError
+from study.cells import MistakeError, brief
 from study.commands import Command
 from study.commands.shared import CellFailedError
 from study.commands.train import with_first_seed
@@ -29,6 +30,9 @@ NOTHING_IS_LOST = "what was finished is kept, and the same command goes on"
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an agent's Ctrl-C, and a cluster's
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # for files whose names aren't text
     try:
         _parse(arguments).run()
     except (MistakeError, environments.UnsuitableEnvironmentError, UnreadableSourceError) as error:
@@ -42,6 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # `study ... | head`; Python would complain again when it flushes
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+    except UnicodeEncodeError as error:  # half a character, by which Python writes what isn't UTF-8
+        _exit(f"{error.object[:80]!a} isn't text: give it in UTF-8", code=2)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        _exit(f"{brief(error.filename)} can't be a file: {error.strerror}", code=2)
 
 
 def _parse(arguments: Sequence[str] | None) -> Command:

@@ -1,9 +1,17 @@
-"""Writing files so that whatever happens meanwhile, either the old or the new one is there, whole."""
+"""Reading files, and writing them so that whatever happens meanwhile, either the old or the new one is there, whole."""
 
 import contextlib
+import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from reports.files import read_file
+from study.cells import MistakeError
+
+DRAFT = ".rl-roundoff-draft"
+"""How the name of a file ends that is being written: nobody else's does."""
 
 
 class UnwritableError(RuntimeError):
@@ -21,7 +29,7 @@ def writing(path: Path) -> Iterator[None]:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file, on disk when this returns. **Raises**: `UnwritableError`, and then the old one is as it was."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".{path.name}.{os.getpid()}{DRAFT}")
     with writing(path), draft.open("wb") as file:
         file.write(content)
         file.flush()
@@ -29,7 +37,27 @@ def write_atomically(path: Path, content: bytes) -> None:
         draft.replace(path)
 
 
+def require_writable(path: Path) -> None:
+    """Look whether a file can be written, before that takes long. **Raises**: `MistakeError`."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise MistakeError(f"{path} can't be written: {error.strerror}. Choose another file with -o") from error
+
+
 def remove_drafts(folder: Path) -> None:
     """Remove what was being written when a process was killed. Only for who holds the folder's lock."""
-    for draft in folder.glob(".*"):
+    for draft in folder.glob(f".*{DRAFT}"):
         draft.unlink()
+
+
+def read_if_there(path: Path) -> bytes | None:
+    """Return a file's content; None if there is none. **Raises**: `MistakeError`, when it can't be read."""
+    try:
+        return read_file(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise MistakeError(f"{path} can't be read: {error.strerror}") from error

@@ -12,7 +12,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,9 +22,12 @@ from agents.cohort.state import RunState
 from agents.saved import Learned, dump_policy
 from study import checkpoints
 from study.cells import Cell, MistakeError
-from study.files import remove_drafts, write_atomically, writing
+from study.files import read_if_there, remove_drafts, write_atomically, writing
 
 Json = dict[str, Any]
+
+FILES = ("cell.json", "updates.jsonl", "checkpoint", "policy.pt", "cost.json", "outcome.json")
+"""What a cell may leave in its folder, in the order in which it is taken over from another machine's ledger."""
 
 
 class Ledger:
@@ -40,24 +43,23 @@ class Ledger:
     def outcome(self, cell: Cell) -> Json | None:
         """What `outcome.json` says; None for a cell that hasn't ended. **Raises**: `MistakeError` if it is damaged."""
         path = self.path(cell) / "outcome.json"
-        try:
-            outcome = json.loads(path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
+        content = read_if_there(path)
+        if content is None:
             return None
-        except OSError as error:
-            raise MistakeError(f"{path} can't be read: {error.strerror}") from error
-        except ValueError:
-            outcome = None
-        if not isinstance(outcome, dict) or outcome.get("status") not in ("finished", "failed"):
-            raise MistakeError(f"{path} is damaged: delete its folder, and the cell is trained again")
-        return outcome
+        try:
+            return _outcome(content)
+        except (ValueError, RecursionError) as error:
+            raise MistakeError(f"{path} is damaged: delete its folder, and the cell is trained again") from error
 
     def updates(self, cell: Cell) -> list[Json]:
-        """What a cell that has ended recorded. **Raises**: `MistakeError`, if that is damaged."""
+        """What a cell that has ended recorded. **Raises**: `MistakeError`, if that can't be read or is damaged."""
         path = self.path(cell) / "updates.jsonl"
+        content = read_if_there(path)
         try:
-            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        except (OSError, ValueError) as error:
+            if content is None:
+                raise ValueError("it isn't there")
+            return _objects(content.splitlines())
+        except (ValueError, RecursionError) as error:
             raise MistakeError(f"{path} is damaged: delete its folder, and the cell is trained again") from error
 
     def waiting(self, cells: Iterable[Cell]) -> list[Cell]:
@@ -125,8 +127,10 @@ class Entry:
         self._begin((dump(description, indent=2) + "\n").encode())
 
     def _begin(self, description: bytes) -> None:
-        if _content(self.path / "cell.json") == description:
+        if read_if_there(self.path / "cell.json") == description:
             self.state, self.updates = _left_by_interruption(self.path)
+        if self.state is not None:
+            checkpoints.require_fit(self._checkpoint, self.state, self.cell)
         self.starts_over = self.state is None and self._checkpoint.exists()
         with writing(self.path):
             self.path.mkdir(exist_ok=True)
@@ -176,8 +180,9 @@ class Entry:
 
     def adopt(self, files: Mapping[str, bytes]) -> None:
         """Take over what a run of this cell left elsewhere. **Arguments**: all of a folder's files, by name."""
-        for name in sorted(files, key=lambda name: name == "outcome.json"):  # the last thing that is written
-            write_atomically(self.path / name, files[name])
+        for name in FILES:  # no other name from elsewhere becomes a path
+            if name in files:
+                write_atomically(self.path / name, files[name])
         if "outcome.json" in files:
             with writing(self._checkpoint):
                 self._checkpoint.unlink(missing_ok=True)
@@ -200,17 +205,32 @@ def _left_by_interruption(folder: Path) -> tuple[RunState | None, list[Json]]:
     if state is None:
         return None, []
     history = folder / "updates.jsonl"
-    lines = _content(history).splitlines()[: state["update"]]
+    lines = (read_if_there(history) or b"").splitlines()[: state["update"]]
     try:
-        updates = [json.loads(line) for line in lines]
-    except ValueError as error:
+        updates = _objects(lines)
+    except (ValueError, RecursionError) as error:
         raise MistakeError(f"{history} is damaged: delete it, and its cell starts over") from error
     return (state, updates) if len(updates) == state["update"] else (None, [])
 
 
-def _content(path: Path) -> bytes:
-    """What a file says; nothing, if it isn't there."""
-    return path.read_bytes() if path.exists() else b""
+def _outcome(content: bytes) -> Json:
+    """An outcome, from JSON. **Raises**: `ValueError`, when it is none; `RecursionError`."""
+    (outcome,) = _objects([content])
+    numbers = [value for name, value in outcome.items() if name not in ("status", "error")]
+    match outcome:
+        case {"status": "failed"} if isinstance(outcome.setdefault("error", None), str | None):
+            return outcome
+        case {"status": "finished"} if all(type(value) in (int, float) and math.isfinite(value) for value in numbers):
+            return outcome
+    raise ValueError("it is no outcome")
+
+
+def _objects(lines: Sequence[bytes]) -> list[Json]:
+    """The object that each line has in JSON. **Raises**: `ValueError`, when one has none; `RecursionError`."""
+    found = [json.loads(line.decode()) for line in lines]
+    if not all(isinstance(one, dict) for one in found):
+        raise ValueError("it is no object")
+    return found
 
 
 def dump(values: Mapping[str, Any], indent: int | None = None) -> str:

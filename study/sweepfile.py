@@ -45,8 +45,18 @@ LARGEST_GRID = 100_000
 """More cells than this are a slip."""
 
 
+LARGEST_FILE = 10_000_000
+"""Characters of a file whose aliases are written out: a few lines of aliases to aliases can stand for any memory."""
+
+
 class _Loader(yaml.SafeLoader):
     """YAML as it is specified: of two values of a key, PyYAML and W&B silently take the last."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None and _written_out(node, {}) > LARGEST_FILE:
+            raise MistakeError(f"has aliases that stand for more than {LARGEST_FILE:,} characters: use fewer aliases")
+        return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -56,6 +66,21 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.composer.ComposerError(None, None, f"{key.value!r} is there twice", key.start_mark)
             seen.add(key.value if isinstance(key, yaml.ScalarNode) else key)
         return node
+
+
+def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
+    """Return about how many characters a node has, its aliases written out. **Raises**: `RecursionError`.
+
+    **Arguments**: `known`, the same of nodes that have been looked at; zero of those that this one is in.
+    """
+    if id(node) not in known:
+        known[id(node)] = 0
+        children = itertools.chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
+        is_scalar = isinstance(node, yaml.ScalarNode)
+        known[id(node)] = 1 + (len(node.value) if is_scalar else sum(_written_out(child, known) for child in children))
+    if known[id(node)] == 0:
+        raise RecursionError
+    return known[id(node)]
 
 
 def read_cells(path: Path) -> list[Cell]:
@@ -161,11 +186,15 @@ def _margin(axes: Mapping[str, list[Any]]) -> float | None:
 def read_yaml(path: Path) -> Any:
     """What a YAML file says. **Raises**: `MistakeError`."""
     try:
+        if path.exists() and not path.is_file():
+            raise MistakeError("can't be read: it isn't a file")
         return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except MistakeError:
+        raise
     except FileNotFoundError as error:
         raise MistakeError("there is no such file") from error
     except (OSError, ValueError) as error:
-        raise MistakeError(f"can't be read: {error}") from error
+        raise MistakeError(f"can't be read: {getattr(error, 'strerror', None) or error}") from error
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""

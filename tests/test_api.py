@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+import reports
 from reports import Reading, UnreadableSourceError, attribute, read
 from tests.synthetic import study
 
@@ -74,6 +75,12 @@ def test_an_outcome_that_is_not_there_is_one_line() -> None:
         attribute(read(str(WALKER)), "fame")
 
 
+def test_the_interface_is_listed_and_another_name_unknown() -> None:
+    assert {"Reading", "attribute", "read"} <= set(dir(reports))
+    with pytest.raises(AttributeError, match="module 'reports' has no attribute 'atribute'"):
+        _ = reports.atribute  # type: ignore[attr-defined]
+
+
 def test_reports_know_nothing_of_torch() -> None:
-    loaded = "import reports, sys; sys.exit('torch' in sys.modules or 'study' in sys.modules)"
+    loaded = "import reports.interface, sys; sys.exit('torch' in sys.modules or 'study' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0

@@ -1,5 +1,7 @@
 """What was cut off goes on, with the same bits; what is damaged is named, and kept."""
 
+import hashlib
+import io
 import json
 import random
 import signal
@@ -8,10 +10,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.envs.classic_control.pendulum import PendulumEnv
 
 from agents.cohort import Cohort
@@ -140,6 +144,95 @@ def test_a_damaged_checkpoint_is_named_and_nothing_is_lost(
     assert_refused_and_kept(tmp_path, longer, r"checkpoint is .*: delete it, and its cell starts over")
 
 
+def saved(content: object) -> bytes:
+    """A checkpoint's file with a right checksum, whatever is in it."""
+    file = io.BytesIO()
+    torch.save(content, file)
+    return hashlib.sha256(file.getvalue()).hexdigest().encode() + b"\n" + file.getvalue()
+
+
+def state_of(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = torch.load(io.BytesIO(path.read_bytes().partition(b"\n")[2]), weights_only=True)["state"]
+    return content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [1, 2],
+        {"state": {}},
+        {"version": checkpoints.VERSION},
+        {"version": checkpoints.VERSION, "state": []},
+        {"version": checkpoints.VERSION, "state": {"update": 1}},
+        {"version": torch.zeros(2), "state": {}},
+        {"version": checkpoints.VERSION, "state": torch.ones(3)},
+        {"version": checkpoints.VERSION, "state": Path("x")},
+    ],
+    ids=str,
+)
+def test_a_checkpoint_of_other_content_is_damaged(tmp_path: Path, longer: list[Cell], content: object) -> None:
+    interrupt(longer[:1], tmp_path, after=2)
+    (Ledger(tmp_path).path(longer[0]) / "checkpoint").write_bytes(saved(content))
+    assert_refused_and_kept(tmp_path, longer, r"checkpoint is damaged: delete it, and its cell starts over")
+
+
+def test_what_is_no_checkpoint_at_all_is_damaged(tmp_path: Path, longer: list[Cell]) -> None:
+    interrupt(longer[:1], tmp_path, after=2)
+    path, content = Ledger(tmp_path).path(longer[0]) / "checkpoint", b"dear diary"
+    path.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+    assert_refused_and_kept(tmp_path, longer, r"checkpoint is damaged: delete it, and its cell starts over")
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("learner",), None),
+        (("learner", "weights"), torch.zeros(3)),
+        (("learner", "weights"), torch.zeros(1)),
+        (("learner", "weights"), "heavy"),
+        (("learner", "optimizer"), {}),
+        (("learner", "optimizer", 0, "exp_avg"), torch.zeros(2, 2)),
+        (("learner", "shuffling"), {"bit_generator": "MT19937"}),
+        (("leader",), {}),
+        (("actor",), []),
+        (("actor", "noise"), {}),
+        (("actor", "environments"), []),
+        (("actor", "environments"), 7),
+        (("actor", "normaliser", "observations", "mean"), torch.zeros(5)),
+        (("actor", "observations"), torch.zeros(1)),
+        (("episodic_returns",), 3),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_checkpoint_that_does_not_fit_its_cell_is_damaged(
+    tmp_path: Path, longer: list[Cell], keys: tuple[Any, ...], value: object
+) -> None:
+    interrupt(longer[:1], tmp_path, after=2)
+    path = Ledger(tmp_path).path(longer[0]) / "checkpoint"
+    whole = path.read_bytes()
+    state = state_of(path)
+    inner = state
+    for key in keys[:-1]:
+        inner = inner[key]
+    assert keys[-1] in inner
+    inner[keys[-1]] = value
+    path.write_bytes(saved({"version": checkpoints.VERSION, "state": state}))
+    with pytest.raises(MistakeError, match=r"checkpoint is damaged: delete it, and its cell starts over"):
+        train(longer[:1], tmp_path, "disabled")
+    path.write_bytes(whole)
+    train(longer[:1], tmp_path, "disabled")
+    assert len(history(tmp_path, longer[0]).splitlines()) == 8
+
+
+@pytest.mark.parametrize("env_id", ["Hopper-v5", "HalfCheetah-v5"])
+def test_a_checkpoint_of_mujoco_fits_its_cell(tmp_path: Path, small: MakeCell, env_id: str) -> None:
+    cell = small(env_id=env_id, total_timesteps=2048, rollouts="shared", replicate=1)
+    interrupt([cell], tmp_path, after=2)
+    seen: list[int] = []
+    train([cell], tmp_path, "disabled", seen.append)
+    assert seen == [2, 1, 1]
+
+
 def test_a_failed_run_has_ended_at_once(tmp_path: Path, small: MakeCell) -> None:
     cells = [small(seed=seed, precision="float32", learning_rate=1e30) for seed in (0, 1)]
     with pytest.raises(InterruptedTrainingError):
@@ -151,6 +244,7 @@ def test_a_failed_run_has_ended_at_once(tmp_path: Path, small: MakeCell) -> None
 TRAIN = """
 import json, sys
 from pathlib import Path
+from typing import Any
 from study.cells import make_cell
 from study.training import train
 train([make_cell(cell) for cell in json.loads(sys.argv[1])], Path(sys.argv[2]), "disabled", checkpoint_seconds=0.0)

@@ -20,8 +20,13 @@ from study.commands import Command
 from study.ledger import Ledger
 from tests.conftest import SMALL
 from tests.sweeps import write_sweep
+from tests.synthetic import study as synthetic_study
+from tests.synthetic import write_ledger
 
 SMALL_OPTIONS = [f"--{name}={value}" for name, value in SMALL.items()]
+
+LONG = "x" * 4000
+NO_TEXT = os.fsdecode(b"\xff")
 
 
 def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -60,11 +65,24 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
             "--step-timeout must be between 0 and 86400 seconds, not -1",
         ),
         (["train", "--condition=mvn_std", "--precision=float64", "--seeds", "9-0"], "between 1 and 10,000 seeds"),
+        (["train", *SMALL_OPTIONS, "--hidden-size", "160000"], "choose a smaller hidden_size"),
+        (["train", *SMALL_OPTIONS, "--hidden-size", f"16{'0' * 400}"], "choose a smaller hidden_size"),
+        (
+            ["train", *SMALL_OPTIONS, "--num-envs", str(10**9), "--total-timesteps", str(10**12)],
+            "num_envs 1000000000 is too large: a run needs 1",
+        ),
+        (["train", *SMALL_OPTIONS, "--eval-episodes", str(10**9)], "choose a smaller eval_episodes"),
+        (
+            ["train", "--condition=mvn_std", "--precision=float64", "--num-envs=100", "--seeds=0-9999"],
+            "10000 seeds together need",
+        ),
         (["check", "nothing.yaml"], "nothing.yaml: there is no such file"),
         (["sweep", "nothing.yaml"], "nothing.yaml: there is no such file"),
         (["report", "nothing"], "nothing: there is no such directory or table"),
         (["report", ".", "--margin", "-1"], "--margin must be positive"),
         (["report", "wandb:someone"], "a W&B source is wandb:entity/project"),
+        (["report", "wandb:../../.."], "a W&B source is wandb:entity/project"),
+        (["report", "wandb:a/b/../.."], "a W&B source is wandb:entity/project"),
         (["report", "wandb:someone/a/b/c"], "a W&B source is wandb:entity/project"),
         (["report", "wandb:someone/a", "--map", "condition"], "mapping: 'condition' must be NAME=VALUE"),
         (["report", "wandb:someone/a", "--map", "condition=config.a"], "the mapping must say where seed is"),
@@ -72,6 +90,22 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
             ["report", ".", "--map", "condition=config.a,seed=config.b,outcome=config.c"],
             "a study's runs need no mapping",
         ),
+        (["report", LONG], "can't be a file: File name too long"),
+        (["report", f"sb3:{LONG}"], "can't be a file: File name too long"),
+        (["play", "0", "--runs-dir", LONG], "can't be a file: File name too long"),
+        (["train", *SMALL_OPTIONS, "--runs-dir", LONG], "can't be read: File name too long"),
+        (["check", LONG], "can't be read: File name too long"),
+        (["report", NO_TEXT], "there is no such directory or table"),
+        (["check", NO_TEXT], "there is no such file"),
+        (["play", NO_TEXT], "has no run \\udcff"),
+        (["report", "[/red]"], "[/red]: there is no such directory or table"),
+        (["train", "--condition", "[/red]"], "invalid choice '[/red]'"),
+        (["[/red]"], "Unrecognized options: [/red]"),
+        (
+            ["bench", "-o", "nowhere/x.json"],
+            "nowhere/x.json can't be written: No such file or directory. Choose another",
+        ),
+        (["bench", "-o", "."], ". can't be written: Is a directory"),
         (["bench", "--env-ids", "Ant-v5"], "--env-ids must be of Pendulum-v1"),
         (["bench", "--rounds", "0"], "--rounds must be at least 1"),
         (["probe", "--n", "0"], "--n must be between 1 and 1000"),
@@ -105,6 +139,23 @@ def test_a_sweep_beyond_the_last_replicate_is_refused_before_anything_is_trained
     assert code == 2
     assert err.startswith(f"study: replicate must be at most {first_weights}, not {first_weights + 1}")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_value_that_is_no_text_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_ledger(tmp_path / "runs", synthetic_study(seeds=2))
+    code, _, err = run("report", str(tmp_path / "runs"), "--where", f"condition={NO_TEXT}", capsys=capsys)
+    assert (code, err) == (2, "study: '\\udcff' isn't text: give it in UTF-8\n")
+
+
+def test_a_store_and_a_report_may_have_names_that_are_no_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = tmp_path / NO_TEXT
+    write_ledger(runs, synthetic_study(seeds=2))
+    code, out, err = run("report", str(runs), "--html", capsys=capsys)
+    assert (code, err) == (0, "")
+    assert out.endswith("\\udcff/report/report.md\n")
+    assert "\\udcff" in (runs / "report" / "report.md").read_text()
 
 
 @pytest.mark.parametrize("command", [each.__name__.lower() for each in get_args(Command)])
@@ -201,6 +252,14 @@ def test_sweep_files_are_checked_the_sound_and_the_others(tmp_path: Path, capsys
     ]
 
 
+def test_a_sweep_file_of_runs_without_memory_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = write_sweep(tmp_path, hidden_size=160_000)
+    code, out, err = run("check", str(sweep), capsys=capsys)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"study: {sweep}: hidden_size 160000 is too large: a run needs ")
+    assert err.endswith(": choose a smaller hidden_size\n")
+
+
 def test_a_failed_cell_is_said_and_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,3 +321,10 @@ def test_a_report_needs_no_torch() -> None:
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.split() == ["False", "False"]
+
+
+def test_the_command_line_starts_without_slow_libraries() -> None:
+    slow = "matplotlib", "optuna", "pandas", "scipy", "sqlalchemy", "statsmodels", "torch", "wandb"
+    code = f"import sys, study.cli; print(*set({slow}) & sys.modules.keys())"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.split() == []

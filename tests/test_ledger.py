@@ -1,13 +1,16 @@
 """The ledger: whole or not at all, and each cell for one process alone."""
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from study.cells import Cell, MistakeError
-from study.ledger import Ledger, dump
+from study.files import DRAFT
+from study.ledger import ADOPTED, Ledger, dump
 
 MakeCell = Callable[..., Cell]
 
@@ -47,7 +50,21 @@ def test_a_cell_is_one_process_own_until_it_lets_go(tmp_path: Path, small: MakeC
         assert (entry.path / "updates.jsonl").read_text() == ""
 
 
-@pytest.mark.parametrize("damage", ["", "{", '{"status": "perhaps"}', "[]"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "",
+        "{",
+        '{"status": "perhaps"}',
+        "[]",
+        "[" * 100_000,
+        '{"status": "finished", "final_return": null}',
+        '{"status": "finished", "final_return": "good"}',
+        '{"status": "finished", "final_return": NaN}',
+        '{"status": "failed", "error": {"at": "home"}}',
+    ],
+    ids=lambda text: text[:50],
+)
 def test_a_damaged_outcome_is_named_and_kept(tmp_path: Path, small: MakeCell, damage: str) -> None:
     cell = small()
     path = Ledger(tmp_path).path(cell) / "outcome.json"
@@ -63,6 +80,78 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, small: MakeCell, name: str
     (Ledger(tmp_path).path(small()) / name).mkdir(parents=True)
     with pytest.raises(MistakeError, match=f"{name} can't be read: Is a directory"):
         Ledger(tmp_path).waiting([small()])
+
+
+@pytest.mark.parametrize("damage", ["", "[]\n", "{", "[" * 100_000, "\xff"], ids=lambda text: text[:50])
+def test_a_damaged_history_is_named(tmp_path: Path, small: MakeCell, damage: str) -> None:
+    path = Ledger(tmp_path).path(small()) / "updates.jsonl"
+    path.parent.mkdir()
+    if damage:
+        path.write_text(damage, encoding="latin-1")
+    with pytest.raises(MistakeError, match=r"updates\.jsonl is damaged: delete its folder"):
+        Ledger(tmp_path).updates(small())
+
+
+def forbid(path: Path) -> None:
+    """Put a folder, which nobody can read as a file, in a file's place: a test may run as root, who may read all."""
+    path.unlink(missing_ok=True)
+    path.mkdir(parents=True)
+
+
+@pytest.mark.parametrize("make", [forbid, os.mkfifo])
+@pytest.mark.parametrize("name", ["cell.json", "updates.jsonl", "outcome.json", "checkpoint"])
+def test_what_cannot_be_read_is_never_called_damaged(
+    tmp_path: Path, small: MakeCell, name: str, make: Callable[[Path], None]
+) -> None:
+    path = Ledger(tmp_path).path(small()) / name
+    path.parent.mkdir()
+    make(path)
+    ledger, cell = Ledger(tmp_path), small()
+    reads: dict[str, Callable[[], object]] = {
+        "updates.jsonl": lambda: ledger.updates(cell),
+        "checkpoint": lambda: ledger.waiting([cell]),
+    }
+    with pytest.raises(MistakeError, match=rf"{name} can't be read: (Is a directory|it isn't a regular file)"):
+        reads.get(name, lambda: ledger.begin(cell, {}))()
+
+
+def test_permissions_are_named(tmp_path: Path, small: MakeCell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    path = Ledger(tmp_path).path(small()) / "outcome.json"
+    path.parent.mkdir()
+    path.write_text("{}")
+    monkeypatch.setattr("study.files.read_file", denied)
+    with pytest.raises(MistakeError, match=r"outcome\.json can't be read: Permission denied$"):
+        Ledger(tmp_path).waiting([small()])
+    with pytest.raises(MistakeError, match=r"outcome\.json can't be read: Permission denied$"):
+        Ledger(tmp_path).begin(small(), {})
+
+
+def test_only_drafts_of_this_program_are_deleted(tmp_path: Path, small: MakeCell) -> None:
+    folder = Ledger(tmp_path).path(small())
+    folder.mkdir()
+    kept = {folder / ".gitignore", folder / ".outcome.json.1", folder / ".notes.draft", folder / ".cache"}
+    for path in kept:
+        path.mkdir() if path.name == ".cache" else path.write_text("mine")
+    draft = folder / f".outcome.json.1{DRAFT}"
+    draft.write_text("{")
+    entry = Ledger(tmp_path).begin(small(), {})
+    assert entry is not None
+    with entry:
+        assert kept == set(folder.glob(".*"))
+
+
+def test_no_name_from_elsewhere_becomes_a_path(tmp_path: Path, small: MakeCell) -> None:
+    runs = tmp_path / "a" / "runs"
+    entry = Ledger(runs).begin(small(), {})
+    assert entry is not None
+    files = dict.fromkeys([*ADOPTED, "../../../evil", str(tmp_path / "evil"), "policy.pt", "x.sh"], b"{}")
+    with entry:
+        entry.adopt(files)
+    assert sorted(path.name for path in entry.path.iterdir()) == sorted(ADOPTED)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 @pytest.mark.parametrize("runs_dir", ["file", "file/runs"])

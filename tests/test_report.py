@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -351,3 +352,31 @@ def test_an_empty_directory_is_one_line(tmp_path: Path) -> None:
 def test_a_choice_that_chooses_nothing_is_one_line(ledger: Path, tmp_path: Path, where: str) -> None:
     with pytest.raises(UnreadableSourceError, match=f"--where {where}: "):
         report.write(str(ledger), tmp_path / "out", Options(where=(where,)))
+
+
+STRANGE = """
+figure.facecolor: red
+axes.prop_cycle: cycler("color", ["y"])
+font.size: 30
+axes.labelsize: 40
+lines.linewidth: 9
+savefig.bbox: tight
+svg.fonttype: path
+path.sketch: 1, 100, 2
+"""
+
+
+def test_a_user_s_matplotlibrc_changes_no_figure(tmp_path: Path) -> None:
+    (tmp_path / "matplotlibrc").write_text(STRANGE)
+    source = table(tmp_path, study(seeds=5)[COLUMNS])
+    code = (
+        "import sys; from pathlib import Path; from reports.documents import report;"
+        "report.write(sys.argv[1], Path(sys.argv[2]), report.Options())"
+    )
+    for name, environment in (("own", {}), ("strange", {"MATPLOTLIBRC": str(tmp_path / "matplotlibrc")})):
+        command = [sys.executable, "-c", code, source, str(tmp_path / name)]
+        subprocess.run(command, env={**os.environ, **environment}, check=True)
+    figures = sorted(path.name for path in (tmp_path / "own").iterdir() if path.suffix in (".png", ".svg"))
+    assert len(figures) >= 4
+    for figure in figures:
+        assert (tmp_path / "own" / figure).read_bytes() == (tmp_path / "strange" / figure).read_bytes()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -153,3 +154,19 @@ def test_what_is_no_run_of_sb3_is_one_line(
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path, scheme: str) -> None:
     assert refused(f"{scheme}{tmp_path}/none") == f"{scheme}{tmp_path}/none: there is no such directory"
     assert refused(scheme) == f"{scheme}: there is no such directory"
+
+
+def test_a_pipe_in_a_file_s_place_is_not_waited_for(tmp_path: Path) -> None:
+    folder = tmp_path / "ppo" / "1"
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "monitor.csv")
+    with pytest.raises(UnreadableSourceError, match=r"monitor\.csv can't be read: it isn't a regular file"):
+        sources.read(f"sb3:{tmp_path}")
+
+
+def test_a_folder_whose_name_is_no_text_is_one_line(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff") / "1"
+    folder.mkdir(parents=True)
+    (folder / "monitor.csv").write_text('#{"t_start": 0}\nr,l,t\n1,2,3\n')
+    with pytest.raises(UnreadableSourceError, match=r"the name of '\\udcff/1' isn't text: rename it"):
+        sources.read(f"sb3:{tmp_path}")

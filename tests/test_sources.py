@@ -1,14 +1,18 @@
 """What is read of ledgers, whole, damaged, or wrong; and where reports go."""
 
+import errno
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from reports import sources
 from reports.sources import Mapping, Reading, UnreadableSourceError
 from reports.sources.reading import AS_IS
-from reports.sources.runs import COLUMNS
+from reports.sources.runs import COLUMNS, Runs
 from reports.thread import CONDITIONS, FACTORS
 from tests.synthetic import rewrite, study, write_ledger
 
@@ -102,6 +106,10 @@ def test_a_ledger_s_reference_comes_first_in_each_factor(ledger: Path) -> None:
         ("outcome.json", {"final_return": float("nan")}, "outcome.json: final_return must be a finite number, not nan"),
         ("outcome.json", {"final_return": 10**400}, "outcome.json: final_return must be a finite number, not 1000"),
         ("outcome.json", '{"status": "finished", "final_return": null}', "must be a finite number, not None"),
+        ("outcome.json", "[" * 100_000, "outcome.json is nested too deeply"),
+        ("outcome.json", {"final_return": "\ud800"}, "outcome.json: 'utf-8' codec can't encode"),
+        ("cell.json", "[" * 100_000, "cell.json is nested too deeply"),
+        ("cell.json", {"env_id": "\ud800"}, "cell.json: 'utf-8' codec can't encode"),
         ("outcome.json", {"seed": 1}, "outcome.json: seed must be left to cell.json, not 1"),
     ],
 )  # fmt: skip
@@ -147,7 +155,7 @@ def test_whole_numbers_stay_whole_beside_damage(ledger: Path) -> None:
 def test_a_ledger_of_damaged_runs_is_one_line(ledger: Path) -> None:
     for path in ledger.glob("*/cell.json"):
         path.write_text("{")
-    assert "every run is damaged, such as mvn_std-0-float32-0: cell.json: " in refused(str(ledger))
+    assert "no run can be read, such as mvn_std-0-float32-0: cell.json: " in refused(str(ledger))
 
 
 def test_a_failed_run_has_its_error_and_no_outcome(ledger: Path) -> None:
@@ -213,3 +221,70 @@ def test_a_report_goes_beside_its_source(source: str, output: str) -> None:
 
 def test_a_report_goes_into_its_runs_directory(tmp_path: Path) -> None:
     assert sources.beside(str(tmp_path)) == tmp_path / "report"
+
+
+def in_place_of(path: Path, what: str) -> None:
+    """Put something that can't be read as a file in a file's place: a test may run as root, who may read all files."""
+    path.unlink(missing_ok=True)
+    path.mkdir() if what == "folder" else os.mkfifo(path)
+
+
+REASONS = {"folder": "Is a directory", "pipe": "it isn't a regular file"}
+
+
+@pytest.mark.parametrize("what", REASONS)
+@pytest.mark.parametrize("file", ["cell.json", "outcome.json"])
+def test_a_file_that_cannot_be_read_is_never_called_wrong(ledger: Path, file: str, what: str) -> None:
+    in_place_of(ledger / RUN / file, what)
+    runs = sources.read(str(ledger))
+    (reason,) = runs.table[runs.table["status"] == "damaged"]["error"].tolist() or runs.unknown.values()
+    assert reason == f"{file} can't be read: {REASONS[what]}"
+
+
+@pytest.mark.parametrize("what", REASONS)
+def test_a_history_that_cannot_be_read_is_one_line(ledger: Path, what: str) -> None:
+    path = ledger / RUN / "updates.jsonl"
+    in_place_of(path, what)
+    with pytest.raises(UnreadableSourceError, match=f"{path} can't be read: {REASONS[what]}"):
+        sources.read(str(ledger)).history(RUN, "fingerprint")
+
+
+@pytest.mark.parametrize("what", REASONS)
+def test_analyses_that_cannot_be_read_are_one_line(ledger: Path, what: str) -> None:
+    (ledger / "looks").mkdir()
+    in_place_of(ledger / "looks" / "seeds.json", what)
+    assert refused(str(ledger)) == f"{ledger / 'looks' / 'seeds.json'} can't be read: {REASONS[what]}"
+
+
+def test_analyses_that_are_nested_too_deeply_are_damaged(ledger: Path) -> None:
+    (ledger / "looks").mkdir()
+    (ledger / "looks" / "seeds.json").write_text("[" * 100_000)
+    assert "seeds.json is damaged" in refused(str(ledger))
+
+
+def test_permissions_are_named(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    for module in ("ledger", "runs"):
+        monkeypatch.setattr(f"reports.sources.{module}.read_file", denied)
+    assert refused(str(ledger)).endswith("mvn_std-0-float32-0: cell.json can't be read: Permission denied")
+    runs = Runs(table=pd.DataFrame(), outcomes=[], folder=ledger)
+    with pytest.raises(UnreadableSourceError, match=r"updates.jsonl can't be read: Permission denied"):
+        runs.history(RUN, "fingerprint")
+
+
+def test_a_store_that_cannot_be_listed_says_why(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", denied)
+    assert refused(str(ledger)) == f"{ledger} can't be read: Permission denied"
+
+
+def test_a_folder_whose_name_is_no_text_is_no_run(ledger: Path) -> None:
+    before = sources.read(str(ledger))
+    shutil.copytree(ledger / RUN, ledger / os.fsdecode(b"\xff"))
+    after = sources.read(str(ledger))
+    assert after.table.equals(before.table)
+    assert after.unknown == {}

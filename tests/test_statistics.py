@@ -2,6 +2,9 @@
 
 import itertools
 import math
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +19,8 @@ from statsmodels.stats.power import TTestPower
 
 from reports import statistics
 from reports.calibration.studies import SHAPES
-from reports.statistics import Array, Deviation, Margin, sign_flip
+from reports.statistics import Array, Deviation, Margin, resampled_rows, sign_flip
+from reports.statistics.signflip import BLOCK, KEPT_UP_TO
 
 FINITE = st.floats(-100, 100, allow_subnormal=False).map(lambda value: round(value, 3))
 DIFFERENCES = st.lists(FINITE, min_size=2, max_size=9).map(np.array)
@@ -462,3 +466,42 @@ def test_unpaired_runs_without_variance_are_told_apart() -> None:
     assert same.p_two_sided() == 1.0
     assert other.p_two_sided() == other.smallest_p
     assert statistics.fewest_unpaired(0.05) == 4
+
+
+MEMORY = """
+import sys
+import numpy as np
+from reports.statistics import Ratio, TwoSample, sign_flip, sizes
+
+runs = np.random.default_rng(0).normal(size=(int(sys.argv[1]), 2))
+sign_flip(runs[:, 0]).interval()
+Ratio(runs[:, 0] ** 2, runs[:, 1] ** 2).ci
+TwoSample([(runs[:, 0], runs[:, 1])]).p_two_sided()
+sizes(runs[:, :1], runs[:, 1:], np.random.default_rng(0))
+with open("/proc/self/status") as status:  # getrusage's maximum is the parent's, where that has more
+    print(next(line.split()[1] for line in status if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux has a process's peak memory there")
+@pytest.mark.parametrize("seeds", [2_500, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_many_seeds_need_little_memory(seeds: int) -> None:
+    told = subprocess.run([sys.executable, "-c", MEMORY, str(seeds)], capture_output=True, text=True, check=True)
+    assert 1024 * int(told.stdout) < 500e6
+
+
+def test_sign_flips_in_blocks_are_those_of_one_draw() -> None:
+    seeds, resamples = KEPT_UP_TO + 50, 9000
+    assert seeds * resamples > BLOCK
+    differences = rng().normal(0.1, 1.0, size=seeds)
+    members = rng().random((resamples, seeds), dtype=np.float32) < 0.5
+    means = np.sort((members @ differences) / members.sum(axis=1))
+    found = sign_flip(differences, resamples)
+    assert [found.subset_means.nth(rank + 1) for rank in range(resamples)] == means.tolist()
+    assert found.p_greater(0.0) == (1 + (means <= 0.0).sum()) / (1 + resamples)
+
+
+def test_bootstrap_samples_in_blocks_are_those_of_one_draw() -> None:
+    blocks = list(resampled_rows(rng(), 700, 900))
+    assert len(blocks) > 1
+    assert np.array_equal(np.concatenate(blocks), rng().integers(700, size=(900, 700)))

@@ -1,15 +1,19 @@
 """Sweep files: what W&B would queue is what is trained here, and what it would swallow is refused."""
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from study.cells import MistakeError
+from study.cells import MistakeError, make_cell
 from study.commands.report import Report
 from study.pool.cohorts import cohorts
+from study.spaces import read_space
 from study.sweepfile import Design, read_calls, read_cells, read_design
+from tests.conftest import SMALL
 
 SWEEPS = sorted((Path(__file__).parent.parent / "sweeps").glob("*.yaml"))
 FACTORS = "condition: {values: [mvn_std]}, seed: {values: [0]}, precision: {value: float32}"
@@ -19,10 +23,11 @@ HUGE = f"method: grid\nprogram: x\nparameters: {{{FACTORS}" + "".join(
     f", {name}: {{values: [{HUNDRED}]}}"
     for name in ("num_envs", "num_steps", "update_epochs", "eval_episodes", "learning_rate", "vf_coef")
 ) + "}"  # fmt: skip
-EXPLOSIVE = f"method: grid\nprogram: x\nparameters: {{{FACTORS}, env_id: {{values: [[&v0 0], " + ", ".join(
-    f"&v{depth} [{', '.join([f'*v{depth - 1}'] * 9)}]" for depth in range(1, 40)
-) + "]}}"  # fmt: skip
-"""A few lines that would be 9^39 numbers, if written out."""
+BOMB = "[&v0 zero, " + ", ".join(f"&v{depth} [{', '.join([f'*v{depth - 1}'] * 9)}]" for depth in range(1, 9)) + "]"
+"""A line that would be 9^8 words, if written out: its last part is *v8."""
+MERGE_BOMB = "[&v0 {a: 1}, " + ", ".join(
+    f"&v{depth} {{<<: [{', '.join([f'*v{depth - 1}'] * 9)}]}}" for depth in range(1, 9)
+) + "]"  # fmt: skip
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -83,6 +88,7 @@ def test_seeds_are_the_cells_of_each_seed_in_one_call(tmp_path: Path) -> None:
         ("value: 0-99999999999", "between 1 and 10,000 seeds"),
         ("values: [0-3, 3-4]", "seed 3, precision float32, replicate 0 is there twice"),
         ("value: '1,1'", "is there twice"),
+        (f"value: '{','.join(['0-9999'] * 100_000)}'", "between 1 and 10,000 seeds"),
         ("value: 9007199254740993", "seed must be at most 2**53"),
     ],
 )
@@ -122,7 +128,7 @@ def test_seeds_that_are_none_are_refused(tmp_path: Path, seeds: str, words: str)
         ("method: grid\nprogram: x\nparameters: {condition: {value: mvn_std}, precision: {value: float32}}", "'seed'"),
         (f"method: grid\nprogram: x\nparameters: {{{FACTORS}, num_envs: {{value: two}}}}", "a whole number"),
         (f"method: grid\nprogram: x\nparameters: {{{FACTORS}, num_envs: {{value: }}}}", "not None"),
-        (f"method: grid\nprogram: x\nparameters: {{{FACTORS}, num_envs: {{value: &a [*a]}}}}", "not [[["),
+        (f"method: grid\nprogram: x\nparameters: {{{FACTORS}, num_envs: {{value: &a [*a]}}}}", "in itself"),
         (f"method: grid\nprogram: x\nparameters: {{{FACTORS}, gamma: {{value: .nan}}}}", "a finite number, not nan"),
         (f"method: grid\nprogram: x\nparameters: {{{FACTORS}, gamma: {{value: 2020-13-45}}}}", "month must be in"),
         (f"method: grid\nprogram: x\nparameters: {{{FACTORS}, 1: {{value: 1}}}}", "no parameter '1'"),
@@ -141,7 +147,8 @@ def test_seeds_that_are_none_are_refused(tmp_path: Path, seeds: str, words: str)
         (f"method: grid\ncommand: [study, train]\nparameters: {{{FACTORS}}}", "command has no ${args}"),
         (f"method: grid\ncommand: [study, '${{arg}}', '${{args}}']\nparameters: {{{FACTORS}}}", "${arg}, of which W&B"),
         (HUGE, "a grid of 1,000,000,000,000 cells"),
-        (EXPLOSIVE, "'env_id' must be text"),
+        (f"method: 0x{'f' * 5000}", "method must be grid, not a number of thousands of digits"),
+        (f"method: grid\nprogram: x\nparameters: {{{FACTORS}, gamma: {{value: 0x{'f' * 5000}}}}}", "a finite number"),
     ],
 )
 def test_what_is_wrong_is_one_line_that_names_the_file(tmp_path: Path, text: str, words: str) -> None:
@@ -152,6 +159,34 @@ def test_what_is_wrong_is_one_line_that_names_the_file(tmp_path: Path, text: str
     assert words in str(error.value)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < len(str(path)) + 200
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        f"name: {BOMB}",
+        f"name: {BOMB}\ncommand: [*v8]",
+        f"name: {BOMB}\nmetric: {{name: *v8}}",
+        f"name: {BOMB}\n? [*v8]\n: 1",
+        f"name: {BOMB}\nmethod: grid\nprogram: x\nparameters: {{{FACTORS}, seeds: {{value: *v8}}}}",
+        f"name: {BOMB}\nmethod: grid\nprogram: x\nparameters: {{{FACTORS}, env_id: {{values: [*v8]}}}}",
+        f"name: {MERGE_BOMB}",
+    ],
+)
+def test_aliases_that_stand_for_too_much_are_refused(tmp_path: Path, bomb: str) -> None:
+    path = written(tmp_path, bomb)
+    start = time.process_time()
+    with pytest.raises(MistakeError, match="has aliases that stand for more than 10,000,000 characters"):
+        read_cells(path)
+    with pytest.raises(MistakeError, match="has aliases that stand for more than"):
+        read_space(path, make_cell(SMALL))
+    assert time.process_time() - start < 2.0
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "sweep.yaml")
+    with pytest.raises(MistakeError, match="can't be read: it isn't a file"):
+        read_cells(tmp_path / "sweep.yaml")
 
 
 def test_a_merged_key_may_be_given_anew(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What is read of tables: any arms, factors, designs and outcomes; and what is refused."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -329,3 +330,25 @@ def test_any_table_is_read_or_refused_in_one_line(
     for factor in found.factors:
         assert found.table.groupby("condition")[factor.name].nunique().max() == 1
         assert {*found.table[factor.name]} <= {*factor.levels}
+
+
+@pytest.mark.parametrize(
+    "header", ["condition,seed,x,x", "condition,seed,x, x ", "condition;seed;x;x", '"x",condition,seed,x']
+)
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "runs.csv"
+    row = header.replace("condition", "a").replace("seed", "0").replace("x", "1")
+    path.write_text(f"{header}\n{row}\n", encoding="utf-8")
+    assert refused(str(path)).endswith("column 'x' is there 2 times: rename or remove all but one")
+
+
+def test_a_frame_s_column_that_is_there_twice_is_refused() -> None:
+    table = pd.DataFrame([["a", 0, 1.0, 2.0]], columns=["condition", "seed", "x", "x"])
+    with pytest.raises(UnreadableSourceError, match="the table: column 'x' is there 2 times"):
+        sources.read(table)
+
+
+@pytest.mark.parametrize("name", ["runs.csv", "runs.parquet"])
+def test_a_pipe_in_a_table_s_place_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    assert refused(str(tmp_path / name)) == f"{tmp_path / name} can't be read: it isn't a regular file"

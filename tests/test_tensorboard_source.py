@@ -1,5 +1,6 @@
 """What is read of TensorBoard's event files, written by PyTorch's own writer."""
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -114,3 +115,11 @@ def test_what_to_install_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
     log(tmp_path / "ppo" / "0", [1.0])
     monkeypatch.setitem(sys.modules, "tensorboard.backend.event_processing.event_accumulator", None)
     assert refused(f"tb:{tmp_path}") == "reading event files needs TensorBoard: `pip install tensorboard`"
+
+
+def test_a_pipe_in_a_file_s_place_is_not_waited_for(tmp_path: Path) -> None:
+    folder = tmp_path / "ppo" / "1"
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "events.out.tfevents.1")
+    with pytest.raises(UnreadableSourceError, match=r"tfevents\.1 can't be read: it isn't a regular file"):
+        sources.read(f"tb:{tmp_path}")

@@ -9,7 +9,7 @@ import numpy as np
 from reports import statistics
 from reports.analysis.attribution import Attribution, by_name
 from reports.analysis.effects import Effect
-from reports.statistics import ALPHA, Array, Interval, TwoSample
+from reports.statistics import ALPHA, Array, Interval, TwoSample, resampled_rows
 
 RESAMPLES = 2000
 SEED = 0
@@ -79,8 +79,7 @@ def _resampled_estimates(effect: Effect, rng: np.random.Generator) -> Array:
 
 
 def _resampled_means(values: Array, rng: np.random.Generator) -> Array:
-    rows = rng.integers(len(values), size=(RESAMPLES, len(values)))
-    return np.asarray(values[rows].mean(axis=1))
+    return np.concatenate([values[rows].mean(axis=1) for rows in resampled_rows(rng, len(values), RESAMPLES)])
 
 
 def reference_deviation(answer: Attribution, effect: Effect) -> float | None:

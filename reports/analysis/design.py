@@ -16,7 +16,8 @@ from reports.analysis.mechanism import Gaps, measure_gaps, read_contrast
 from reports.analysis.pairs import Pair, judge_pairs
 from reports.analysis.price import TRAINING, Price, price_of_exploration
 from reports.analysis.provenance import doubts, origins
-from reports.sources.runs import COST, PLACE, Runs, UnreadableSourceError, plain
+from reports.errors import UnreadableSourceError
+from reports.sources.runs import COST, PLACE, Runs, plain
 from reports.statistics import Array
 
 History = dict[str, Array]

@@ -145,6 +145,6 @@ def _deviation(responses: Array) -> Interval:
     if len(responses) < 3:
         return Interval(estimate, math.nan, math.nan)
     found = stats.bootstrap(
-        (responses,), statistic, method="percentile", n_resamples=2_000, rng=np.random.default_rng(0)
+        (responses,), statistic, method="percentile", n_resamples=2_000, batch=100, rng=np.random.default_rng(0)
     ).confidence_interval
     return Interval(estimate, float(found.low), float(found.high))

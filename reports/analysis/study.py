@@ -3,7 +3,8 @@
 import pandas as pd
 
 from reports.analysis.design import Design, Question, make_design
-from reports.sources.runs import PLACE, Runs, UnreadableSourceError
+from reports.errors import UnreadableSourceError
+from reports.sources.runs import PLACE, Runs
 
 
 def answer_designs(runs: Runs, question: Question) -> list[Design]:

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.analysis.blocks import Flags
 from reports.analysis.mechanism import EPSILON_BITS
+from reports.documents.words import one_line
 from reports.statistics import Array, mean_interval
 
 RC: dict[Any, Any] = {
@@ -94,7 +96,8 @@ def _paired_differences(panel: Axes, rows: Sequence[Row], margin: float | None, 
             if np.isfinite(ends).all():
                 panel.plot(ends, [-place - 0.28] * 2, color=colour, linewidth=width, zorder=3)
         panel.plot(row.estimate, -place - 0.28, marker, color=colour, markersize=5, zorder=4)
-    panel.set_yticks([-place for place in range(len(rows))], [_plain(row.label) for row in rows])
+    labels = ["\n".join(map(_plain, row.label.splitlines())) for row in rows]
+    panel.set_yticks([-place for place in range(len(rows))], labels)
     panel.set(xlabel=f"difference in {_plain(outcome)}", ylim=(-len(rows) + 0.4, 0.5))
 
 
@@ -290,7 +293,7 @@ def _saved(
     path: Path, columns: int = 1, rows: int = 1, size: tuple[float, float] | None = None
 ) -> Iterator[list[Axes]]:
     """Panels to draw on, saved as `path.svg` and `path.png`."""
-    with mpl.rc_context(RC):
+    with mpl.style.context(RC, after_reset=True):  # whatever a user's matplotlibrc has
         figure = Figure(figsize=size or (4.2 * max(columns, 1.4), 3.2), layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         yield list(panels)
@@ -305,8 +308,8 @@ LONGEST = 32
 
 def _plain(name: str) -> str:
     """A name, which is no formula, whatever dollars are in it; of a long one, its beginning and its end."""
-    lines = [line if len(line) <= LONGEST else f"{line[: LONGEST - 10]}...{line[-7:]}" for line in name.splitlines()]
-    return "\n".join(lines).replace("$", r"\$")
+    line = one_line(name)
+    return (line if len(line) <= LONGEST else f"{line[: LONGEST - 10]}...{line[-7:]}").replace("$", r"\$")
 
 
 def _share_y(panels: Sequence[Axes]) -> None:

@@ -13,7 +13,7 @@ from reports.analysis.dose import Dose
 from reports.analysis.effects import Effect
 from reports.analysis.mechanism import ULP, Gaps
 from reports.documents import figures
-from reports.documents.words import label
+from reports.documents.words import label, one_line
 from reports.statistics import Array
 
 Returns = tuple[Array, Array, Array]
@@ -59,7 +59,7 @@ def _rows(answer: Attribution, returns: Returns | None) -> Iterator[figures.Row]
     for effect, style in zip(answer.effects, styles(answer.effects), strict=True):
         main = effect.main
         yield figures.Row(
-            label=f"{label(effect, str)}\n{effect.level} - {effect.factor.reference}"
+            label=f"{label(effect, one_line)}\n{one_line(effect.level)} - {one_line(effect.factor.reference)}"
             + "\n(finished runs only)" * (main.ranked is not None),
             differences=main.differences,
             estimate=main.estimate,

@@ -10,7 +10,7 @@ import numpy as np
 from reports.analysis.attribution import Attribution
 from reports.analysis.design import Design
 from reports.documents import figures, words
-from reports.sources.runs import UnreadableSourceError
+from reports.errors import UnreadableSourceError
 from reports.statistics import ALPHA, POWER, Array, Margin, fewest_for, fewest_seeds, power_different, power_equivalent
 
 SEEDS = (5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 300)
@@ -124,7 +124,7 @@ def write(plans: Sequence[tuple[str, list[Conclusion]]], output: Path) -> str:
         for name, plan in ((f"{name}: " if name else "", plan) for name, plan in plans)
         for conclusion in plan
     ]
-    return "\n".join([*table, str(output / "plan.md")])
+    return "\n".join([*map(words.printable, table), str(output / "plan.md")])
 
 
 def from_designs(designs: Sequence[Design]) -> list[tuple[str, list[Conclusion]]]:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from reports.sources.runs import UnreadableSourceError
+from reports.errors import UnreadableSourceError
 from reports.sources.wandb import SCHEME, Place
 
 PROJECT = "rl-roundoff"

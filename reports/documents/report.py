@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,8 @@ from reports.analysis.relations import amplifications, compensations
 from reports.analysis.study import answer_designs
 from reports.documents import figures, html, pictures, verdict, words
 from reports.documents.pages import page
-from reports.sources import Reading, UnreadableSourceError
+from reports.errors import UnreadableSourceError
+from reports.sources import Reading
 from reports.sources.runs import Runs
 
 OUTCOMES = ("final_return", "auc_return", "eval_return", "final_std")
@@ -78,7 +80,7 @@ def write(
         raise UnreadableSourceError(
             f"{output}: no report can be written there ({error.strerror or error}): give another directory"
         ) from error
-    return "\n".join([*_summary(designs), f"{output / 'report.md'}"])
+    return "\n".join([*map(words.printable, _summary(designs)), f"{output / 'report.md'}"])
 
 
 def read(
@@ -105,6 +107,7 @@ def _write(source: str, output: Path, options: Options, designs: Sequence[Design
     across = aggregate([design.answer for design in designs])
     found = verdict.verdict(outcome, designs, [dataclasses.asdict(each) for each in across])
     found |= verdict.relations(*related)
+    command = shlex.join(options.command or _command(source, outcome, options))
     is_detailed = len(designs) <= DETAILED
     drawn = [pictures.draw(design, output, index) if is_detailed else {} for index, design in enumerate(designs)]
     text = page(
@@ -120,12 +123,13 @@ def _write(source: str, output: Path, options: Options, designs: Sequence[Design
         compensations=related[1],
         doses=doses,
         dose_picture=pictures.draw_doses(doses, outcome, output),
-        commands=[shlex.join(options.command or _command(source, outcome, options))],
+        command=command,
+        fence="`" * max(3, 1 + max(map(len, re.findall("`+", command)), default=0)),
     )
     (output / "verdict.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    (output / "report.md").write_text(text, encoding="utf-8")
+    (output / "report.md").write_text(text, encoding="utf-8", errors="backslashreplace")
     if options.html:
-        (output / "report.html").write_text(html.page(text, output), encoding="utf-8")
+        (output / "report.html").write_text(html.page(text, output), encoding="utf-8", errors="backslashreplace")
 
 
 def _draw_overview(designs: Sequence[Design], across: Sequence[Aggregate], output: Path) -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.style
 import numpy as np
 import optuna
 import pandas as pd
@@ -80,7 +81,7 @@ def write(
         pictures=pictures,
         trials={condition: [_row(trial) for trial in study.trials] for condition, study in searches.items()},
     )
-    (output / "tuning.md").write_text(text, encoding="utf-8")
+    (output / "tuning.md").write_text(text, encoding="utf-8", errors="backslashreplace")
     return "\n".join([answer(before, after, outcome), absorbed(shifts), f"{output / 'tuning.md'}"])
 
 
@@ -221,7 +222,7 @@ def _draw_slice(study: optuna.Study, condition: str, output: Path) -> str:
     path = output / f"slice-{condition}.png"
     complete = optuna.create_study(direction="maximize")
     complete.add_trials(_complete(study))
-    with mpl.rc_context(RC), warnings.catch_warnings():
+    with mpl.style.context(RC, after_reset=True), warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         axes = np.atleast_1d(np.asarray(optuna.visualization.matplotlib.plot_slice(complete), dtype=object))
         for axis in axes:

@@ -29,9 +29,20 @@ Show = Callable[[str], str]
 
 def markdown(name: object) -> str:
     """Return a name as text in Markdown, whatever characters are in it."""
-    text = html.escape(re.sub(r"\s+", " ", str(name)), quote=False)
+    text = html.escape(one_line(str(name)), quote=False)
     text = re.sub(r"([\\`*\[\]|~$#])", r"\\\1", text)
+    text = re.sub(r"^(\d*)([-+.)])(?=[ -])", r"\1\\\2", text)  # of a list
     return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", text)
+
+
+def one_line(name: str) -> str:
+    """Return a name in one line, without what a terminal takes for a command or no file can hold."""
+    return printable(re.sub(r"\s+", " ", name).strip())
+
+
+def printable(text: str) -> str:
+    """Return a text without control characters, newlines among them, and without halves of characters."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
 
 
 def number(value: float | None) -> str:

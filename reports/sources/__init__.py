@@ -11,11 +11,12 @@ from typing import Any
 
 import pandas as pd
 
+from reports.errors import UnreadableSourceError
 from reports.sources import sb3, tensorboard, wandb
 from reports.sources.ledger import read_ledger
 from reports.sources.mapping import Mapping
 from reports.sources.reading import AS_IS, Reading
-from reports.sources.runs import Runs, UnreadableSourceError, as_numbers
+from reports.sources.runs import Runs, as_numbers
 from reports.sources.sb3 import read_sb3
 from reports.sources.table import read_frame, read_table
 from reports.sources.tensorboard import read_tensorboard

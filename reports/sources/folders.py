@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from reports.errors import UnreadableSourceError
 from reports.sources.mapping import Mapping
-from reports.sources.runs import UnreadableSourceError
 
 LAYOUT = re.compile(r"(?P<condition>[^/]+)/(?:[^/]*_|seed[-_]?)?(?P<seed>\d+)(?:/.*)?")
 """`CONDITION/SEED` or `CONDITION/anything_SEED`, and whatever is below."""
@@ -49,6 +49,8 @@ def describe(source: str, paths: Sequence[str], mapping: Mapping | None) -> list
     layout = _compile(source, template) if template else LAYOUT
     rows = []
     for path in paths:
+        if not path.isprintable():
+            raise UnreadableSourceError(f"{source}: the name of {path!a} isn't text: rename it")
         found = layout.fullmatch(path)
         if found is None:
             expected = template or "CONDITION/SEED or CONDITION/anything_SEED"

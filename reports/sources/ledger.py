@@ -9,11 +9,13 @@ from typing import Any
 
 import pandas as pd
 
+from reports.errors import UnreadableSourceError
 from reports.factors import Factor
+from reports.files import read_file
 from reports.sources.declare import THREAD, thread_factors, wrong_reference
 from reports.sources.looks import read_looks
 from reports.sources.reading import AS_IS, Reading, near
-from reports.sources.runs import COLUMNS, COST, LARGEST, Runs, UnreadableSourceError
+from reports.sources.runs import COLUMNS, COST, LARGEST, Runs
 from reports.thread import CONDITIONS
 
 Json = dict[str, Any]
@@ -42,7 +44,12 @@ def read_ledger(folder: Path, expected: Mapping[str, Mapping[str, Any]] | None, 
     Raises:
         UnreadableSourceError: There are no runs, their looks are damaged, or a name is unknown.
     """
-    found = {path.parent.name for name in ("cell.json", "outcome.json") for path in folder.glob(f"*/{name}")}
+    try:
+        next(folder.iterdir(), None)
+    except OSError as error:
+        raise UnreadableSourceError(f"{folder} can't be read: {error.strerror}") from error
+    paths = [path for name in ("cell.json", "outcome.json") for path in folder.glob(f"*/{name}")]
+    found = {path.parent.name for path in paths if path.parent.name.isprintable()}  # others are no runs of ours
     here = sorted(found if expected is None else found & expected.keys())
     if not here:
         raise UnreadableSourceError(
@@ -61,7 +68,7 @@ def read_ledger(folder: Path, expected: Mapping[str, Mapping[str, Any]] | None, 
             endings[run] = {"status": "damaged", "error": str(error)}
     unknown = {run: ending["error"] for run, ending in endings.items() if run not in descriptions}
     if not descriptions:
-        raise UnreadableSourceError(f"{folder}: every run is damaged, such as {here[0]}: {unknown[here[0]]}")
+        raise UnreadableSourceError(f"{folder}: no run can be read, such as {here[0]}: {unknown[here[0]]}")
     hyperparameters = sorted({name for description in descriptions.values() for name in description} - {*OWN})
     _check_names(folder, reading, hyperparameters)
     outcomes = sorted({name for ending in endings.values() for name in ending} - {*OWN, *hyperparameters})
@@ -166,7 +173,7 @@ def _read_ending(folder: Path) -> Json:
     ending = _read_object(folder / "outcome.json")
     status, error = ending.pop("status", None), ending.pop("error", None)
     if status == "failed":
-        return {"status": "failed", "error": error}
+        return {"status": "failed", "error": None if error is None else str(error)}
     if status != "finished":
         raise _DamagedError(f"outcome.json: status must be finished or failed, not {reprlib.repr(status)}")
     for name, value in ending.items():
@@ -187,9 +194,14 @@ def _read_cost(folder: Path) -> float:
 def _read_object(path: Path) -> Json:
     """Return the object in a JSON file."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        found = json.loads(read_file(path).decode())
+        json.dumps(found, ensure_ascii=False).encode()  # JSON may have halves of characters, which no table can hold
+    except OSError as error:
+        raise _DamagedError(f"{path.name} can't be read: {error.strerror}") from error
+    except ValueError as error:
         raise _DamagedError(f"{path.name}: {error}") from error
+    except RecursionError as error:
+        raise _DamagedError(f"{path.name} is nested too deeply") from error
     if not isinstance(found, dict):
         raise _DamagedError(f"{path.name} must be an object, not {reprlib.repr(found)}")
     return found

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from reports.sources.runs import UnreadableSourceError
+from reports.errors import UnreadableSourceError
 
 PARTS = re.compile(r"""(?:[^,'"]|'[^']*'|"[^"]*")+""")
 """A part of a mapping: commas separate parts, except inside quotes."""

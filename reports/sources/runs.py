@@ -11,7 +11,9 @@ import orjson
 import pandas as pd
 from numpy.typing import NDArray
 
+from reports.errors import UnreadableSourceError
 from reports.factors import Factor
+from reports.files import read_file
 
 PLACE = ("condition", "precision", "replicate", "seed")
 """The columns that tell the runs of a design apart."""
@@ -22,10 +24,6 @@ COST = "core_seconds"
 """A run's processor time, where that is known."""
 LARGEST = 1e150
 """An outcome is smaller than this: the squares of larger numbers overflow."""
-
-
-class UnreadableSourceError(ValueError):
-    """A source that can't be read. The text is one line: what is wrong, and how to fix it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,20 +90,21 @@ class Runs:
             there are none.
 
         Raises:
-            UnreadableSourceError: The history is damaged.
+            UnreadableSourceError: The history can't be read, or is damaged.
         """
         if self.folder is None:
             return {}
         path = self.folder / run / "updates.jsonl"
         try:
-            with path.open("rb") as file:
-                updates = [orjson.loads(line) for line in file]
+            updates = [orjson.loads(line) for line in read_file(path).splitlines()]
             return {
                 **{name: np.array([update[name] for update in updates], dtype=np.float64) for name in names},
                 **{name: np.array([update.get(name) for update in updates], dtype=np.float64) for name in optional},
                 **{name: np.array([update.get(name) for update in updates], dtype=object) for name in others},
             }
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        except OSError as error:
+            raise UnreadableSourceError(f"{path} can't be read: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise UnreadableSourceError(f"{path} is damaged: delete its folder, and train the cell again") from error
 
     def select(self, rows: "pd.Series[bool]") -> "Runs":

@@ -1,6 +1,7 @@
 """Runs of Stable-Baselines3, from the files that its `Monitor` writes: a line for each episode."""
 
 import dataclasses
+import io
 import json
 import re
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from reports.errors import UnreadableSourceError
+from reports.files import read_file
 from reports.sources.declare import declare
 from reports.sources.folders import describe, folder_of
 from reports.sources.reading import Reading
-from reports.sources.runs import Runs, UnreadableSourceError, as_numbers
+from reports.sources.runs import Runs, as_numbers
 
 SCHEME = "sb3:"
 SUFFIX = "monitor.csv"
@@ -78,11 +81,13 @@ def _read_run(source: str, folder: Path, paths: list[Path]) -> dict[str, Any]:
 def _read_file(source: str, folder: Path, path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     """Return a file's header, and its episodes: return `r`, length `l`, and the time `t` at which they ended."""
     try:
-        with path.open(encoding="utf-8") as file:
-            header = json.loads(file.readline().removeprefix("#"))
-            episodes = pd.read_csv(file)[["r", "l", "t"]].apply(as_numbers).astype(float)
+        file = io.StringIO(read_file(path).decode())
+        header = json.loads(file.readline().removeprefix("#"))
+        episodes = pd.read_csv(file)[["r", "l", "t"]].apply(as_numbers).astype(float)
         start = float(header.get("t_start", 0.0))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise UnreadableSourceError(f"{path} can't be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         name = path.relative_to(folder).as_posix()
         raise UnreadableSourceError(
             f"{source}: {name} is no Monitor file, which has #{{...}} and below it columns r, l, t: "

@@ -5,11 +5,12 @@ from typing import Any
 
 import pandas as pd
 
+from reports.errors import UnreadableSourceError
 from reports.sources.declare import declare
 from reports.sources.folders import describe, folder_of
 from reports.sources.mapping import DEFAULT_WINDOW, split_window, summarise
 from reports.sources.reading import Reading, near
-from reports.sources.runs import Runs, UnreadableSourceError
+from reports.sources.runs import Runs
 
 SCHEME = "tb:"
 FILES = "*tfevents*"
@@ -29,7 +30,11 @@ def read_tensorboard(source: str, reading: Reading) -> Runs:
         UnreadableSourceError: There are no event files, no run has the tag, or TensorBoard isn't installed.
     """
     folder = folder_of(source, SCHEME)
-    places = sorted({path.parent for path in folder.rglob(FILES) if path.is_file()})
+    files = [path for path in folder.rglob(FILES) if not path.is_dir()]
+    strange = [path for path in files if not path.is_file()]
+    if strange:
+        raise UnreadableSourceError(f"{strange[0]} can't be read: it isn't a regular file")
+    places = sorted({path.parent for path in files})
     if not places:
         raise UnreadableSourceError(f"{source}: there are no event files ({FILES}) in it")
     rows = describe(source, [place.relative_to(folder).as_posix() for place in places], reading.mapping)

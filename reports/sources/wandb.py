@@ -19,7 +19,7 @@ from platformdirs import user_cache_path
 from rich.console import Console
 from rich.progress import track
 
-from reports.sources.runs import UnreadableSourceError
+from reports.errors import UnreadableSourceError
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -55,7 +55,7 @@ class Place:
             UnreadableSourceError: The source has another form.
         """
         parts = source.removeprefix(SCHEME).split("/")
-        if len(parts) not in (2, 3) or not all(re.fullmatch(r"[\w.-]+", part) for part in parts):
+        if len(parts) not in (2, 3) or not all(re.fullmatch(r"[\w-][\w.-]{0,127}", part) for part in parts):
             raise UnreadableSourceError(f"{source}: a W&B source is wandb:entity/project or wandb:entity/project/sweep")
         return cls(parts[0], parts[1], parts[2] if len(parts) == 3 else None)
 
@@ -81,7 +81,10 @@ def fetch_ledger(source: str) -> Path:
     runs = _chosen(ask(source, place))
     if not runs:
         raise UnreadableSourceError(f"{source}: none of its runs is of a study: other people's runs need a mapping")
-    place.cache.mkdir(parents=True, exist_ok=True)
+    try:
+        place.cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnreadableSourceError(f"{place.cache} can hold no downloads: {error.strerror}") from error
     with FileLock(place.cache / ".lock"):
         for folder in place.cache.iterdir():
             if folder.is_dir() and folder.name not in runs:
@@ -132,7 +135,7 @@ def _chosen(runs: Sequence[Run]) -> dict[str, Run]:
     chosen: dict[str, Run] = {}
     for run in runs:
         cell = run.config.get("cell_id")
-        if not isinstance(cell, str) or not re.fullmatch(r"[0-9a-f]+", cell):
+        if not isinstance(cell, str) or not re.fullmatch(r"[0-9a-f]{16}", cell):  # it becomes a folder's name
             continue
         if cell not in chosen or order.get(_status(run), 2) < order.get(_status(chosen[cell]), 2):
             chosen[cell] = run
@@ -146,9 +149,11 @@ def _status(run: Run) -> str:
 
 def download(run: Run) -> dict[str, bytes]:
     """Return those of the ledger's files that are saved with a run, by name, and the cost where it is known."""
+    wanted = [*FILES, COST_FILE]
     with tempfile.TemporaryDirectory() as folder:
-        for file in run.files(names=[*FILES, COST_FILE]):
-            file.download(root=folder, replace=True).close()
+        for file in run.files(names=wanted):
+            if file.name in wanted:  # any other name may lead out of the folder
+                file.download(root=folder, replace=True).close()
         return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
@@ -182,5 +187,5 @@ def _stamp(run: Run) -> Json:
 def _read_stamp(folder: Path) -> Any:
     try:
         return json.loads((folder / "wandb.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None

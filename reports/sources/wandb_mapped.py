@@ -5,10 +5,11 @@ from typing import Any
 
 import pandas as pd
 
+from reports.errors import UnreadableSourceError
 from reports.sources.declare import declare
 from reports.sources.mapping import Mapping, Value, split_window, summarise
 from reports.sources.reading import Reading
-from reports.sources.runs import Runs, UnreadableSourceError
+from reports.sources.runs import Runs
 from reports.sources.wandb import Place, Run, ask, in_parallel
 
 STATUSES = {"finished": "finished", "failed": "failed"}

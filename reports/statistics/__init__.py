@@ -14,7 +14,7 @@
 - `sequential`: the same tests, at interim analyses.
 """
 
-from reports.statistics.basics import ALPHA, Array, Interval, mean_interval, median_interval
+from reports.statistics.basics import ALPHA, Array, Interval, mean_interval, median_interval, resampled_rows
 from reports.statistics.equivalence import Deviation, Margin, Test, Untested, deviation, p_equivalent
 from reports.statistics.failures import are_bounded, p_failures, p_failures_unpaired, rarest_visible
 from reports.statistics.families import holm, holm_levels
@@ -71,6 +71,7 @@ __all__ = [
     "power_equivalent",
     "rarest_visible",
     "ratio",
+    "resampled_rows",
     "seeds_needed",
     "sign_flip",
     "size_needed",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from scipy import stats
 Array = NDArray[np.float64]
 
 ALPHA = 0.05
+BLOCK = 2**18
+"""Numbers that bootstrap samples and permutations draw at once: all of them would fill the memory."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +23,22 @@ class Interval:
     estimate: float
     low: float
     high: float
+
+
+def resampled_rows(rng: np.random.Generator, seeds: int, resamples: int) -> Iterator[NDArray[np.int64]]:
+    """Draw bootstrap samples of seeds, some at a time.
+
+    Args:
+        rng: Draws them.
+        seeds: How many there are, and how many a sample has.
+        resamples: How many samples to draw.
+
+    Yields:
+        The seeds of some samples, `[samples, seeds]`.
+    """
+    samples = max(1, BLOCK // seeds)
+    for start in range(0, resamples, samples):
+        yield rng.integers(seeds, size=(min(samples, resamples - start), seeds))
 
 
 def mean_interval(values: Array, confidence: float = 1 - ALPHA) -> tuple[Array, Array, Array]:

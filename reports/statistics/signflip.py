@@ -9,6 +9,7 @@ the patterns flip, and a test at any m agrees with the interval.
 import dataclasses
 import functools
 import math
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -21,8 +22,10 @@ EXACT_UP_TO = 20
 RESAMPLES = 100_000
 SEED = 0
 """Of the generator that draws them."""
-CHUNK = 10_000
-"""Subsets whose means are computed at once: a bound on memory."""
+BLOCK = 2**21
+"""Members of subsets that are drawn at once: a bound on memory."""
+KEPT_UP_TO = 250
+"""Seeds up to which drawn subsets are kept for the next test. More would fill the memory, and are drawn again."""
 
 
 class SubsetMeans(Protocol):
@@ -134,11 +137,10 @@ class _Drawn:
     """Of subsets drawn at random, sorted."""
 
     def __init__(self, differences: Array, resamples: int) -> None:
-        members = _drawn_subsets(len(differences), resamples)
-        chunks = [members[start : start + CHUNK] for start in range(0, len(members), CHUNK)]
-        means = [(chunk @ differences) / chunk.sum(axis=1) for chunk in chunks]
-        self.size = len(members)
-        self._sorted = np.sort(np.concatenate(means))
+        blocks = _drawn_subsets(len(differences), resamples)
+        means = np.concatenate([(members @ differences) / members.sum(axis=1) for members in blocks])
+        self.size = len(means)
+        self._sorted = np.sort(means)
 
     def at_most(self, centre: float) -> int:
         return int(np.searchsorted(self._sorted, centre, side="right"))
@@ -147,13 +149,22 @@ class _Drawn:
         return float(self._sorted[rank - 1])
 
 
+def _drawn_subsets(seeds: int, resamples: int) -> Iterable[NDArray[np.bool_]]:
+    """Return the members of subsets: the same subsets each time, so that the same data have the same p-value."""
+    return (_kept_subsets if seeds <= KEPT_UP_TO else _draw_subsets)(seeds, resamples)
+
+
 @functools.lru_cache(maxsize=4)
-def _drawn_subsets(seeds: int, resamples: int) -> NDArray[np.bool_]:
-    """Members of subsets: the same subsets each time, so that the same data have the same p-value."""
+def _kept_subsets(seeds: int, resamples: int) -> tuple[NDArray[np.bool_], ...]:
+    return tuple(_draw_subsets(seeds, resamples))
+
+
+def _draw_subsets(seeds: int, resamples: int) -> Iterator[NDArray[np.bool_]]:
     rng = np.random.default_rng(SEED)
-    sizes = [min(CHUNK, resamples - start) for start in range(0, resamples, CHUNK)]
-    members = np.concatenate([rng.random((size, seeds), dtype=np.float32) < 0.5 for size in sizes])
-    return np.asarray(members[members.any(axis=1)])
+    rows = max(1, BLOCK // seeds // 8) * 8  # BLAS rounds a row's sum by its place among eight: blocks change no bit
+    for start in range(0, resamples, rows):
+        members = rng.random((min(rows, resamples - start), seeds), dtype=np.float32) < 0.5
+        yield members[members.any(axis=1)]
 
 
 def _subsets(values: Array) -> tuple[Array, Array]:

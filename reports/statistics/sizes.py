@@ -2,17 +2,14 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
 
 import numpy as np
 from scipy import stats
 
-from reports.statistics.basics import ALPHA, Array, Interval
+from reports.statistics.basics import ALPHA, Array, Interval, resampled_rows
 
 RESAMPLES = 2000
 """As rliable's own default."""
-PARTS = 20
-"""In which bootstrap samples are computed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,21 +37,23 @@ def sizes(reference: Array, level: Array, rng: np.random.Generator) -> Sizes:
         level: Those at the level, of the same shape; seeds are paired.
         rng: Draws the bootstrap samples.
     """
-    rows = rng.integers(len(reference), size=(RESAMPLES, len(reference)))
-
-    def interval(statistic: Callable[[Array, Array], Array]) -> Interval:
-        parts = np.array_split(rows, PARTS)  # a bound on memory
-        resampled = np.concatenate([statistic(reference[part], level[part]) for part in parts])
-        finite = resampled[np.isfinite(resampled)]
-        low, high = np.quantile(finite, (ALPHA / 2, 1 - ALPHA / 2)) if len(finite) else (math.nan, math.nan)
-        return Interval(float(statistic(reference[None], level[None])[0]), float(low), float(high))
-
     varies = len(reference) > 1 and float(reference.var(axis=0, ddof=1).mean()) > 0
-    return Sizes(
-        standardised=interval(glass_delta) if varies else None,
-        probability=interval(probability_of_improvement),
-        iqm=interval(difference_of_iqm),
-    )
+    statistics = (*(glass_delta,) * varies, probability_of_improvement, difference_of_iqm)
+    blocks = [
+        [statistic(reference[rows], level[rows]) for statistic in statistics]
+        for rows in resampled_rows(rng, len(reference), RESAMPLES)
+    ]
+    *standardised, probability, iqm = [
+        _interval(float(statistic(reference[None], level[None])[0]), np.concatenate(resampled))
+        for statistic, resampled in zip(statistics, zip(*blocks, strict=True), strict=True)
+    ]
+    return Sizes(standardised=standardised[0] if varies else None, probability=probability, iqm=iqm)
+
+
+def _interval(estimate: float, resampled: Array) -> Interval:
+    finite = resampled[np.isfinite(resampled)]
+    low, high = np.quantile(finite, (ALPHA / 2, 1 - ALPHA / 2)) if len(finite) else (math.nan, math.nan)
+    return Interval(estimate, float(low), float(high))
 
 
 def glass_delta(reference: Array, level: Array) -> Array:

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from reports.statistics.basics import ALPHA, Array
+from reports.statistics.basics import ALPHA, Array, resampled_rows
 from reports.statistics.signflip import RESAMPLES, SignFlip, sign_flip
 
 BOOTSTRAPS = 2000
@@ -64,9 +64,11 @@ class Ratio:
     @functools.cached_property
     def ci(self) -> tuple[float, float]:
         """95% interval by a percentile bootstrap that resamples seeds whole; unbounded where there are too few."""
-        rows = np.random.default_rng(SEED).integers(self.size, size=(BOOTSTRAPS, self.size))
-        base = self.base[rows].mean(axis=1)
+        blocks = resampled_rows(np.random.default_rng(SEED), self.size, BOOTSTRAPS)
+        squares, base = np.concatenate(
+            [(self.squares[rows].mean(axis=1), self.base[rows].mean(axis=1)) for rows in blocks], axis=1
+        )
         if self.size < 2 or not base.min() > 0:
             return 0.0, math.inf
-        low, high = np.quantile(np.sqrt(self.squares[rows].mean(axis=1) / base), (ALPHA / 2, 1 - ALPHA / 2))
+        low, high = np.quantile(np.sqrt(squares / base), (ALPHA / 2, 1 - ALPHA / 2))
         return float(low), float(high)

@@ -3,12 +3,12 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy import stats
 
-from reports.statistics.basics import ALPHA, Array
+from reports.statistics.basics import ALPHA, BLOCK, Array
 
 RESAMPLES = 10_000
 SEED = 0
@@ -66,13 +66,8 @@ class TwoSample:
             is_constant = all(len(side) > 1 for stratum in self.strata for side in stratum)
             return self.smallest_p if is_constant and self.estimate != 0.0 else 1.0
         rng = np.random.default_rng(SEED)
-        estimates, variances = np.zeros(RESAMPLES), np.zeros(RESAMPLES)
-        for reference, level in self.strata:
-            pooled = np.concatenate([reference, level])
-            shuffled = rng.permuted(np.broadcast_to(pooled, (RESAMPLES, len(pooled))), axis=1)
-            sides = shuffled[:, : len(reference)], shuffled[:, len(reference) :]
-            estimates += sides[1].mean(axis=1) - sides[0].mean(axis=1)
-            variances += sum(side.var(axis=1, ddof=1) / side.shape[1] for side in sides)
+        by_stratum = [np.concatenate([*_permuted(rng, *stratum)], axis=1) for stratum in self.strata]
+        estimates, variances = np.sum(by_stratum, axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
             drawn = np.abs(estimates) / np.sqrt(variances)
         observed = abs(self.estimate) / error
@@ -105,3 +100,15 @@ class TwoSample:
         """The smallest two-sided p that so many runs can have."""
         ways = math.prod(math.comb(len(a) + len(b), len(a)) for a, b in self.strata)
         return max(2 / ways, 1 / (1 + RESAMPLES))
+
+
+def _permuted(rng: np.random.Generator, reference: Array, level: Array) -> Iterator[Array]:
+    """Permute the labels of a stratum's runs, and yield the difference of the means and its variance, `[2, some]`."""
+    pooled = np.concatenate([reference, level])
+    rows = max(1, BLOCK // len(pooled))
+    for start in range(0, RESAMPLES, rows):
+        runs = np.broadcast_to(pooled, (min(rows, RESAMPLES - start), len(pooled)))
+        shuffled = rng.permuted(runs, axis=1)
+        sides = shuffled[:, : len(reference)], shuffled[:, len(reference) :]
+        difference = sides[1].mean(axis=1) - sides[0].mean(axis=1)
+        yield np.stack([difference, sum(side.var(axis=1, ddof=1) / side.shape[1] for side in sides)])

@@ -8,6 +8,7 @@ from rich.console import Console
 from tyro.conf import arg
 
 from study.cells import MistakeError
+from study.files import require_writable
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,7 @@ class Bench:
             raise MistakeError(f"--rounds must be at least 1, not {self.rounds}")
         if not 0 < self.seconds < float("inf"):
             raise MistakeError(f"--seconds must be positive, not {self.seconds}")
+        require_writable(self.output)
         measurements = bench.measure(self.env_ids, self.rounds, self.seconds, Console(stderr=True))
         Console().print(*bench.tables(measurements))
         bench.write(self.output, measurements)

@@ -42,6 +42,8 @@ class Calibrate:
         if not kinds:
             names = ", ".join(kind.name for kind in studies.STUDIES)
             raise MistakeError(f"--only {self.only}: no kind of study has it in its name; choose from {names}")
+        if self.output.exists() and not self.output.is_file():
+            raise MistakeError(f"-o {self.output}: it isn't a regular file: give another file")
         wanted = list(itertools.product(kinds, studies.SHAPES, self.seeds))
         kept, rows = self._kept(), []
         try:

@@ -10,6 +10,7 @@ from tyro.conf import Positional
 
 from agents.environments import UnsuitableEnvironmentError
 from study.cells import Cell, MistakeError, require_trainable
+from study.memory import require_memory
 from study.pool.cohorts import available_cores
 from study.sweepfile import read_calls
 
@@ -45,6 +46,8 @@ def _read(path: Path) -> list[list[Cell]]:
     calls = read_calls(path)
     try:
         require_trainable(cell for call in calls for cell in call)
+        for cell in {cell.kind: cell for call in calls for cell in call}.values():
+            require_memory([cell])
     except (MistakeError, UnsuitableEnvironmentError) as error:
         raise MistakeError(f"{path}: {error}") from error
     return calls

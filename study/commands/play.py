@@ -54,7 +54,7 @@ class Play:
             names = " and ".join(path.parent.name for path in found[:2])
             raise MistakeError(f"{self.run_id} is the beginning of {len(found)} runs, such as {names}: give more of it")
         path = found[0].with_name("policy.pt")
-        if not path.exists():
+        if not path.is_file():
             raise MistakeError(
                 f"{path} isn't there: the run has failed, goes on, or was trained before policies were kept"
             )

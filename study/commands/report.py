@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from reports.sources.runs import UnreadableSourceError
+from reports.errors import UnreadableSourceError
 from study.sweepfile import OUTCOME, Design, read_cells, read_design
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from tyro.conf import FlagConversionOff, arg
 
 from study.cells import Cell, MistakeError, read_seeds, require_trainable
 from study.commands.shared import CellFailedError, check_step_timeout, say_what_starts_over
+from study.memory import require_memory
 from study.tracking.assignment import assignment
 
 
@@ -37,6 +38,7 @@ class Train:
         seeds = [self.cell.seed] if self.seeds is None else read_seeds(self.seeds)
         cells = [dataclasses.replace(self.cell, seed=seed) for seed in dict.fromkeys(seeds)]
         require_trainable(cells)
+        require_memory(cells)
         from study import training
         from study.ledger import Ledger
         from study.tracking import agent
@@ -60,7 +62,7 @@ class Train:
             elif outcome is None:
                 raise MistakeError(f"cell {cell.id} is being trained by another process")
             elif outcome["status"] == "failed":
-                failed.append(f"{ledger.path(cell)} failed: {outcome['error']}")
+                failed.append(f"{ledger.path(cell)} failed: {outcome['error'] or 'no reason is recorded'}")
             else:
                 print(f"{ledger.path(cell)} {_how_it_ended(outcome, cell.id in before)}")
         if failed:
@@ -70,7 +72,8 @@ class Train:
 
 
 def _how_it_ended(outcome: dict[str, Any], before: bool) -> str:
-    figures = ", ".join(f"{name} {outcome[name]:.6g}" for name in ("final_return", "eval_return", "final_std"))
+    shown = [name for name in ("final_return", "eval_return", "final_std") if name in outcome]
+    figures = ", ".join(f"{name} {outcome[name]:.6g}" for name in shown)
     return f"{'had finished before' if before else 'finished'}: {figures}"
 
 

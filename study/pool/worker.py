@@ -13,9 +13,8 @@ from pathlib import Path
 from distributed import Worker, WorkerPlugin, get_worker
 
 from study.cells import Cell
+from study.ledger import FILES
 
-FILES = ("cell.json", "updates.jsonl", "checkpoint", "policy.pt", "cost.json", "outcome.json")
-"""What a run leaves in its folder."""
 EVENTS = "study-updates"
 """Dask's topic of progress reports."""
 REPORT_SECONDS = 1.0

@@ -60,9 +60,11 @@ def rivals(runs: Iterable[TrackedRun]) -> dict[str, str]:
 
 def _runs_of(cells: Sequence[Cell]) -> list[Run]:
     """All runs of these cells, oldest first; none, if W&B doesn't say."""
-    filters = {"config.cell_id": {"$in": [cell.id for cell in cells]}}
+    ids = [cell.id for cell in cells]
+    filters = {"config.cell_id": {"$in": ids}}
     try:
-        return list(wandb.Api(timeout=30).runs(project(), filters, order="+created_at", lazy=False))
+        runs = wandb.Api(timeout=30).runs(project(), filters, order="+created_at", lazy=False)
+        return [run for run in runs if run.config.get("cell_id") in ids]
     except (OSError, ValueError, wandb.Error) as error:
         print(f"Whether others have trained these cells can't be told: {in_one_line(error)}", file=sys.stderr)
         return []

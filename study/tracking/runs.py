@@ -290,6 +290,6 @@ def _run_id(cell: Cell) -> str:
 
 def _discard_interrupted(run_id: str, runs_dir: Path) -> None:
     """Remove what a killed process recorded of this run offline: uploaded, it would be a second run of that id."""
-    for name in (run_id, f"{run_id}{OFFLINE}"):
-        for interrupted in (runs_dir / "wandb").glob(f"offline-run-*-{name}"):
-            shutil.rmtree(interrupted)
+    for folder in (runs_dir / "wandb").glob("offline-run-*-*"):
+        if folder.name.split("-", 3)[-1] in (run_id, f"{run_id}{OFFLINE}"):
+            shutil.rmtree(folder)

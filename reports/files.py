@@ -1,0 +1,17 @@
+"""Reading files that anyone may have put there."""
+
+import errno
+import stat
+from pathlib import Path
+
+
+def read_file(path: Path) -> bytes:
+    """Return a file's content.
+
+    Raises:
+        OSError: It can't be read, or is a pipe or a device, on which a reader would wait.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "it isn't a regular file", str(path))
+    return path.read_bytes()
