@@ -10,7 +10,7 @@ import pytest
 
 from study.cells import Cell, MistakeError
 from study.files import DRAFT
-from study.ledger import ADOPTED, Ledger, dump
+from study.ledger import FILES, Ledger, dump
 
 MakeCell = Callable[..., Cell]
 
@@ -147,10 +147,10 @@ def test_no_name_from_elsewhere_becomes_a_path(tmp_path: Path, small: MakeCell) 
     runs = tmp_path / "a" / "runs"
     entry = Ledger(runs).begin(small(), {})
     assert entry is not None
-    files = dict.fromkeys([*ADOPTED, "../../../evil", str(tmp_path / "evil"), "policy.pt", "x.sh"], b"{}")
+    files = dict.fromkeys([*FILES, "../../../evil", str(tmp_path / "evil"), "x.sh"], b"{}")
     with entry:
         entry.adopt(files)
-    assert sorted(path.name for path in entry.path.iterdir()) == sorted(ADOPTED)
+    assert sorted(path.name for path in entry.path.iterdir()) == sorted({*FILES} - {"checkpoint"})
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
