@@ -19,7 +19,7 @@ from study.cells import Cell
 from study.ledger import Entry, Json, Ledger
 from study.tracking import elsewhere
 from study.tracking.assignment import assignment
-from study.tracking.runs import TrackedRun, Tracker
+from study.tracking.runs import TrackedRun, Tracker, finish_together
 
 CHECKPOINT_SECONDS = 60.0
 """Time between two checkpoints of a run, at least: the most that an interruption costs."""
@@ -147,14 +147,15 @@ def _train(
         _record(cohort, entries, tracked, on_update, keeper)
         outcomes = cohort.outcomes()
         core_seconds = None if began_at is None else (time.process_time() - began_at) / len(entries)
-        for place, outcome in enumerate(outcomes):
-            if place in cohort.failures:
-                continue
-            if isinstance(outcome, Outcome):
+        ended = [place for place in range(len(entries)) if place not in cohort.failures]
+        summaries = {place: summarise(outcomes[place]) for place in ended}
+        for place in ended:
+            if isinstance(outcomes[place], Outcome):
                 entries[place].keep_policy(cohort.policy(place))
             if core_seconds is not None:
                 entries[place].note_cost(core_seconds)
-            _finish(entries[place], tracked[place], outcome)
+            entries[place].finish(summaries[place])
+        finish_together((tracked[place], summaries[place]) for place in ended)
 
 
 def _record(
@@ -169,7 +170,9 @@ def _record(
 
     def finish_failed() -> None:
         for place in cohort.failures.keys() - failed:
-            _finish(entries[place], tracked[place], cohort.failures[place])
+            summary = summarise(cohort.failures[place])
+            entries[place].finish(summary)
+            tracked[place].finish(summary)
             failed.add(place)
 
     finish_failed()
@@ -182,12 +185,6 @@ def _record(
         on_update(len(records))
         if cohort.update < entries[0].cell.num_updates:
             keeper.keep(cohort, entries)
-
-
-def _finish(entry: Entry, run: TrackedRun, outcome: Outcome | Failure) -> None:
-    summary = summarise(outcome)
-    entry.finish(summary)
-    run.finish(summary)
 
 
 def summarise(outcome: Outcome | Failure) -> Json:

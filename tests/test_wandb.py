@@ -1,6 +1,7 @@
 """Sweeps and agents, with the real client, before a stand-in server that can fail on purpose."""
 
 import json
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -303,3 +304,37 @@ def test_agents_children_may_run_offline(desk: Desk) -> None:
     runs = desk.runs()
     assert {run.sweep for run in runs} == {sweep.rpartition("/")[2]}
     assert {run.values()["cell_id"]: saved(run) for run in runs} == ledger(desk.folder / "runs")
+
+
+def test_a_server_that_is_gone_for_good_holds_back_no_outcome(desk: Desk) -> None:
+    seedless = [option for option in STUDY_TRAIN if option != "--seed=0"]
+    process = desk.start(
+        *seedless, "--seeds=0-3", "--total-timesteps=64000",
+        WANDB_PROJECT=PROJECT, WANDB_FINISH_TIMEOUT="5", WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL="1",
+    )  # fmt: skip
+    wait_until(lambda: sum(bool(run.history) for run in desk.runs()) == 4)
+    runs = desk.folder / "runs"
+    with desk.server.being("drop"):
+        wait_until(lambda: len(list(runs.glob("*/outcome.json"))) == 4)
+        code, said = end(process)
+        assert code == 0, said
+    assert "Traceback" not in said
+    folders = re.findall(r"hasn't taken run \w+ in time: `wandb sync --include-online (.*)` uploads it", said)
+    assert len(folders) == 4, said
+    desk.type("wandb", "sync", "--include-online", *folders)
+    assert {run.values()["cell_id"]: saved(run) for run in desk.runs()} == ledger(runs)
+
+
+def test_waiting_for_a_server_that_is_gone_can_be_interrupted(desk: Desk) -> None:
+    process = desk.start(
+        *STUDY_TRAIN, "--total-timesteps=64000", WANDB_PROJECT=PROJECT, WANDB_FINISH_TIMEOUT="600",
+        WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL="1",
+    )  # fmt: skip
+    wait_until(lambda: any(run.history for run in desk.runs()))
+    with desk.server.being("drop"):
+        assert not list((desk.folder / "runs").glob("*/outcome.json"))
+        wait_until(lambda: list((desk.folder / "runs").glob("*/outcome.json")))
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=30)
+    assert end(process)[0] == 130

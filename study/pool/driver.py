@@ -69,8 +69,8 @@ class Driver:
     async def __aexit__(self, *error: object) -> None:
         self._bar.stop()
         self._counting.cancel()
-        await self._engine.__aexit__(*error)
         self._token_file.unlink(missing_ok=True)
+        await self._engine.__aexit__(*error)
 
     @property
     def _token_file(self) -> Path:

@@ -14,12 +14,14 @@ from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
 
 from study.cells import MistakeError
-from study.pool.worker import EVENTS, Cohort, Files, Leaving, train
+from study.pool.worker import EVENTS, Cohort, Files, Leaving, end_cohorts, train
 
 DEATHS = 3
 """Workers that may die over a cohort, beside the first: it is probably what they die of."""
 SECONDS_TO_ANSWER = 10
 """How long a scheduler may take to answer."""
+SECONDS_TO_END = 90
+"""How long this machine's workers may take to end what they train: an update, checkpoints, and what W&B takes."""
 
 CONFIG = {
     "distributed.scheduler.allowed-failures": DEATHS,
@@ -79,6 +81,9 @@ class Engine:
 
     async def __aexit__(self, *_: object) -> None:
         # What ends while a worker begins raises in Dask: its processes are daemons, and end with this one.
+        if self._cluster is not None:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(self._client.run(end_cohorts), SECONDS_TO_END)
         with contextlib.suppress(Exception):
             await self._client.close()
         if self._cluster is not None:

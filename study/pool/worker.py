@@ -36,7 +36,7 @@ class Cohort:
     runs_dir: str
     """the driver's run store"""
     token: str
-    """a file in it: a worker that finds it sees the same run store"""
+    """a file in it, as long as the driver lives: a worker that finds it sees the same run store"""
     wandb_mode: str
     step_timeout: float | None = None
     """seconds that a step of an environment may take before its run has failed"""
@@ -52,13 +52,13 @@ def train(cohort: Cohort) -> Files:
         wrote them to the driver's run store.
     """
     worker = get_worker()
-    leaving = worker.plugins[Leaving.name]
-    assert isinstance(leaving, Leaving)
+    leaving = _leaving(worker)
     report = _once_a_second(lambda updates: worker.log_event(EVENTS, (cohort.key, updates)))
     with leaving.busy():
         runs_dir = Path(cohort.runs_dir)
-        if (runs_dir / ".locks" / cohort.token).exists():
-            _train(cohort, runs_dir, cohort.wandb_mode, report, leaving.is_leaving)
+        token = runs_dir / ".locks" / cohort.token
+        if token.exists():
+            _train(cohort, runs_dir, cohort.wandb_mode, report, lambda: leaving.is_leaving() or not token.exists())
             return {}
         with tempfile.TemporaryDirectory(dir=worker.local_directory) as folder:
             return _train_apart(cohort, Path(folder), report, leaving.is_leaving)
@@ -95,6 +95,17 @@ def read_files(runs_dir: Path, cells: Sequence[Cell]) -> Files:
         for run_id, folder in folders.items()
         if (folder / "cell.json").is_file()
     }
+
+
+async def end_cohorts(dask_worker: Worker) -> None:
+    """Have a worker end what it trains at the next update, and wait for that."""
+    await _leaving(dask_worker).teardown(dask_worker)
+
+
+def _leaving(worker: Worker) -> "Leaving":
+    plugin = worker.plugins[Leaving.name]
+    assert isinstance(plugin, Leaving)
+    return plugin
 
 
 def _once_a_second(report: Callable[[int], None]) -> Callable[[int], None]:

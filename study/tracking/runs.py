@@ -10,6 +10,7 @@ import functools
 import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -40,6 +41,9 @@ STEPS = ("update", "global_step")
 
 INTERRUPTED = 255
 """The exit code by which W&B tells an interrupted run from one that failed."""
+
+SECONDS_TO_FINISH = 60.0
+"""How long W&B may take to upload a run once it has ended, where WANDB_FINISH_TIMEOUT doesn't say."""
 
 OFFLINE = "-offline"
 """How the id of a run ends that W&B wouldn't begin."""
@@ -155,6 +159,8 @@ class Tracker:
                 x_disable_meta=True,
                 x_disable_stats=True,
                 x_save_requirements=False,
+                finish_timeout=float(os.environ.get("WANDB_FINISH_TIMEOUT", SECONDS_TO_FINISH)),
+                finish_timeout_raises=True,
             ),
             **about,
         )
@@ -241,6 +247,13 @@ class TrackedRun:
             return
         try:
             word()
+        except TimeoutError:
+            self._failed = True
+            folder = Path(self._run.dir).parent
+            print(
+                f"W&B hasn't taken run {self.id} in time: `wandb sync --include-online {folder}` uploads it",
+                file=sys.stderr,
+            )
         except Exception as error:
             self._failed = True
             print(
@@ -259,6 +272,16 @@ class TrackedRun:
             "error": "interrupted" if interrupted else in_one_line(error),
         }
         self._tell(lambda: _end(self._run, summary, exit_code=INTERRUPTED if interrupted else 1))
+
+
+def finish_together(outcomes: Iterable[tuple[TrackedRun, Mapping[str, Any]]]) -> None:
+    """Finish runs, all at once: where W&B can't be reached, they wait for it together."""
+    # Daemons, so that Ctrl-C ends the wait.
+    threads = [threading.Thread(target=run.finish, args=(outcome,), daemon=True) for run, outcome in outcomes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def settle_assigned_run(summary: Mapping[str, Any], runs_dir: Path = Path("runs")) -> None:
