@@ -57,8 +57,8 @@ class Driver:
 
     async def __aenter__(self) -> Self:
         self.ledger.prepare()
-        self._token_file.touch()
         await self._engine.__aenter__()
+        self._token_file.touch()
         if self._engine.dashboard:
             self._bar.say(f"dashboard: {self._engine.dashboard}")
         await self._count_workers()

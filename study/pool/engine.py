@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import importlib.util
+import json
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import dask
 from distributed import Client, LocalCluster, Security
@@ -135,21 +136,33 @@ class Engine:
                     self._client = await self._connect()
 
     async def _connect(self) -> Client:
-        with _in_one_line(f"scheduler {self._scheduler}"):
+        address, security = self._where()
+        with _in_one_line(f"scheduler {address}"):
             client: Client = await Client(
-                **self._where(), asynchronous=True, set_as_default=False, timeout=SECONDS_TO_ANSWER
+                address, security=security, asynchronous=True, set_as_default=False, timeout=SECONDS_TO_ANSWER
             )
         await client.register_plugin(Leaving())
         client.subscribe_topic(EVENTS, lambda event: self._on_progress(*event[1]))
         return client
 
-    def _where(self) -> dict[str, Any]:
+    def _where(self) -> tuple[str, Security | None]:
+        """Return the scheduler's address, and the certificates for it."""
         if self._cluster is not None:
-            return {"address": self._cluster.scheduler_address, "security": self._cluster.security}
-        security = None if self._tls is None else _security(self._tls)
-        if "://" in self._scheduler:
-            return {"address": self._scheduler, "security": security}
-        return {"scheduler_file": self._scheduler, "security": security}
+            return self._cluster.scheduler_address, self._cluster.security
+        address = self._scheduler if "://" in self._scheduler else _read_address(Path(self._scheduler))
+        if self._tls is None and address.startswith("tls://"):
+            raise MistakeError(f"scheduler {address} asks for certificates: give the folder that has them")
+        return address, None if self._tls is None else _security(self._tls)
+
+
+def _read_address(file: Path) -> str:
+    """Return the address in a file that a scheduler wrote."""
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["address"])
+    except OSError as error:
+        raise MistakeError(f"scheduler file {file} can't be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise MistakeError(f"{file} isn't a file that a Dask scheduler wrote") from error
 
 
 def _begin_local(workers: int) -> LocalCluster:

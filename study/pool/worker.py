@@ -149,6 +149,7 @@ class Leaving(WorkerPlugin):
         self._asked.set()
         while self._busy:
             await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)  # a result comes from its thread
         deadline = time.monotonic() + SECONDS_TO_HAND_BACK
         while worker.data and time.monotonic() < deadline:
             await asyncio.sleep(0.02)

@@ -1,0 +1,150 @@
+"""Workers that a scheduler has, by the scripts of docs/clusters: the same bits, whatever ends, and wherever it ran."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.sweeps import Study, endings, wait_for, write_sweep
+
+pytestmark = pytest.mark.slow
+
+SCRIPTS = Path(__file__).parent.parent / "docs" / "clusters"
+LONG = {"total_timesteps": 20_480, "update_epochs": 4}
+
+
+class Cluster:
+    """A scheduler and workers, each a process group that can be ended."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tls = folder / "tls"
+        self._folder = folder
+        self._begun: list[subprocess.Popen[bytes]] = []
+        subprocess.run([SCRIPTS / "certificates.sh", self.tls], check=True, capture_output=True)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        self.address = f"tls://127.0.0.1:{self._port}"
+
+    @property
+    def options(self) -> list[str]:
+        """What `study` takes to reach it."""
+        return ["--scheduler", self.address, "--tls", str(self.tls)]
+
+    def begin_scheduler(self) -> "subprocess.Popen[bytes]":
+        """Begin a scheduler, always at the same port."""
+        return self._begin(
+            SCRIPTS / "scheduler.sh", self.tls, self._folder / "scheduler.json", "--host", "127.0.0.1",
+            "--port", str(self._port),
+        )  # fmt: skip
+
+    def begin_worker(self, unseen: Path | None = None) -> "subprocess.Popen[bytes]":
+        """Begin a worker; a folder may be one that it doesn't see."""
+        hide: list[str | Path] = []
+        if unseen:
+            hide = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', unseen]
+        return self._begin(*hide, SCRIPTS / "workers.sh", self.tls, self.address)
+
+    def _begin(self, *command: str | Path) -> "subprocess.Popen[bytes]":
+        process = subprocess.Popen(
+            list(map(str, command)),
+            start_new_session=True,
+            cwd=Path(__file__).parent.parent,
+            env={
+                **os.environ,
+                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+                "WORKERS": "1",
+                "WANDB_MODE": "disabled",
+            },
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._begun.append(process)
+        return process
+
+    def close(self) -> None:
+        """End all that was begun."""
+        for process in self._begun:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path)
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str]]:
+    """What twelve long runs are on this machine, if nothing happens to them."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert Study("sweep", write_sweep(folder, **LONG), runs=folder / "runs").end()[0] == 0
+    return endings(folder / "runs")
+
+
+def test_a_scheduler_that_is_killed_is_waited_for(
+    tmp_path: Path, cluster: Cluster, undisturbed: dict[str, tuple[str, str]]
+) -> None:
+    scheduler = cluster.begin_scheduler()
+    cluster.begin_worker()
+    sweep = Study("sweep", write_sweep(tmp_path, **LONG), *cluster.options, "--cohort", "4", runs=tmp_path / "runs")
+    sweep.wait_until_in_the_middle()
+    cluster.begin_worker()  # a worker that joins late
+    scheduler.kill()
+    scheduler.wait()
+    cluster.begin_scheduler()
+    returned, said = sweep.end()
+    assert (returned, "Traceback" in said) == (0, False), said
+    assert f"scheduler {cluster.address} can't be reached: waiting for it" in said
+    assert endings(tmp_path / "runs") == undisturbed
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None or os.geteuid() != 0, reason="only root can hide a folder")
+def test_runs_come_back_without_a_common_filesystem(
+    tmp_path: Path, cluster: Cluster, undisturbed: dict[str, tuple[str, str]]
+) -> None:
+    runs = tmp_path / "store" / "runs"
+    runs.parent.mkdir()
+    cluster.begin_scheduler()
+    remote = cluster.begin_worker(unseen=runs.parent)
+    sweep = Study("sweep", write_sweep(tmp_path, **LONG), *cluster.options, "--cohort", "4", runs=runs)
+    wait_for("a cohort to come back", lambda: len(endings(runs)) >= 4)
+    assert not any(runs.glob("*/checkpoint"))
+    remote.terminate()  # as on a machine that is preempted
+    wait_for("checkpoints to come back", lambda: any(runs.glob("*/checkpoint")))
+    cluster.begin_worker(unseen=runs.parent)
+    returned, said = sweep.end()
+    assert (returned, "Traceback" in said) == (0, False), said
+    assert endings(runs) == undisturbed
+    assert all((runs / run_id / "policy.pt").exists() for run_id in undisturbed)
+
+
+def test_a_scheduler_that_cannot_be_used_is_one_line(tmp_path: Path, cluster: Cluster) -> None:
+    cluster.begin_scheduler()
+    wait_for("the scheduler", (tmp_path / "scheduler.json").exists)
+    certificates = str(Cluster(tmp_path / "other").tls)
+    for options, words in [
+        (["--scheduler", cluster.address], f"scheduler {cluster.address} asks for certificates: give the folder"),
+        (["--scheduler", cluster.address, "--tls", certificates], "can't be used: TLS certificate does not match"),
+        (
+            ["--scheduler", cluster.address, "--tls", str(tmp_path)],
+            "ca.pem isn't there: TLS needs ca.pem, cert.pem and",
+        ),
+        (["--scheduler", "tcp://127.0.0.1:1"], "scheduler tcp://127.0.0.1:1 can't be used: Timed out"),
+        (["--scheduler", "nowhere.json"], "scheduler file nowhere.json can't be read: No such file or directory"),
+        (["--scheduler", __file__], f"{__file__} isn't a file that a Dask scheduler wrote"),
+    ]:
+        returned, said = Study("sweep", write_sweep(tmp_path), *options, runs=tmp_path / "runs").end()
+        assert returned == 2
+        assert words in said.splitlines()[-1]
+        assert len(said.splitlines()) == 2
