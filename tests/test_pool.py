@@ -1,10 +1,13 @@
 """Runs in workers: nothing lost, nothing twice, and the same bits, whatever is killed."""
 
 import asyncio
+import contextlib
 import os
+import random
 import resource
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,3 +165,31 @@ def test_nothing_listens_beyond_this_machine_and_strangers_are_refused(tmp_path:
             with pytest.raises((OSError, RuntimeError)):
                 Client(f"{scheme}://127.0.0.1:{port}", security=security, timeout=1)
     assert sweep.end()[0] == 0
+
+
+def test_fifty_kills_lose_nothing(tmp_path: Path) -> None:
+    sweep, runs = write_sweep(tmp_path, total_timesteps=4096, seed=list(range(6))), tmp_path / "runs"
+    rng, kills, written = random.Random(0), 0, dict[Path, int]()
+    while True:
+        study = Study("sweep", sweep, "--cohort", "1", runs=runs)
+        while study.process.poll() is None:
+            time.sleep(rng.uniform(0.0, 2.0))
+            for path in runs.glob("*/outcome.json"):  # what has ended is never trained again
+                assert written.setdefault(path, path.stat().st_mtime_ns) == path.stat().st_mtime_ns
+            victims = [study.process.pid] if rng.random() < 0.1 else study.workers()
+            if kills < 50 and victims:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(rng.choice(victims), signal.SIGKILL)
+                    kills += 1
+        returned, said = study.end()
+        assert "Traceback" not in said, said
+        if kills >= 50 and returned == 0:
+            break
+        if len(endings(runs)) == 24:  # all done: begin again with less, to be killed more
+            for run_id in rng.sample(sorted(endings(runs)), 12):
+                written.pop(runs / run_id / "outcome.json", None)
+                shutil.rmtree(runs / run_id)
+    undisturbed = Study("sweep", sweep, runs=tmp_path / "undisturbed")
+    assert undisturbed.end()[0] == 0
+    assert endings(runs) == endings(undisturbed.runs)
+    assert len(endings(runs)) == 24

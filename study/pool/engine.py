@@ -5,16 +5,17 @@ import contextlib
 import importlib.util
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 import dask
-from distributed import Client, LocalCluster, Security
+from distributed import Client, LocalCluster, Security, WorkerPlugin
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
 
 from study.cells import MistakeError
+from study.errors import WorkerError
 from study.pool.worker import EVENTS, Cohort, Files, Leaving, end_cohorts, train
 
 DEATHS = 3
@@ -75,7 +76,8 @@ class Engine:
             MistakeError: The scheduler can't be reached.
         """
         dask.config.set(CONFIG)
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is said by the driver
+        for name in ("distributed", "tornado", "asyncio"):  # what matters of a worker's death is said by the driver
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._cluster = None if self._scheduler else _begin_local(self._workers)
         self._client = await self._connect()
         return self
@@ -137,11 +139,13 @@ class Engine:
 
     async def _connect(self) -> Client:
         address, security = self._where()
-        with _in_one_line(f"scheduler {address}"):
+        try:
             client: Client = await Client(
                 address, security=security, asynchronous=True, set_as_default=False, timeout=SECONDS_TO_ANSWER
             )
-        await client.register_plugin(Leaving())
+        except (OSError, ValueError, RuntimeError) as error:
+            raise MistakeError(f"scheduler {address} can't be used: {_in_one_line(error)}") from error
+        await _register(client, Leaving())
         client.subscribe_topic(EVENTS, lambda event: self._on_progress(*event[1]))
         return client
 
@@ -165,18 +169,36 @@ def _read_address(file: Path) -> str:
         raise MistakeError(f"{file} isn't a file that a Dask scheduler wrote") from error
 
 
+async def _register(client: Client, plugin: WorkerPlugin) -> None:
+    """Register a plugin for all workers, though one may die meanwhile."""
+    for _ in range(9):
+        with contextlib.suppress(OSError):
+            await client.register_plugin(plugin)
+            return
+        await asyncio.sleep(1.0)
+    await client.register_plugin(plugin)
+
+
 def _begin_local(workers: int) -> LocalCluster:
-    # Without certificates, anyone on this machine could have the workers run code as this user.
-    return LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        memory_limit=None,
-        host="127.0.0.1",
-        protocol="tls://",
-        security=Security.temporary(),
-        dashboard_address="127.0.0.1:0",
-        silence_logs=logging.CRITICAL,
-    )
+    """Return a cluster of this machine's processes.
+
+    Raises:
+        WorkerError: One of them died before it was there.
+    """
+    try:
+        return LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            memory_limit=None,
+            host="127.0.0.1",
+            protocol="tls://",
+            # Without certificates, anyone on this machine could have the workers run code as this user.
+            security=Security.temporary(),
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+        )
+    except (OSError, RuntimeError) as error:
+        raise WorkerError(f"workers can't be begun: {_in_one_line(error)}") from error
 
 
 def _security(folder: Path) -> Security:
@@ -197,9 +219,5 @@ def _security(folder: Path) -> Security:
     )
 
 
-@contextlib.contextmanager
-def _in_one_line(what: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError) as error:
-        raise MistakeError(f"{what} can't be used: {' '.join(str(error).split())}") from error
+def _in_one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
