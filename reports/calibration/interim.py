@@ -1,4 +1,4 @@
-"""How often the sequential procedure errs: `python -m reports.calibration.interim` prints the table in docs/queue.md.
+"""How often the sequential procedure errs: `python -m reports.calibration.interim` prints the table in docs/seeds.md.
 
 Studies of known truth are drawn, and looked at until they are decided. A false decision is counted once a study,
 whenever it is made: "different" of an effect that is zero, "equivalent" of one at the margin.
