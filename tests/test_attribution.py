@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from reports import statistics
@@ -243,6 +244,42 @@ def test_an_effect_in_one_precision_is_not_equivalent() -> None:
     assert effect.mean_conclusion != "equivalent"
 
 
+@pytest.mark.parametrize("size", [1.0, 0.3])
+def test_effects_that_cancel_across_cells_are_no_equivalence(size: float) -> None:
+    runs = study(seeds=30, round_off=0.2)
+    same = (runs["parameterization"] == "std") == (runs["precision"] == "float32")
+    runs["final_return"] += size * np.where(same, 1.0, -1.0) * (runs["implementation"] == "normal")
+    effect = of(answer(runs, margin=0.5), "implementation")
+    cells = effect.mean.cells
+    assert [each.where for each in cells[:2]] == [
+        "parameterization variance, precision float32",
+        "parameterization variance, precision float64",
+    ]
+    assert all(each.is_equivalent for each in (effect.main, *effect.mean.simple))
+    assert effect.mean_conclusion == "different"
+    assert list(cells) == effect.mean.deviating
+    assert not of(answer(runs, margin=0.5), "parameterization").mean.cells
+
+
+def test_an_effect_in_one_cell_alone_is_no_equivalence() -> None:
+    runs = study(seeds=30, round_off=1.0)
+    assert of(answer(runs, margin=1.2), "implementation").mean_conclusion == "equivalent"
+    there = (runs["condition"] == "normal_std") & (runs["precision"] == "float32")
+    runs.loc[there, "final_return"] += 1.0
+    effect = of(answer(runs, margin=1.2), "implementation")
+    assert all(each.is_equivalent for each in (effect.main, *effect.mean.simple))
+    assert effect.mean_conclusion != "equivalent"
+
+
+def test_cells_share_half_of_the_level() -> None:
+    rng = np.random.default_rng(8)
+    for _ in range(20):
+        mean = of(answer(study(seeds=9, implementation=0.6, rng=rng)), "implementation").mean
+        for family in ((mean.main, *mean.simple), mean.cells):
+            _, adjusted, *_ = multipletests([each.p for each in family], method="holm")
+            assert all(each.p_adjusted >= min(1.0, 2 * p) - 1e-12 for each, p in zip(family, adjusted, strict=True))
+
+
 def test_an_interaction_is_the_difference_of_effects() -> None:
     runs = study(seeds=12, round_off=0.1)
     both = (runs["implementation"] == "normal") & (runs["parameterization"] == "std")
@@ -330,7 +367,7 @@ def test_the_adjusted_interval_and_the_conclusion_agree() -> None:
     rng = np.random.default_rng(4)
     for _ in range(30):
         for effect in answer(study(seeds=9, parameterization=0.5, implementation=0.4, rng=rng)).effects:
-            for each in (effect.main, *effect.mean.simple):
+            for each in (effect.main, *effect.mean.simple, *effect.mean.cells):
                 low, high = each.ci_adjusted
                 assert (not low < 0 < high) == each.is_different
                 low, high = each.ci

@@ -43,7 +43,7 @@ class Truth:
     """What is true of one factor.
 
     Attributes:
-        effects: Its effect in each part that the report tests: all of them, and each level and precision.
+        effects: Its effects where the report tests them: in all runs, at each level and precision, and in each cell.
         spread: How much more pairs vary than a one-ULP perturbation of the calmer level makes them vary.
         fails: Whether runs fail more often at one level.
     """
@@ -186,6 +186,23 @@ def _in_float32(size: float) -> Callable[[Mapping[str, str], str], float]:
     return lambda levels, precision: size * (levels["implementation"] == "normal" and precision == "float32")
 
 
+def _across_cells(size: float) -> Callable[[Mapping[str, str], str], float]:
+    """The implementation's effect, of opposite sign wherever one of parameterization and precision changes."""
+
+    def shift(levels: Mapping[str, str], precision: str) -> float:
+        is_same = (levels["parameterization"] == "std") == (precision == "float32")
+        return size / 2 * (1 if is_same else -1) * (1 if levels["implementation"] == "normal" else -1)
+
+    return shift
+
+
+def _in_one_cell(size: float) -> Callable[[Mapping[str, str], str], float]:
+    def shift(levels: Mapping[str, str], precision: str) -> float:
+        return size * ((*levels.values(), precision) == ("std", "normal", "float32"))
+
+    return shift
+
+
 def _noisier(times: float) -> Callable[[Mapping[str, str]], float]:
     return lambda levels: times if levels["implementation"] == "normal" else 1.0
 
@@ -235,6 +252,19 @@ STUDIES = (
         name="effect in float32 alone",
         truths=_implementation(MARGIN / 2, MARGIN / 2, MARGIN / 2, MARGIN, 0),
         shift=_in_float32(MARGIN),
+    ),
+    Study(
+        name="crossover by cell",
+        truths=_implementation(0, MARGIN, -MARGIN),
+        shift=_across_cells(MARGIN),
+    ),
+    Study(
+        name="effect in one cell alone",
+        truths={
+            "parameterization": Truth(effects=(MARGIN / 4, MARGIN / 2, 0)),
+            "implementation": Truth(effects=(MARGIN / 4, MARGIN / 2, MARGIN, 0)),
+        },
+        shift=_in_one_cell(MARGIN),
     ),
     Study(name="1.5 times the chaos", truths=_implementation(0, spread=_excess(1.5)), chaos=_noisier(1.5)),
     Study(name="2 times the chaos", truths=_implementation(0, spread=_excess(2.0)), chaos=_noisier(2.0)),

@@ -101,7 +101,7 @@ def _factor(answer: Attribution, effect: Effect) -> Json:
             "p_adjusted": failures.p_adjusted,
             "conclusion": failures.conclusion,
         },
-        "simple_effects": [{"where": simple.where, **_estimate(simple)} for simple in mean.simple],
+        "simple_effects": [{"where": simple.where, **_estimate(simple)} for simple in (*mean.simple, *mean.cells)],
         "interactions": [
             _interaction(found)
             for found in answer.interactions
