@@ -323,6 +323,68 @@ def test_twice_the_chaos_is_larger_spread() -> None:
     assert effect.spread_conclusion == "larger"
 
 
+@pytest.mark.parametrize("kept", ["float32", "float64"])
+def test_controls_of_one_precision_say_nothing_of_the_other(kept: str) -> None:
+    runs = study(seeds=40)
+    rng = np.random.default_rng(6)
+    single = runs["precision"] == "float32"
+    runs.loc[single, "final_return"] += rng.normal(0, 3.0, single.sum())
+    found = answer(runs[(runs["replicate"] == 0) | (runs["precision"] == kept)], margin=50.0)
+    spread = of(found, "implementation").spread
+    assert spread is not None
+    alone = of(answer(runs[runs["precision"] == kept]), "implementation").spread
+    assert alone is not None
+    assert spread.either.estimate == pytest.approx(alone.either.estimate)
+    assert alone.conclusion == "bounded"
+    assert spread.conclusion == "undecided"
+    lacking = {"float32": "float64", "float64": "float32"}[kept]
+    assert all(part.endswith(f"precision {lacking}") for part in spread.uncovered)
+    assert any(f"precision {lacking}, so the spread is untested there" in word for word in cautions.of_answer(found))
+    assert found.precision is None
+
+
+def test_controls_of_one_stratum_are_compared_there_alone() -> None:
+    runs = study(seeds=40)
+    rng = np.random.default_rng(7)
+    std = runs["parameterization"] == "std"
+    runs.loc[std, "final_return"] += rng.normal(0, 3.0, std.sum())
+    found = answer(runs[(runs["replicate"] == 0) | ~std])
+    assert of(found, "parameterization").spread is None
+    spread = of(found, "implementation").spread
+    assert spread is not None
+    assert spread.conclusion == "undecided"
+    assert spread.either.estimate == pytest.approx(1.0, abs=0.15)
+
+
+def test_precisions_are_compared_in_the_arms_that_have_both() -> None:
+    runs = study(seeds=20)
+    normal = runs["implementation"] == "normal"
+    runs.loc[normal & (runs["replicate"] == 1), "final_return"] += 9.0
+    whole = answer(runs[~normal]).precision
+    partial = answer(runs[~(normal & (runs["precision"] == "float64") & (runs["replicate"] == 1))]).precision
+    assert whole is not None and partial is not None
+    assert partial.ratio.estimate == pytest.approx(whole.ratio.estimate)
+
+
+@pytest.mark.parametrize(("chaos", "conclusion"), [(1.0, "seeds differ"), (3.0, "larger")])
+def test_seeds_that_arms_do_not_share_are_no_larger_spread(chaos: float, conclusion: str) -> None:
+    rng = np.random.default_rng(9)
+    tables = []
+    for arm, times in (("a", 1.0), ("b", chaos)):
+        seeds = rng.normal(size=20)
+        tables += [
+            pd.DataFrame({"condition": arm, "seed": range(20), "replicate": replicate,
+                          "final_return": seeds + 0.2 * times * rng.normal(size=20)})
+            for replicate in (0, 1)
+        ]  # fmt: skip
+    runs = pd.concat(tables, ignore_index=True)
+    runs = runs.assign(run=runs.index.astype(str), precision="unknown", status="finished", error="")
+    effect = of(attribute(runs, "final_return", CONDITION), "condition")
+    assert effect.spread_conclusion == conclusion
+    said = {"seeds differ": "seeds respond differently", "larger": "it changes how much runs vary"}[conclusion]
+    assert effect.conclusion == f"{said}, cause unknown"
+
+
 def test_a_shift_of_the_mean_is_no_spread() -> None:
     runs = study(seeds=20)
     moved = runs.copy()
@@ -342,6 +404,8 @@ def test_a_shift_of_the_mean_is_no_spread() -> None:
         (("round-off", "equivalent", "larger", "none"), "round-off at first; it changes how much runs vary"),
         (("real", "equivalent", "larger", "none"), "real, and it changes how much runs vary"),
         (("real", "undecided", "bounded", "different"), "real, and it changes how often runs fail"),
+        (("round-off", "equivalent", "seeds differ", "none"), "round-off at first; seeds respond differently"),
+        (("real", "equivalent", "seeds differ", "none"), "real, and seeds respond differently"),
         (("real", "different", "larger", "none"), "real, and it matters"),
         (("untested", "equivalent", "larger", "none"), "it changes how much runs vary, cause unknown"),
         (("round-off", "undecided", "bounded", "none"), "round-off at first; outcome undecided"),

@@ -124,6 +124,9 @@ def _of_effect(effect: Effect) -> list[str]:
     if not effect.mean.can_reject:
         what = "run" if isinstance(main.test, TwoSample) else "seed"
         found.append(f"{label}: with {_count(main.size, what)} no test can find a difference; {main.fewest} are needed")
+    if effect.spread and effect.spread.uncovered:
+        there = "; ".join(effect.spread.uncovered)
+        found.append(f"{label}: no seed has ULP controls of both levels at {there}, so the spread is untested there")
     if effect.mean_conclusion == "different" and effect.mean.is_inside_margin and main.margin:
         kind = "estimated " if main.margin.deviation else ""
         found.append(f"{label} is different, but by less than the {kind}equivalence margin")

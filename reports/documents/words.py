@@ -22,6 +22,7 @@ from reports.analysis.mean import Estimate
 from reports.analysis.mechanism import ULP, Gaps, Mechanism
 from reports.analysis.price import Price
 from reports.analysis.relations import Compensation
+from reports.analysis.spread import BOUND
 from reports.statistics import Interval, Margin, SignFlip, Test
 
 Show = Callable[[str], str]
@@ -153,8 +154,8 @@ def _mean(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
             said = f"whether it changes {what} is undecided: {measured} ({sample})"
             if effect.mean.deviating:
                 said += f", though it does at some levels of other factors: {_deviations(answer, effect, show)}"
-    if effect.spread_conclusion == "larger":
-        said += "; it changes how much runs vary"
+    if effect.spread_conclusion in conclusions.SPREAD:
+        said += f"; {conclusions.SPREAD[effect.spread_conclusion]}"
     elif effect.conclusion == conclusions.ROUND_OFF_AT_FIRST and effect.mean_conclusion != "undecided":
         said += f"; whether runs vary more is {effect.spread_conclusion}"
     return said + _failures(effect)
@@ -305,6 +306,8 @@ def _what_would_bound(effect: Effect, show: Show) -> str:
     tells = f"would tell whether runs vary more with the {label(effect, show)}"
     if effect.spread is None:
         return f"ULP controls of both levels {tells}"
+    if effect.spread.uncovered:
+        return f"ULP controls of both levels at {show('; '.join(effect.spread.uncovered))} {tells}"
     return f"ULP controls that don't fail {tells}" if effect.spread.lost else f"More seeds, with ULP controls, {tells}"
 
 
@@ -391,6 +394,19 @@ def spread_cell(effect: Effect) -> str:
     if spread is None:
         return "untested"
     return f"{number(spread.either.estimate)} {interval(spread.either.ci)}: {effect.spread_conclusion}"
+
+
+def spread_rule(effect: Effect, show: Show) -> str:
+    """Which tests decide what is said of an effect's spread, in a sentence; empty without a ULP control."""
+    spread = effect.spread
+    if spread is None:
+        return ""
+    return (
+        f"{label(effect, show)}: {effect.spread_conclusion}, since p is {p_value(spread.p_sensitivity)} that the "
+        f"levels' own responses are the same, {p_value(spread.p_pairs)} that pairs vary no more than these, and "
+        f"{p_value(spread.p_bounded)} that they vary {BOUND:g} times as much as one of them or more "
+        f"({count(spread.either.size, 'seed')})."
+    )
 
 
 def sensitivity_cell(effect: Effect) -> str:
