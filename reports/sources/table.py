@@ -1,13 +1,16 @@
 """Runs from a table that anyone can make: a CSV or Parquet file."""
 
+from collections.abc import Hashable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from reports.sources.declare import declare
 from reports.sources.mapping import Mapping
 from reports.sources.reading import AS_IS, Reading, near
-from reports.sources.runs import Runs, UnreadableSourceError
+from reports.sources.runs import COLUMNS, Runs, UnreadableSourceError
 
 
 def read_table(path: Path, reading: Reading = AS_IS) -> Runs:
@@ -34,7 +37,7 @@ def read_frame(source: str, table: pd.DataFrame, reading: Reading = AS_IS) -> Ru
     Raises:
         UnreadableSourceError: It is no table of runs.
     """
-    table = table.reset_index(drop=True)
+    table = _flat(source, table.reset_index(drop=True), reading)
     return declare(source, _renamed(source, table, reading.mapping) if reading.mapping else table, reading)
 
 
@@ -49,7 +52,7 @@ def _load(path: Path) -> pd.DataFrame:
         raise UnreadableSourceError(f"{path}: it can't be read as a table: {' '.join(str(error).split())}") from error
     if path.suffix == ".csv" and not isinstance(table.index, pd.RangeIndex):
         raise UnreadableSourceError(f"{path}: its rows have more fields than its header")
-    return table.rename(columns=lambda name: str(name).strip())
+    return table
 
 
 def _load_csv(path: Path) -> pd.DataFrame:
@@ -59,6 +62,37 @@ def _load_csv(path: Path) -> pd.DataFrame:
     if ";" in header and "," not in header:
         return pd.read_csv(path, sep=";", decimal=",", skip_blank_lines=False)
     return pd.read_csv(path, skip_blank_lines=False)
+
+
+def _flat(source: str, table: pd.DataFrame, reading: Reading) -> pd.DataFrame:
+    """Return the table with columns of numbers and text alone, and their names as text, none there twice."""
+    table = table.set_axis([str(name).strip() for name in table.columns], axis=1)
+    if table.columns.has_duplicates:
+        twice = table.columns[table.columns.duplicated()][0]
+        raise UnreadableSourceError(f"{source}: column {twice!r} is there twice: rename one of them, or remove it")
+    columns = {name: _of_numpy(table[name]) for name in table.columns}
+    nested = [name for name, column in columns.items() if _is_nested(column)]
+    asked = {*COLUMNS, *reading.declared, *reading.design, reading.outcome}
+    asked |= {value.text for value in reading.mapping.values.values()} if reading.mapping else set()
+    for name in nested:
+        if name in asked:
+            raise UnreadableSourceError(
+                f"{source}: column {name!r} must have a number or text in each row, not lists, arrays or mappings"
+            )
+    return pd.DataFrame({name: column for name, column in columns.items() if name not in nested}, index=table.index)
+
+
+def _is_nested(column: "pd.Series[Any]") -> bool:
+    """Whether any value is a list, an array or a mapping, or a complex number, which is two."""
+    kind = getattr(column.dtype, "kind", "")
+    return kind == "c" or (kind == "O" and not all(isinstance(value, Hashable) for value in column))
+
+
+def _of_numpy(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Return a column without Arrow's types, which know fewer operations."""
+    if not isinstance(column.dtype, pd.ArrowDtype):
+        return column
+    return pd.Series(column.to_numpy(dtype=object, na_value=np.nan), column.index).infer_objects()
 
 
 def _renamed(source: str, table: pd.DataFrame, mapping: Mapping) -> pd.DataFrame:
