@@ -69,6 +69,14 @@ def test_what_a_notebook_shows_is_a_line_each() -> None:
     assert f"{effect.main.estimate:.3g} [{low:.3g}, {high:.3g}]" in repr(effect)
 
 
+def test_a_single_name_stands_for_several() -> None:
+    reading = Reading(factors="library", must_agree="library", design="env_id")  # type: ignore[arg-type]
+    assert (reading.factors, reading.must_agree, reading.design) == (("library",), ("library",), ("env_id",))
+    runs = study(seeds=3).assign(score=1.0)
+    (design,) = attribute(read(runs), "final_return", also="score")  # type: ignore[arg-type]
+    assert list(design.others) == ["score"]
+
+
 def test_an_outcome_that_is_not_there_is_one_line() -> None:
     with pytest.raises(UnreadableSourceError, match="fame: there is no such outcome; choose from"):
         attribute(read(str(WALKER)), "fame")

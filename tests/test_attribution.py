@@ -18,6 +18,7 @@ from reports.analysis.conclusions import conclude
 from reports.analysis.effects import Effect
 from reports.analysis.mechanism import Mechanism
 from reports.analysis.pairs import judge_pairs
+from reports.documents import words
 from reports.factors import Factor
 from reports.thread import FACTORS
 from tests.synthetic import study
@@ -108,9 +109,25 @@ def test_an_incomplete_block_is_named() -> None:
     runs = study()
     runs = runs[~((runs["seed"] == 4) & (runs["condition"] == "mvn_var"))]
     found = answer(runs)
-    assert of(found, "parameterization").main.size == 9
+    assert of(found, "parameterization").main.size == 10
+    assert [(each.where, each.size) for each in of(found, "parameterization").mean.simple[:2]] == [
+        ("implementation mvn", 9),
+        ("implementation normal", 10),
+    ]
     (said,) = cautions.of_runs(runs, "final_return", found.blocks)
     assert said.startswith("incomplete blocks (seeds with a missing run): 4; ")
+
+
+@pytest.mark.parametrize("ended", [0, 2])
+def test_an_arm_that_has_not_ended_takes_no_others_away(ended: int) -> None:
+    runs = plain(study(parameterization=3.0, round_off=0.1))
+    late = (runs["condition"] == "normal_std") & (runs["seed"] >= ended)
+    found = answer(
+        runs.assign(status=np.where(late, "missing", "finished"), final_return=runs["final_return"].mask(late))
+    )
+    assert [effect.main.size for effect in found.effects] == [10, 10]
+    assert of(found, "parameterization").mean_conclusion == "different"
+    assert of(found, "parameterization").main.estimate == pytest.approx(3.0, abs=0.2)
 
 
 # Failures are an outcome.
@@ -153,6 +170,9 @@ def test_an_arm_that_always_fails_is_different() -> None:
     effect = of(answer(failing(study(), set(range(10)))), "implementation")
     assert effect.main.size == 0
     assert effect.mean_conclusion == "different"
+    said = words.headline(answer(failing(study(), set(range(10)))), effect, "final_return", str)
+    assert "no runs finished at both levels" in said
+    assert "unbounded" not in said
 
 
 def test_one_failure_leaves_nothing_equivalent() -> None:
@@ -446,6 +466,18 @@ def test_the_margin_is_half_the_reference_arms_deviation() -> None:
     assert found is not None and given is not None
     assert found.value == pytest.approx(np.sqrt(variances.mean()) / 2)
     assert (given.value, given.deviation) == (7.0, None)
+
+
+@pytest.mark.slow
+def test_an_estimated_margin_of_skewed_unpaired_runs_is_rarely_wrong() -> None:
+    rng, false = np.random.default_rng(12), 0
+    deviation = math.sqrt((math.e - 1) * math.e)
+    for _ in range(300):
+        reference, level = (np.exp(rng.normal(size=40)) / deviation for _ in range(2))
+        runs = two_arms(list(reference), list(level + 0.5))
+        found = attribute(runs, "final_return", CONDITION, paired=False)
+        false += of(found, "condition").mean_conclusion == "equivalent"
+    assert false <= 300 * (0.05 + 3 * math.sqrt(0.05 * 0.95 / 300))
 
 
 def test_a_difference_within_the_margin_is_flagged() -> None:

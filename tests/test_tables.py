@@ -146,7 +146,7 @@ def test_outcomes_that_are_not_finite_or_empty_stay(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("reading", "words"),
     [
-        (Reading(), "column 'env_id' has 3 values in condition 'ppo': name it as a design column, or remove it"),
+        (Reading(), "column 'env_id' has 3 values in condition 'ppo', and a condition is one arm: let it name the"),
         (Reading(factors=("env_id",)), "column 'env_id' has 3 values in condition 'ppo'"),
         (Reading(design=("env",)), "design 'env' is not a column. Did you mean 'env_id'?"),
         (Reading(factors=("x",)), "factor 'x' is not a column; choose from score, env_id, library"),
@@ -301,6 +301,12 @@ def test_arrows_types_are_as_numpys() -> None:
     for each in (found, expected):
         each.table["library"] = each.table["library"].fillna("none")
     pd.testing.assert_frame_equal(found.table.astype(object), expected.table.astype(object))
+
+
+def test_where_no_column_is_an_outcome_no_option_is_blamed() -> None:
+    for score in (np.nan, "1,5"):
+        with pytest.raises(UnreadableSourceError, match=r"which outcome\? No column has numbers: name one"):
+            sources.read(arms("ppo", "sac").assign(score=score)).usual_outcome  # noqa: B018
 
 
 def test_a_columns_name_is_text_and_there_once() -> None:

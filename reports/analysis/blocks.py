@@ -277,15 +277,13 @@ class Contrast:
         )
 
     def by_seed(self, values: Array, part: Part) -> Array:
-        """Return each seed's contrast, `[seeds]`: the mean over strata, of those precisions in which all are there.
+        """Return each seed's contrast, `[seeds]`: the mean over those strata and precisions in which it has both sides.
 
         NaN for a seed without any. Where only the rounding of means tells both levels apart, it is zero.
         """
-        differences = self.differences(values)[:, list(part.strata)][:, :, list(part.precisions)]
-        complete = differences.mean(axis=1)
+        differences = mean_of_known(self.differences(values)[:, list(part.strata)][:, :, list(part.precisions)])
         size = float(np.nanmax(np.abs(values), initial=0.0))
-        complete = np.where(np.abs(complete) < 1e-13 * size, 0.0, complete)
-        return mean_of_known(complete)
+        return np.where(np.abs(differences) < 1e-13 * size, 0.0, differences)
 
 
 def mean_of_known(values: Array) -> Array:

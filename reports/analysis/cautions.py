@@ -62,7 +62,7 @@ def _incomplete(blocks: Blocks) -> list[str]:
         return []
     seeds = ", ".join(str(blocks.seeds[index]) for index in np.flatnonzero(missing))
     return [
-        f"incomplete blocks (seeds with a missing run): {seeds}; a run enters an effect only beside all others of it"
+        f"incomplete blocks (seeds with a missing run): {seeds}; a run enters an effect only beside its counterpart"
     ]
 
 

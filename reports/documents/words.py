@@ -39,7 +39,7 @@ def number(value: float | None) -> str:
     """Three significant digits, and all before the point up to a million; a dash for what there is not."""
     if value is None or not math.isfinite(value):
         return "-"
-    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
+    return f"{value:.0f}" if 999.5 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def interval(ends: tuple[float, float]) -> str:
@@ -117,6 +117,10 @@ def _mechanism(mechanism: Mechanism) -> str:
     match mechanism.reading:
         case "identical":
             return "the same computation, bit for bit"
+        case "round-off" if mechanism.size is None:
+            return (
+                "the same mathematics up to rounding, by float64's gap alone, without a ULP control to compare it with"
+            )
         case "round-off":
             return "the same mathematics up to rounding"
         case "real" if mechanism.ratio is not None:
@@ -138,7 +142,10 @@ def _mean(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
             said += f" (p {p_value(main.p_adjusted)}, {sample})"
             if main.ranked is not None and main.is_different:
                 said = f"{_direction(answer, main)} {what} in ranks, in which a failed run is the worst, for "
-                said += f"{contrast(effect, show)} (p {p_value(main.p_adjusted)}); among runs that finished {measured}"
+                finished = (
+                    f"among runs that finished {measured}" if main.test.size else "no runs finished at both levels"
+                )
+                said += f"{contrast(effect, show)} (p {p_value(main.p_adjusted)}); {finished}"
             elif effect.mean.deviating and not main.is_different:
                 said = f"it changes {what} at some levels of other factors ({_deviations(answer, effect, show)}), "
                 said += f"{measured} on average ({sample})"
@@ -341,7 +348,7 @@ def first_table(answer: Attribution, outcome: str, show: Show) -> list[list[str]
         ["same mathematics?", *(mechanism_cell(effect.mechanism) for effect in effects), "yes"],
         [f"difference in {show(outcome)}", *(mean_cell(effect) for effect in effects), _test(control)],
         ["so the mean is", *(mean_conclusion_cell(effect) for effect in effects), ""],
-        ["spread of pairs, over one ULP's", *(spread_cell(effect) for effect in effects), "1"],
+        [f"spread of pairs, over one ULP's (bound {BOUND:g})", *(spread_cell(effect) for effect in effects), "1"],
         ["round-off alone, SD by level", *(sensitivity_cell(effect) for effect in effects), control_cell(answer)],
         ["failed runs: reference, level", *(failures_cell(effect) for effect in effects), ""],
     ]
@@ -380,7 +387,10 @@ def mechanism_cell(mechanism: Mechanism) -> str:
     }[mechanism.reading]
     if mechanism.beyond:
         return f"{said}, in {mechanism.beyond} of {mechanism.seeds} seeds"
-    return said if mechanism.ratio is None else f"{said}: gap float32 / float64 {power_of_two(mechanism.ratio)}"
+    if mechanism.ratio is None:
+        return said
+    alone = ", without a ULP control" if mechanism.reading == "round-off" and mechanism.size is None else ""
+    return f"{said}: gap float32 / float64 {power_of_two(mechanism.ratio)}{alone}"
 
 
 def power_of_two(ratio: float) -> str:
