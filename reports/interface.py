@@ -11,6 +11,7 @@ from reports.analysis.study import answer_designs
 from reports.errors import UnreadableSourceError
 from reports.factors import Factor
 from reports.sources import Mapping, Reading, read
+from reports.sources.reading import names_of
 from reports.sources.runs import Runs
 
 __all__ = [
@@ -52,4 +53,6 @@ def attribute(
         raise ValueError(f"margin must be positive and finite, not {margin}")
     if goal not in get_args(Goal):
         raise ValueError(f"goal must be 'maximize' or 'minimize', not {goal!r}")
-    return answer_designs(runs, Question(outcome=outcome or runs.usual_outcome, others=also, margin=margin, goal=goal))
+    return answer_designs(
+        runs, Question(outcome=outcome or runs.usual_outcome, others=names_of(also), margin=margin, goal=goal)
+    )

@@ -6,8 +6,9 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from reports.analysis.across import aggregate, reference_deviation
+from reports.analysis.across import FEWEST_SEEDS, aggregate, reference_deviation
 from reports.analysis.attribution import Attribution, attribute
+from reports.calibration import across
 from reports.factors import Factor
 
 ALGORITHM = Factor(name="condition", levels=("ppo", "sac"))
@@ -43,28 +44,55 @@ def test_designs_of_any_scale_weigh_the_same(paired: bool) -> None:
     assert not found.has_failures
 
 
-@pytest.mark.parametrize("paired", [True, False])
-def test_the_interval_is_scipy_s_bootstrap(paired: bool) -> None:
-    tables = [runs(scale, 0.5, 40, draw) for draw, scale in enumerate((2.0, 30.0), start=5)]
-    answers = [answer(table, paired) for table in tables]
+def test_the_interval_of_paired_seeds_is_scipys() -> None:
+    tables = [runs(scale, 0.5, 12, draw) for draw, scale in enumerate((2.0, 30.0), start=5)]
+    answers = [answer(table, paired=True) for table in tables]
     units = [reference_deviation(each, each.effects[0]) or 0.0 for each in answers]
-    sides = [
-        [table[table["condition"] == arm]["score"].to_numpy() / unit for arm in ALGORITHM.levels]
-        for table, unit in zip(tables, units, strict=True)
-    ]
-    samples = [level - reference for reference, level in sides] if paired else [*sides[0], *sides[1]]
-
-    def statistic(*samples: np.ndarray, axis: int = -1) -> np.ndarray:
-        means = [sample.mean(axis=axis) for sample in samples]
-        differences = means if paired else [means[1] - means[0], means[3] - means[2]]
-        return np.asarray(np.mean(differences, axis=0))
-
-    theirs = stats.bootstrap(
-        samples, statistic, method="percentile", n_resamples=20_000, rng=np.random.default_rng(1)
-    ).confidence_interval
+    by_seed = np.mean(
+        [each.effects[0].main.differences / unit for each, unit in zip(answers, units, strict=True)], axis=0
+    )
     (found,) = aggregate(answers)
     assert found.effect
-    assert (found.effect.low, found.effect.high) == pytest.approx((theirs.low, theirs.high), abs=0.03)
+    theirs = stats.ttest_1samp(by_seed, 0.0).confidence_interval()
+    assert (found.effect.low, found.effect.high) == pytest.approx((theirs.low, theirs.high))
+
+
+def test_seeds_that_designs_do_not_share_are_no_fewer() -> None:
+    tables = [runs(1.0, 0.5, 12, draw) for draw in (5, 6)]
+    (together,) = aggregate([answer(table, paired=True) for table in tables])
+    tables[1]["seed"] += 100
+    (apart,) = aggregate([answer(table, paired=True) for table in tables])
+    assert together.effect and apart.effect
+    assert together.effect.estimate == apart.effect.estimate
+    answers = [answer(table, paired=True) for table in tables]
+    errors = [
+        (each.effects[0].main.error or 0.0) / (reference_deviation(each, each.effects[0]) or 0.0) for each in answers
+    ]
+    error = np.sqrt(np.square(errors).sum()) / 2
+    assert apart.effect.high - apart.effect.estimate == pytest.approx(stats.t.isf(0.025, 11) * error)
+
+
+def test_the_interval_of_unpaired_runs_is_welchs() -> None:
+    first, second = (answer(runs(1.0, 0.5, 12, draw), paired=False) for draw in (5, 5))
+    (found,) = aggregate([first, second])
+    unit = reference_deviation(first, first.effects[0]) or 0.0
+    assert found.effect
+    half = stats.t.isf(0.025, 11) * (first.effects[0].main.error or 0.0) / unit / np.sqrt(2)
+    assert found.effect.high - found.effect.estimate == pytest.approx(half)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_few_seeds_have_no_interval_over_designs(paired: bool) -> None:
+    for seeds in (3, 4, FEWEST_SEEDS):
+        (found,) = aggregate([answer(runs(1.0, 0.0, seeds, draw), paired) for draw in range(2)])
+        assert found.effect
+        assert np.isfinite(found.effect.low) == np.isfinite(found.effect.high) == (seeds >= FEWEST_SEEDS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("paired", [True, False])
+def test_the_interval_over_designs_is_rarely_wrong(paired: bool) -> None:
+    assert across.wrong(2, 5, "normal", paired=paired, studies=400) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
 
 
 def test_failed_runs_are_told_of_and_where_none_finished_at_a_level_there_is_no_mean() -> None:

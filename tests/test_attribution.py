@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from reports import statistics
@@ -17,6 +18,7 @@ from reports.analysis.conclusions import conclude
 from reports.analysis.effects import Effect
 from reports.analysis.mechanism import Mechanism
 from reports.analysis.pairs import judge_pairs
+from reports.documents import words
 from reports.factors import Factor
 from reports.thread import FACTORS
 from tests.synthetic import study
@@ -107,9 +109,25 @@ def test_an_incomplete_block_is_named() -> None:
     runs = study()
     runs = runs[~((runs["seed"] == 4) & (runs["condition"] == "mvn_var"))]
     found = answer(runs)
-    assert of(found, "parameterization").main.size == 9
+    assert of(found, "parameterization").main.size == 10
+    assert [(each.where, each.size) for each in of(found, "parameterization").mean.simple[:2]] == [
+        ("implementation mvn", 9),
+        ("implementation normal", 10),
+    ]
     (said,) = cautions.of_runs(runs, "final_return", found.blocks)
     assert said.startswith("incomplete blocks (seeds with a missing run): 4; ")
+
+
+@pytest.mark.parametrize("ended", [0, 2])
+def test_an_arm_that_has_not_ended_takes_no_others_away(ended: int) -> None:
+    runs = plain(study(parameterization=3.0, round_off=0.1))
+    late = (runs["condition"] == "normal_std") & (runs["seed"] >= ended)
+    found = answer(
+        runs.assign(status=np.where(late, "missing", "finished"), final_return=runs["final_return"].mask(late))
+    )
+    assert [effect.main.size for effect in found.effects] == [10, 10]
+    assert of(found, "parameterization").mean_conclusion == "different"
+    assert of(found, "parameterization").main.estimate == pytest.approx(3.0, abs=0.2)
 
 
 # Failures are an outcome.
@@ -152,6 +170,9 @@ def test_an_arm_that_always_fails_is_different() -> None:
     effect = of(answer(failing(study(), set(range(10)))), "implementation")
     assert effect.main.size == 0
     assert effect.mean_conclusion == "different"
+    said = words.headline(answer(failing(study(), set(range(10)))), effect, "final_return", str)
+    assert "no runs finished at both levels" in said
+    assert "unbounded" not in said
 
 
 def test_one_failure_leaves_nothing_equivalent() -> None:
@@ -243,6 +264,42 @@ def test_an_effect_in_one_precision_is_not_equivalent() -> None:
     assert effect.mean_conclusion != "equivalent"
 
 
+@pytest.mark.parametrize("size", [1.0, 0.3])
+def test_effects_that_cancel_across_cells_are_no_equivalence(size: float) -> None:
+    runs = study(seeds=30, round_off=0.2)
+    same = (runs["parameterization"] == "std") == (runs["precision"] == "float32")
+    runs["final_return"] += size * np.where(same, 1.0, -1.0) * (runs["implementation"] == "normal")
+    effect = of(answer(runs, margin=0.5), "implementation")
+    cells = effect.mean.cells
+    assert [each.where for each in cells[:2]] == [
+        "parameterization variance, precision float32",
+        "parameterization variance, precision float64",
+    ]
+    assert all(each.is_equivalent for each in (effect.main, *effect.mean.simple))
+    assert effect.mean_conclusion == "different"
+    assert list(cells) == effect.mean.deviating
+    assert not of(answer(runs, margin=0.5), "parameterization").mean.cells
+
+
+def test_an_effect_in_one_cell_alone_is_no_equivalence() -> None:
+    runs = study(seeds=30, round_off=1.0)
+    assert of(answer(runs, margin=1.2), "implementation").mean_conclusion == "equivalent"
+    there = (runs["condition"] == "normal_std") & (runs["precision"] == "float32")
+    runs.loc[there, "final_return"] += 1.0
+    effect = of(answer(runs, margin=1.2), "implementation")
+    assert all(each.is_equivalent for each in (effect.main, *effect.mean.simple))
+    assert effect.mean_conclusion != "equivalent"
+
+
+def test_cells_share_half_of_the_level() -> None:
+    rng = np.random.default_rng(8)
+    for _ in range(20):
+        mean = of(answer(study(seeds=9, implementation=0.6, rng=rng)), "implementation").mean
+        for family in ((mean.main, *mean.simple), mean.cells):
+            _, adjusted, *_ = multipletests([each.p for each in family], method="holm")
+            assert all(each.p_adjusted >= min(1.0, 2 * p) - 1e-12 for each, p in zip(family, adjusted, strict=True))
+
+
 def test_an_interaction_is_the_difference_of_effects() -> None:
     runs = study(seeds=12, round_off=0.1)
     both = (runs["implementation"] == "normal") & (runs["parameterization"] == "std")
@@ -286,6 +343,69 @@ def test_twice_the_chaos_is_larger_spread() -> None:
     assert effect.spread_conclusion == "larger"
 
 
+@pytest.mark.parametrize("kept", ["float32", "float64"])
+def test_controls_of_one_precision_say_nothing_of_the_other(kept: str) -> None:
+    runs = study(seeds=40)
+    rng = np.random.default_rng(6)
+    single = runs["precision"] == "float32"
+    runs.loc[single, "final_return"] += rng.normal(0, 3.0, single.sum())
+    found = answer(runs[(runs["replicate"] == 0) | (runs["precision"] == kept)], margin=50.0)
+    spread = of(found, "implementation").spread
+    assert spread is not None
+    alone = of(answer(runs[runs["precision"] == kept]), "implementation").spread
+    assert alone is not None
+    assert spread.either.estimate == pytest.approx(alone.either.estimate)
+    assert alone.conclusion == "bounded"
+    assert spread.conclusion == "undecided"
+    lacking = {"float32": "float64", "float64": "float32"}[kept]
+    assert all(part.endswith(f"precision {lacking}") for part in spread.uncovered)
+    assert any(f"precision {lacking}, so the spread is untested there" in word for word in cautions.of_answer(found))
+    assert found.precision is None
+
+
+def test_controls_of_one_stratum_are_compared_there_alone() -> None:
+    runs = study(seeds=40)
+    rng = np.random.default_rng(7)
+    std = runs["parameterization"] == "std"
+    runs.loc[std, "final_return"] += rng.normal(0, 3.0, std.sum())
+    found = answer(runs[(runs["replicate"] == 0) | ~std])
+    assert of(found, "parameterization").spread is None
+    assert sum("no seed has ULP controls of both levels" in word for word in cautions.of_answer(found)) == 2
+    spread = of(found, "implementation").spread
+    assert spread is not None
+    assert spread.conclusion == "undecided"
+    assert spread.either.estimate == pytest.approx(1.0, abs=0.15)
+
+
+def test_precisions_are_compared_in_the_arms_that_have_both() -> None:
+    runs = study(seeds=20)
+    normal = runs["implementation"] == "normal"
+    runs.loc[normal & (runs["replicate"] == 1), "final_return"] += 9.0
+    whole = answer(runs[~normal]).precision
+    partial = answer(runs[~(normal & (runs["precision"] == "float64") & (runs["replicate"] == 1))]).precision
+    assert whole is not None and partial is not None
+    assert partial.ratio.estimate == pytest.approx(whole.ratio.estimate)
+
+
+@pytest.mark.parametrize(("chaos", "conclusion"), [(1.0, "seeds differ"), (3.0, "larger")])
+def test_seeds_that_arms_do_not_share_are_no_larger_spread(chaos: float, conclusion: str) -> None:
+    rng = np.random.default_rng(9)
+    tables = []
+    for arm, times in (("a", 1.0), ("b", chaos)):
+        seeds = rng.normal(size=20)
+        tables += [
+            pd.DataFrame({"condition": arm, "seed": range(20), "replicate": replicate,
+                          "final_return": seeds + 0.2 * times * rng.normal(size=20)})
+            for replicate in (0, 1)
+        ]  # fmt: skip
+    runs = pd.concat(tables, ignore_index=True)
+    runs = runs.assign(run=runs.index.astype(str), precision="unknown", status="finished", error="")
+    effect = of(attribute(runs, "final_return", CONDITION), "condition")
+    assert effect.spread_conclusion == conclusion
+    said = {"seeds differ": "seeds respond differently", "larger": "it changes how much runs vary"}[conclusion]
+    assert effect.conclusion == f"{said}, cause unknown"
+
+
 def test_a_shift_of_the_mean_is_no_spread() -> None:
     runs = study(seeds=20)
     moved = runs.copy()
@@ -305,6 +425,8 @@ def test_a_shift_of_the_mean_is_no_spread() -> None:
         (("round-off", "equivalent", "larger", "none"), "round-off at first; it changes how much runs vary"),
         (("real", "equivalent", "larger", "none"), "real, and it changes how much runs vary"),
         (("real", "undecided", "bounded", "different"), "real, and it changes how often runs fail"),
+        (("round-off", "equivalent", "seeds differ", "none"), "round-off at first; seeds respond differently"),
+        (("real", "equivalent", "seeds differ", "none"), "real, and seeds respond differently"),
         (("real", "different", "larger", "none"), "real, and it matters"),
         (("untested", "equivalent", "larger", "none"), "it changes how much runs vary, cause unknown"),
         (("round-off", "undecided", "bounded", "none"), "round-off at first; outcome undecided"),
@@ -330,7 +452,7 @@ def test_the_adjusted_interval_and_the_conclusion_agree() -> None:
     rng = np.random.default_rng(4)
     for _ in range(30):
         for effect in answer(study(seeds=9, parameterization=0.5, implementation=0.4, rng=rng)).effects:
-            for each in (effect.main, *effect.mean.simple):
+            for each in (effect.main, *effect.mean.simple, *effect.mean.cells):
                 low, high = each.ci_adjusted
                 assert (not low < 0 < high) == each.is_different
                 low, high = each.ci
@@ -345,6 +467,18 @@ def test_the_margin_is_half_the_reference_arms_deviation() -> None:
     assert found is not None and given is not None
     assert found.value == pytest.approx(np.sqrt(variances.mean()) / 2)
     assert (given.value, given.deviation) == (7.0, None)
+
+
+@pytest.mark.slow
+def test_an_estimated_unpaired_margin_is_rarely_wrong() -> None:
+    rng, false = np.random.default_rng(12), 0
+    deviation = math.sqrt((math.e - 1) * math.e)
+    for _ in range(300):
+        reference, level = (np.exp(rng.normal(size=40)) / deviation for _ in range(2))
+        runs = two_arms(list(reference), list(level + 0.5))
+        found = attribute(runs, "final_return", CONDITION, paired=False)
+        false += of(found, "condition").mean_conclusion == "equivalent"
+    assert false <= 300 * (0.05 + 3 * math.sqrt(0.05 * 0.95 / 300))
 
 
 def test_a_difference_within_the_margin_is_flagged() -> None:

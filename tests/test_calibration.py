@@ -8,7 +8,7 @@ import pytest
 
 from reports.analysis.mechanism import FEWEST_SEEDS
 from reports.calibration import mechanisms
-from reports.calibration.labels import Row, is_true, simulate
+from reports.calibration.labels import RIGHT, Row, is_true, simulate
 from reports.calibration.studies import MARGIN, STUDIES, Study, Truth
 from study.cli import main
 
@@ -48,13 +48,13 @@ def test_labels_are_given_where_they_are_right() -> None:
         (Truth(), {"equivalent", "round-off", "bounded"}),
         (Truth(effects=(0.0, MARGIN, -MARGIN)), {"different", "bounded"}),
         (Truth(effects=(MARGIN / 2,)), {"different", "equivalent", "round-off", "bounded"}),
-        (Truth(spread=1.5), {"equivalent", "larger"}),
+        (Truth(sensitivity=2.0), {"equivalent", "larger"}),
+        (Truth(seeds=1.5), {"equivalent", "seeds differ"}),
         (Truth(fails=True), {"different", "failures", "bounded"}),
     ],
 )
 def test_what_is_true_of_a_factor(truth: Truth, true: set[str]) -> None:
-    labels = ("different", "equivalent", "round-off", "bounded", "larger", "failures")
-    assert {label for label in labels if is_true(label, truth)} == true
+    assert {label for label in RIGHT if is_true(label, truth)} == true
 
 
 def test_a_row_is_the_same_whatever_others_there_are() -> None:

@@ -17,7 +17,8 @@ import pandas as pd
 import pytest
 
 from reports import sources
-from reports.documents import figures, report
+from reports.analysis.mechanism import Mechanism
+from reports.documents import figures, report, words
 from reports.documents.report import Options
 from reports.sources import Reading, UnreadableSourceError
 from reports.statistics import holm
@@ -380,3 +381,23 @@ def test_a_user_s_matplotlibrc_changes_no_figure(tmp_path: Path) -> None:
     assert len(figures) >= 4
     for figure in figures:
         assert (tmp_path / "own" / figure).read_bytes() == (tmp_path / "strange" / figure).read_bytes()
+
+
+def test_a_number_has_no_exponent_below_a_million() -> None:
+    assert [words.number(value) for value in (999.4, 999.6, 1001.2, -999.9)] == ["999", "1000", "1001", "-1000"]
+
+
+def test_a_mechanism_without_a_control_says_so() -> None:
+    alone = Mechanism(reading="round-off", ratio=2.0**29)
+    assert words.mechanism_cell(alone) == "yes, up to rounding: gap float32 / float64 2^29.0, without a ULP control"
+    assert "control" not in words.mechanism_cell(dataclasses.replace(alone, size=1.0))
+
+
+def test_the_report_says_what_decides_the_spread(tmp_path: Path) -> None:
+    report.write(table(tmp_path, study(seeds=12)[COLUMNS]), tmp_path, Options(margin=1.0))
+    text = (tmp_path / "report.md").read_text()
+    found = verdict(tmp_path)["designs"][0]["factors"]["implementation"]
+    assert "*Bounded*: pairs\nare shown to vary less than 1.25 times each level's own response." in text
+    assert f"and {words.p_value(found['spread']['p_bounded'])} that they vary 1.25 times as much" in text
+    assert len(found["simple_effects"]) == 8
+    assert "| at parameterization std, precision float64 |" in text

@@ -19,7 +19,7 @@ from statsmodels.stats.power import TTestPower
 
 from reports import statistics
 from reports.calibration.studies import SHAPES
-from reports.statistics import Array, Deviation, Margin, resampled_rows, sign_flip
+from reports.statistics import Array, Deviation, Margin, resampled_rows, sign_flip, twosample
 from reports.statistics.signflip import BLOCK, KEPT_UP_TO
 
 FINITE = st.floats(-100, 100, allow_subnormal=False).map(lambda value: round(value, 3))
@@ -177,22 +177,65 @@ def test_johnsons_p_errs_less_than_sign_flips_where_skewed() -> None:
     assert flips > 0.06
 
 
-def test_unpaired_intervals_are_welchs() -> None:
-    a, b = rng().normal(size=9), np.random.default_rng(1).normal(0.5, 2, size=14)
+def studentised(x: Array, y: Array) -> float:
+    return float(stats.ttest_ind(x, y, equal_var=False).statistic)
+
+
+def test_unpaired_intervals_of_many_runs_are_about_welchs() -> None:
+    a, b = rng().normal(size=90), np.random.default_rng(1).normal(0.5, 2, size=140)
     found, expected = statistics.TwoSample([(a, b)]), stats.ttest_ind(b, a, equal_var=False)
-    assert found.interval() == pytest.approx(tuple(expected.confidence_interval()))
-    assert 2 * min(found.p_greater(0), found.p_less(0)) == pytest.approx(expected.pvalue)
+    assert found.interval() == pytest.approx(tuple(expected.confidence_interval()), abs=0.02)
+    assert 2 * min(found.p_greater(0), found.p_less(0)) == pytest.approx(expected.pvalue, abs=0.02)
     assert found.estimate == pytest.approx(b.mean() - a.mean())
+    assert found.error == pytest.approx(found.estimate / float(expected.statistic))
 
 
-def test_unpaired_p_values_are_of_permuted_labels() -> None:
+@pytest.mark.parametrize("centre", [0.0, 0.7, -3.0])
+def test_unpaired_p_values_are_of_permuted_labels(centre: float) -> None:
     a, b = rng().normal(size=5), np.random.default_rng(1).normal(1.2, 1, size=6)
+    found = statistics.TwoSample([(a, b)])
+    samples = (b - centre, a)
+    greater = stats.permutation_test(samples, studentised, alternative="greater", vectorized=False)
+    less = stats.permutation_test(samples, studentised, alternative="less", vectorized=False)
+    assert found.p_greater(centre) == pytest.approx(greater.pvalue)
+    assert found.p_less(centre) == pytest.approx(less.pvalue)
+    assert found.p_two_sided(centre) == pytest.approx(min(1.0, 2 * min(greater.pvalue, less.pvalue)))
 
-    def studentised(x: Array, y: Array) -> float:
-        return abs(float(stats.ttest_ind(x, y, equal_var=False).statistic))
 
-    expected = stats.permutation_test((a, b), studentised, alternative="greater", vectorized=False).pvalue
-    assert statistics.TwoSample([(a, b)]).p_two_sided() == pytest.approx(expected, abs=0.02)
+@pytest.mark.parametrize("strata", [1, 2])
+def test_unpaired_intervals_leave_out_what_the_test_rejects(strata: int) -> None:
+    draw = np.random.default_rng(2)
+    for _ in range(60):
+        runs = int(draw.integers(3, 12))
+        found = statistics.TwoSample(
+            [(draw.exponential(size=runs), draw.poisson(1, size=runs).astype(float)) for _ in range(strata)]
+        )
+        for level in (0.1, 0.05, 0.02):
+            low, high = found.interval(1 - level)
+            assert (low > 0 or high < 0) == (found.p_two_sided() <= level)
+            for end, beyond in ((low, -1e-6), (high, 1e-6)):
+                if math.isfinite(end):
+                    assert found.p_two_sided(end + beyond) <= level * (1 + 1e-6)
+
+
+def test_three_unpaired_runs_a_level_bound_nothing() -> None:
+    few = statistics.TwoSample([(np.array([1.0, 2.0, 3.0]), np.array([11.0, 12.0, 13.5]))])
+    assert few.p_two_sided() == pytest.approx(0.1)
+    assert few.interval() == (-math.inf, math.inf)
+    low, high = few.interval(0.9)
+    assert 0 < low < few.estimate < high
+
+
+def test_drawn_permutations_are_as_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    strata = [(rng().normal(size=8), rng().normal(0.8, 2, size=8)), (rng().normal(size=2), rng().normal(size=2))]
+    drawn = statistics.TwoSample(strata)
+    assert drawn.smallest_p == 2 / (1 + twosample.RESAMPLES)
+    monkeypatch.setattr(twosample, "RESAMPLES", 100_000)
+    whole = statistics.TwoSample(strata)
+    assert whole.smallest_p == 2 / (math.comb(16, 8) * 6)
+    for centre in (0.0, 1.0):
+        assert drawn.p_greater(centre) == pytest.approx(whole.p_greater(centre), abs=0.02)
+    assert drawn.interval() == pytest.approx(whole.interval(), abs=0.1)
 
 
 def test_a_single_unpaired_run_tests_nothing() -> None:

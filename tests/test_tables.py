@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -30,7 +31,7 @@ def read(tmp_path: Path, runs: pd.DataFrame, **reading: Any) -> Runs:
     return sources.read(table(tmp_path, runs), reading=Reading(**reading))
 
 
-def refused(source: str, reading: Reading = AS_IS, outcome: str = "final_return") -> str:
+def refused(source: str | pd.DataFrame, reading: Reading = AS_IS, outcome: str = "final_return") -> str:
     with pytest.raises(UnreadableSourceError) as error:
         sources.read(source, reading=reading).with_numbers(outcome)
     assert "\n" not in str(error.value)
@@ -146,7 +147,7 @@ def test_outcomes_that_are_not_finite_or_empty_stay(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("reading", "words"),
     [
-        (Reading(), "column 'env_id' has 3 values in condition 'ppo': name it as a design column, or remove it"),
+        (Reading(), "column 'env_id' has 3 values in condition 'ppo', and a condition is one arm: let it name the"),
         (Reading(factors=("env_id",)), "column 'env_id' has 3 values in condition 'ppo'"),
         (Reading(design=("env",)), "design 'env' is not a column. Did you mean 'env_id'?"),
         (Reading(factors=("x",)), "factor 'x' is not a column; choose from score, env_id, library"),
@@ -269,6 +270,52 @@ def test_a_spreadsheets_own_csv_is_read_as_any_other(tmp_path: Path) -> None:
     (tmp_path / "runs.csv").write_text("\ufeff" + text + ";;;;\r\n\r\n", encoding="utf-8")
     spreadsheet = sources.read(str(tmp_path / "runs.csv")).with_numbers("final_return").table
     pd.testing.assert_frame_equal(plain, spreadsheet)
+
+
+NESTED = ([[1.0, 2.0]] * 6, [{"a": 1}] * 6, [np.zeros(2)] * 6, [1.0] * 5 + [[1.0]], [1j] * 6)
+
+
+@pytest.mark.parametrize("values", NESTED, ids=["list", "mapping", "array", "a single list", "complex"])
+def test_a_nested_column_that_nobody_asked_for_is_ignored(values: list[Any]) -> None:
+    runs = arms("ppo", "sac")
+    found = sources.read(runs.assign(curve=values))
+    pd.testing.assert_frame_equal(found.table, sources.read(runs).table)
+    for reading in (Reading(factors=("curve",)), Reading(design=("curve",)), Reading(outcome="curve")):
+        assert refused(runs.assign(curve=values), reading) == (
+            "the table: column 'curve' must have a number or text in each row, not lists, arrays or mappings"
+        )
+    assert "column 'seed' must have" in refused(runs.assign(seed=values))
+
+
+def test_a_nested_column_of_a_parquet_file_is_ignored(tmp_path: Path) -> None:
+    runs = arms("ppo", "sac")
+    runs.assign(curve=pd.Series([[1.0, 2.0]] * 6, dtype=object)).to_parquet(tmp_path / "runs.parquet")
+    found = sources.read(str(tmp_path / "runs.parquet")).table
+    pd.testing.assert_frame_equal(found, sources.read(runs).table, check_dtype=False)
+
+
+def test_arrows_types_are_as_numpys() -> None:
+    runs = study(seeds=2)[OWN].assign(library=pd.Series(["torch", None] * 16, dtype=object))
+    runs.loc[3, "final_return"] = np.nan
+    found = sources.read(runs.convert_dtypes(dtype_backend="pyarrow"), reading=Reading(design=("library",)))
+    expected = sources.read(runs, reading=Reading(design=("library",)))
+    for each in (found, expected):
+        each.table["library"] = each.table["library"].fillna("none")
+    pd.testing.assert_frame_equal(found.table.astype(object), expected.table.astype(object))
+
+
+def test_where_no_column_is_an_outcome_no_option_is_blamed() -> None:
+    for score in (np.nan, "1,5"):
+        with pytest.raises(UnreadableSourceError, match=r"which outcome\? No column has numbers: name one"):
+            sources.read(arms("ppo", "sac").assign(score=score)).usual_outcome  # noqa: B018
+
+
+def test_a_columns_name_is_text_and_there_once() -> None:
+    runs = arms("ppo", "sac")
+    found = sources.read(runs.rename(columns={"score": 0}))
+    assert found.outcomes == ["0"]
+    twice = pd.concat([runs, runs[["score"]]], axis=1)
+    assert refused(twice) == "the table: column 'score' is there 2 times: rename or remove all but one"
 
 
 def test_a_parquet_file_is_read_as_its_csv(tmp_path: Path) -> None:

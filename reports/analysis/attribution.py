@@ -92,7 +92,7 @@ class Attribution:
             return different[0]  # type: ignore[return-value]
         if not self.effects or any(effect.mean_conclusion == "undecided" for effect in self.effects):
             return "undecided"
-        if any(effect.spread_conclusion == "larger" for effect in self.effects):
+        if any(effect.spread_conclusion in conclusions.SPREAD for effect in self.effects):
             return "undecided"
         words = {effect.conclusion for effect in self.effects}
         return "round-off" if words <= {conclusions.ROUND_OFF, conclusions.IDENTICAL} else "no effect"

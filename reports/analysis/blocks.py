@@ -183,24 +183,22 @@ class Stratum:
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Some strata and precisions of a contrast: all of them, or those at one level of another factor.
+    """Some strata and precisions of a contrast: all of them, or those at one level of some other factors.
 
     Attributes:
-        factor: Which other factor is held at one level, "precision" among them; empty for all.
-        level: At which.
+        held: The level at which each of these other factors is held, "precision" among them; empty for all.
         strata: Their numbers.
         precisions: Their numbers.
     """
 
-    factor: str
-    level: str
+    held: Mapping[str, str]
     strata: tuple[int, ...]
     precisions: tuple[int, ...]
 
     @property
     def name(self) -> str:
         """In words; empty for all."""
-        return f"{self.factor} {self.level}" if self.factor else ""
+        return ", ".join(f"{factor} {level}" for factor, level in self.held.items())
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -215,23 +213,44 @@ class Contrast:
     @property
     def whole(self) -> Part:
         """All strata and precisions."""
-        return Part("", "", tuple(range(len(self.strata))), tuple(range(len(self.precisions))))
+        return self._part({})
 
     @functools.cached_property
     def parts(self) -> tuple[Part, ...]:
-        """Where simple effects are: each level of each other factor, and each precision, where there are several."""
-        found = []
-        for name in self.strata[0].levels:
-            levels = dict.fromkeys(stratum.levels[name] for stratum in self.strata)
-            if len(levels) > 1:
-                for level in levels:
-                    strata = tuple(i for i, stratum in enumerate(self.strata) if stratum.levels[name] == level)
-                    found.append(Part(name, level, strata, self.whole.precisions))
-        if len(self.precisions) > 1:
-            found += [
-                Part("precision", name, self.whole.strata, (index,)) for index, name in enumerate(self.precisions)
-            ]
-        return tuple(found)
+        """Each level of each other factor, and each precision, where there are several."""
+        return tuple(self._part({name: level}) for name, levels in self._others.items() for level in levels)
+
+    @functools.cached_property
+    def cells(self) -> tuple[Part, ...]:
+        """Each combination of levels of the other factors and precisions that there is; none where those are `parts`.
+
+        What an effect does in one of them alone, or in opposite directions, may be nowhere in `parts`.
+        """
+        if len(self._others) < 2:
+            return ()
+        combined = (
+            dict(zip(self._others, levels, strict=True)) for levels in itertools.product(*self._others.values())
+        )
+        return tuple(part for held in combined if (part := self._part(held)).strata)
+
+    @functools.cached_property
+    def _others(self) -> dict[str, list[str]]:
+        """The levels of each other factor that has several, and of the precision."""
+        found = {name: list(dict.fromkeys(each.levels[name] for each in self.strata)) for name in self.strata[0].levels}
+        found["precision"] = list(self.precisions)
+        return {name: levels for name, levels in found.items() if len(levels) > 1}
+
+    def _part(self, held: Mapping[str, str]) -> Part:
+        """Where these other factors, and the precision, are at these levels."""
+        return Part(
+            held,
+            tuple(
+                number
+                for number, stratum in enumerate(self.strata)
+                if all(stratum.levels.get(name, level) == level for name, level in held.items())
+            ),
+            tuple(number for number, name in enumerate(self.precisions) if name == held.get("precision", name)),
+        )
 
     def differences(self, values: Array) -> Array:
         """Return level minus reference: `[seeds, arms, precisions, ...]` to `[seeds, strata, precisions, ...]`."""
@@ -258,15 +277,13 @@ class Contrast:
         )
 
     def by_seed(self, values: Array, part: Part) -> Array:
-        """Return each seed's contrast, `[seeds]`: the mean over strata, of those precisions in which all are there.
+        """Return each seed's contrast, `[seeds]`: the mean over those strata and precisions in which it has both sides.
 
         NaN for a seed without any. Where only the rounding of means tells both levels apart, it is zero.
         """
-        differences = self.differences(values)[:, list(part.strata)][:, :, list(part.precisions)]
-        complete = differences.mean(axis=1)
+        differences = mean_of_known(self.differences(values)[:, list(part.strata)][:, :, list(part.precisions)])
         size = float(np.nanmax(np.abs(values), initial=0.0))
-        complete = np.where(np.abs(complete) < 1e-13 * size, 0.0, complete)
-        return mean_of_known(complete)
+        return np.where(np.abs(differences) < 1e-13 * size, 0.0, differences)
 
 
 def mean_of_known(values: Array) -> Array:

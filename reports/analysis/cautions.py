@@ -62,7 +62,7 @@ def _incomplete(blocks: Blocks) -> list[str]:
         return []
     seeds = ", ".join(str(blocks.seeds[index]) for index in np.flatnonzero(missing))
     return [
-        f"incomplete blocks (seeds with a missing run): {seeds}; a run enters an effect only beside all others of it"
+        f"incomplete blocks (seeds with a missing run): {seeds}; a run enters an effect only beside its counterpart"
     ]
 
 
@@ -79,6 +79,11 @@ def of_answer(answer: Attribution) -> list[str]:
             found.append(f"the {factor.name} effect can't be estimated: {_why_not(answer, factor)}")
         for effect in effects:
             found += _of_effect(effect)
+            if effect.spread is None and answer.paired and answer.blocks.has_controls:
+                found.append(
+                    f"{factor.name} ({effect.level} against {factor.reference}): no seed has ULP controls of both "
+                    "levels that change the outcome, so the spread is untested"
+                )
     if answer.margin is None and answer.effects:
         found.append("no equivalence margin: the reference's runs don't vary between seeds; give a margin")
     if answer.effects and answer.paired and not answer.blocks.has_controls:
@@ -124,6 +129,9 @@ def _of_effect(effect: Effect) -> list[str]:
     if not effect.mean.can_reject:
         what = "run" if isinstance(main.test, TwoSample) else "seed"
         found.append(f"{label}: with {_count(main.size, what)} no test can find a difference; {main.fewest} are needed")
+    if effect.spread and effect.spread.uncovered:
+        there = "; ".join(effect.spread.uncovered)
+        found.append(f"{label}: no seed has ULP controls of both levels at {there}, so the spread is untested there")
     if effect.mean_conclusion == "different" and effect.mean.is_inside_margin and main.margin:
         kind = "estimated " if main.margin.deviation else ""
         found.append(f"{label} is different, but by less than the {kind}equivalence margin")

@@ -10,7 +10,7 @@ from typing import Literal
 
 Reading = Literal["identical", "round-off", "real", "late", "untested"]
 MeanConclusion = Literal["identical", "different", "equivalent", "undecided"]
-SpreadConclusion = Literal["bounded", "larger", "undecided", "untested"]
+SpreadConclusion = Literal["bounded", "larger", "seeds differ", "undecided", "untested"]
 FailureConclusion = Literal["none", "same", "bounded", "different", "undecided"]
 Verdict = Literal["parameterization", "implementation", "both", "round-off", "no effect", "undecided"]
 
@@ -33,6 +33,11 @@ UNKNOWN: dict[MeanConclusion, str] = {
     "undecided": UNDECIDED,
 }
 
+SPREAD: dict[SpreadConclusion, str] = {
+    "larger": "it changes how much runs vary",
+    "seeds differ": "seeds respond differently",
+}
+
 
 def conclude(
     mechanism: Reading,
@@ -46,7 +51,7 @@ def conclude(
     Args:
         mechanism: Whether the computation is the same.
         mean: Whether the outcome's mean changes.
-        spread: Whether runs vary more.
+        spread: Whether runs vary more, or seeds respond differently.
         failures: Whether runs fail more often.
         onset: The update from which a *late* difference is seen.
     """
@@ -63,7 +68,7 @@ def conclude(
             return IDENTICAL
     if mean == "different" or failures == "different":
         return ALARM
-    if spread == "larger":
+    if others:
         return f"round-off at first; {others}"
     is_bounded = spread == "bounded" and failures in ("none", "same", "bounded")
     return ROUND_OFF if mean in ("equivalent", "identical") and is_bounded else ROUND_OFF_AT_FIRST
@@ -73,4 +78,4 @@ def _beside_the_mean(spread: SpreadConclusion, failures: FailureConclusion) -> s
     """What changes where the mean isn't shown to."""
     if failures == "different":
         return "it changes how often runs fail"
-    return "it changes how much runs vary" if spread == "larger" else None
+    return SPREAD.get(spread)

@@ -21,7 +21,7 @@ class Effect:
         contrast: The factor, the level, and where they are compared.
         mechanism: Whether the computation is the same.
         mean: Whether the outcome's mean changes.
-        spread: Whether runs vary more; None where no ULP control tells.
+        spread: Whether runs vary more, or seeds differ; None where no ULP control tells.
         failures: Whether runs fail more often.
     """
 

@@ -19,7 +19,7 @@ class Failures:
         reference: How many unperturbed runs at the reference failed, of how many that ended.
         level: The same at the level.
         p: Against "runs fail as often"; None where none failed. Of a must-agree factor, one half of the level is for
-            all runs, the other is shared by the levels of the other factors and the precisions.
+            all runs, the other is shared by the levels of the other factors, the precisions and the cells.
         p_adjusted: By Holm, over the design's factors.
         are_same: Whether of every two runs that are compared both failed, or none.
         is_bounded: Whether the failure rates are shown to differ by little, there too.
@@ -65,7 +65,7 @@ def _count(blocks: Blocks, contrast: Contrast, paired: bool) -> Failures:
     runs = [_count_runs(side) for side in contrast.sides(shares)]
     if not (runs[0][0] or runs[1][0]):
         return Failures(reference=runs[0], level=runs[1], p=None, p_adjusted=None, are_same=True, is_bounded=True)
-    parts = contrast.parts if contrast.factor.must_agree else ()
+    parts = (*contrast.parts, *contrast.cells) if contrast.factor.must_agree else ()
     p = _p(shares, contrast, contrast.whole, paired)
     if parts:
         p = min(1.0, 2 * min(p, *statistics.holm([_p(shares, contrast, part, paired) for part in parts])))

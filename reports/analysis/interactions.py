@@ -57,10 +57,11 @@ def _neighbours(parts: Sequence[Part]) -> list[tuple[Part, Part]]:
     first: dict[str, Part] = {}
     found = []
     for part in parts:
-        if part.factor in first:
-            found.append((first[part.factor], part))
+        (factor,) = part.held
+        if factor in first:
+            found.append((first[factor], part))
         else:
-            first[part.factor] = part
+            first[factor] = part
     return found
 
 
@@ -76,12 +77,13 @@ def _interaction(blocks: Blocks, contrast: Contrast, first: Part, second: Part, 
             return None
         test = TwoSample([sides])
     p = test.p_two_sided()
+    ((other, level),) = first.held.items()
     return Interaction(
         factor=contrast.factor.name,
         level=contrast.level,
-        other=first.factor,
-        a=first.level,
-        b=second.level,
+        other=other,
+        a=level,
+        b=second.held[other],
         test=test,
         p=p,
         p_adjusted=p,

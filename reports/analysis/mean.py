@@ -1,9 +1,9 @@
 """The mean: whether a factor's level changes the outcome, on average and at each level of the others.
 
 A may-differ factor is judged by its main effect. A must-agree factor is judged by its main effect and by its simple
-effects, at each level of the other factors and in each precision: effects that cancel in the mean are differences all
-the same. It is *different* where any of these is, after Holm's correction over them, and *equivalent* only where all
-are.
+effects: at each level of the other factors and in each precision, and in each cell, which is a combination of them. So
+effects that cancel in the mean, or are in one cell alone, are differences all the same. It is *different* where any of
+these is, after Holm's correction over them, and *equivalent* only where all are.
 """
 
 import dataclasses
@@ -155,6 +155,7 @@ class Mean:
     Attributes:
         main: Its main effect.
         simple: Its effects at each level of the other factors, and in each precision.
+        cells: Those of a must-agree factor in each combination of these.
         must_agree: Whether the simple effects take part in the conclusion.
         has_failures: Whether runs that it compares failed.
         is_identical: Whether every pair of its runs has the same outcome.
@@ -162,6 +163,7 @@ class Mean:
 
     main: Estimate
     simple: tuple[Estimate, ...]
+    cells: tuple[Estimate, ...]
     must_agree: bool
     has_failures: bool
     is_identical: bool
@@ -169,7 +171,7 @@ class Mean:
     @property
     def deciding(self) -> tuple[Estimate, ...]:
         """The effects that decide."""
-        return (self.main, *self.simple) if self.must_agree else (self.main,)
+        return (self.main, *self.simple, *self.cells) if self.must_agree else (self.main,)
 
     @property
     def can_reject(self) -> bool:
@@ -216,8 +218,9 @@ class Mean:
 
     @property
     def deviating(self) -> list[Estimate]:
-        """The simple effects that are different."""
-        return [effect for effect in self.simple if effect.is_different]
+        """The simple effects that are different; those of cells only where no others are."""
+        simple, cells = ([effect for effect in each if effect.is_different] for each in (self.simple, self.cells))
+        return simple or cells
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -232,9 +235,10 @@ class Case:
 def judge_means(cases: Sequence[Case], paired: bool, resamples: int = statistics.RESAMPLES) -> list[Mean]:
     """Test contrasts as one family, by Holm; within a must-agree factor, by Holm over its effects.
 
-    A must-agree factor enters the family with the smallest of its effects' own Holm-corrected p-values, and its effects
-    are then judged at the level at which the factor was. The simple effects of all may-differ factors decide nothing:
-    they are a family of their own.
+    A must-agree factor enters the family with the smallest of its effects' own corrected p-values, and its effects are
+    then judged at the level at which the factor was. Where it has cells, they have one half of that level and its other
+    effects have the other, each half by Holm: so many cells cost the others no more. The simple effects of all
+    may-differ factors decide nothing: they are a family of their own.
 
     Args:
         cases: The family. Every case has runs that ended at both levels.
@@ -244,30 +248,19 @@ def judge_means(cases: Sequence[Case], paired: bool, resamples: int = statistics
     if not cases:
         return []
     drafts = [_draft(case, paired, resamples) for case in cases]
-    smallest = [
-        min(statistics.holm([effect.p for effect in (effects if case.contrast.factor.must_agree else effects[:1])]))
-        for case, effects in zip(cases, drafts, strict=True)
-    ]
+    smallest = [draft.smallest for draft in drafts]
     adjusted, levels = statistics.holm(smallest), statistics.holm_levels(smallest)
-    beside = iter(
-        _judge(
-            [
-                effect
-                for case, effects in zip(cases, drafts, strict=True)
-                for effect in effects[1:]
-                if not case.contrast.factor.must_agree
-            ]
-        )
-    )
+    beside = iter(_judge([effect for draft in drafts for effect in draft.beside]))
     found = []
-    for case, effects, p_factor, level in zip(cases, drafts, adjusted, levels, strict=True):
-        must_agree = case.contrast.factor.must_agree
-        main, *simple = _judge(effects if must_agree else effects[:1], level, p_factor)
+    for case, draft, p_factor, level in zip(cases, drafts, adjusted, levels, strict=True):
+        share = level / (2 if draft.cells else 1)
+        main, *simple = _judge(draft.deciding, share, p_factor)
         found.append(
             Mean(
                 main=main,
-                simple=tuple(simple) if must_agree else tuple(next(beside) for _ in effects[1:]),
-                must_agree=must_agree,
+                simple=(*simple, *(next(beside) for _ in draft.beside)),
+                cells=tuple(_judge(draft.cells, share, p_factor)),
+                must_agree=case.contrast.factor.must_agree,
                 has_failures=has_failures(case.blocks, case.contrast),
                 is_identical=_is_identical(case.blocks, case.contrast),
             )
@@ -291,12 +284,40 @@ def _judge(family: Sequence[Estimate], level: float = ALPHA, least: float = 0.0)
     ]
 
 
-def _draft(case: Case, paired: bool, resamples: int) -> list[Estimate]:
-    """The main effect and the simple effects, not yet corrected. Parts in which no run ended are left out."""
-    estimate = functools.partial(_paired, resamples=resamples) if paired else _unpaired
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Draft:
+    """A contrast's effects, not yet corrected.
+
+    Attributes:
+        deciding: The main effect, and of a must-agree factor the simple effects.
+        cells: Those of a must-agree factor in each cell.
+        beside: The simple effects of a may-differ factor.
+    """
+
+    deciding: Sequence[Estimate]
+    cells: Sequence[Estimate]
+    beside: Sequence[Estimate]
+
+    @property
+    def smallest(self) -> float:
+        """The smallest p of those that decide, corrected for their number."""
+        families = [family for family in (self.deciding, self.cells) if family]
+        smallest = min(min(statistics.holm([effect.p for effect in family])) for family in families)
+        return min(1.0, len(families) * smallest)
+
+
+def _draft(case: Case, paired: bool, resamples: int) -> _Draft:
+    """Estimate the main effect and the simple effects. Parts in which no run ended are left out."""
+    test = functools.partial(_paired, resamples=resamples) if paired else _unpaired
     contrast = case.contrast
-    drafts = [estimate(case.blocks, contrast, part) for part in (contrast.whole, *contrast.parts)]
-    return [dataclasses.replace(draft, margin=case.margin) for draft in drafts if draft is not None]
+
+    def estimate(*parts: Part) -> list[Estimate]:
+        found = (test(case.blocks, contrast, part) for part in parts)
+        return [dataclasses.replace(each, margin=case.margin) for each in found if each is not None]
+
+    if not contrast.factor.must_agree:
+        return _Draft(estimate(contrast.whole), [], estimate(*contrast.parts))
+    return _Draft(estimate(contrast.whole, *contrast.parts), estimate(*contrast.cells), [])
 
 
 def _paired(blocks: Blocks, contrast: Contrast, part: Part, resamples: int) -> Estimate | None:

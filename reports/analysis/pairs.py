@@ -73,7 +73,7 @@ def _explain(answer: Attribution, mean: Mean, a: int, b: int) -> str:
     settled = all(effect.mean_conclusion != "undecided" for effect in found)
     if mean.main.is_different and different and settled:
         return different[0].factor.name if len(different) == 1 else "both" if len(different) == 2 else "several"
-    varies = any(effect.spread_conclusion == "larger" for effect in found)
+    varies = any(effect.spread_conclusion in conclusions.SPREAD for effect in found)
     if different or not settled or varies or not mean.main.is_equivalent:
         return "undecided"
     words = {effect.conclusion for effect in found}

@@ -1,15 +1,17 @@
 """Spread: whether runs vary more at a level than at the reference, measured by the ULP control.
 
 Two comparisons. *Sensitivity*: each level's own response to a one-ULP perturbation, level against reference. *Pairs*:
-single runs' differences between the two, against what a one-ULP perturbation does to either level. The spread is
-*bounded* only by upper limits of the latter, against both levels' own responses; it is *larger* where one of the two
-tests finds it so, after Holm's correction.
+single runs' differences between the two, against what a one-ULP perturbation does to either level. Both are of those
+seeds, strata and precisions in which all of that is known. The spread is *larger* where the responses differ. Where
+pairs alone vary more than they, *seeds differ*: a seed does something else at either level, though runs may vary as
+much at both. The spread is *bounded* only by upper limits of what pairs vary, against both levels' own responses.
 """
 
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -31,56 +33,77 @@ class Spread:
         reference: The spread of pairs over the reference's response.
         level: The spread of pairs over the level's response.
         either: The spread of pairs over that of both responses together.
-        p_values: Of the tests that pairs vary more than both responses, and that the responses differ, by Holm over
-            all such tests of the design.
+        p_pairs: Of the test that pairs vary more than both responses, by Holm over all tests of spread of the design.
+        p_sensitivity: Of the test that the responses differ, likewise.
         lost: Responses that aren't known, since a run failed that was perturbed, or its unperturbed one.
+        uncovered: Where pairs are known, and no seed's ULP controls of both levels.
     """
 
     sensitivity: Ratio
     reference: Ratio
     level: Ratio
     either: Ratio
-    p_values: tuple[float, float]
+    p_pairs: float
+    p_sensitivity: float
     lost: int = 0
+    uncovered: tuple[str, ...] = ()
 
     @functools.cached_property
     def conclusion(self) -> SpreadConclusion:
         """What the tests say; a test that doesn't reject bounds nothing, nor do responses of the survivors alone."""
-        if min(self.p_values) <= ALPHA:
+        if self.p_sensitivity <= ALPHA:
             return "larger"
-        if self.lost:
+        if self.p_pairs <= ALPHA:
+            return "seeds differ"
+        if self.lost or self.uncovered:
             return "undecided"
-        limits = (self.reference.p_below(BOUND), self.level.p_below(BOUND))
-        return "bounded" if max(limits) <= ALPHA else "undecided"
+        return "bounded" if self.p_bounded <= ALPHA else "undecided"
+
+    @functools.cached_property
+    def p_bounded(self) -> float:
+        """Against "pairs vary at least `BOUND` times as much as one of the levels' own responses"."""
+        return max(self.reference.p_below(BOUND), self.level.p_below(BOUND))
 
 
 def judge_spreads(blocks: Blocks, contrasts: Sequence[Contrast], resamples: int) -> list[Spread | None]:
     """Return each contrast's spread, the tests Holm-corrected together; None without ULP controls at both levels."""
     found = [_measure(blocks, contrast, resamples) for contrast in contrasts]
-    tested = [p for spread in found if spread for p in spread.p_values]
+    tested = [p for spread in found if spread for p in (spread.p_pairs, spread.p_sensitivity)]
     adjusted = iter(statistics.holm(tested))
     return [
-        dataclasses.replace(spread, p_values=(next(adjusted), next(adjusted))) if spread else None for spread in found
+        dataclasses.replace(spread, p_pairs=next(adjusted), p_sensitivity=next(adjusted)) if spread else None
+        for spread in found
     ]
 
 
 def _measure(blocks: Blocks, contrast: Contrast, resamples: int) -> Spread | None:
-    """A contrast's spread, not yet corrected; None without ULP controls at both levels in any seed."""
-    reference, level = (mean_of_known(side**2) for side in contrast.sides(blocks.responses))
-    pairs = _pair_squares(blocks, contrast)
-    known = np.isfinite(reference) & np.isfinite(level) & np.isfinite(pairs)
-    if not known.any() or not (reference[known].any() or level[known].any()):
+    """A contrast's spread, not yet corrected; None without ULP controls at both levels of any pair of runs."""
+    squares = (_response_squares(blocks, contrast, side) for side in ("reference", "level"))
+    by_place = np.stack([*squares, _pair_squares(blocks, contrast)])
+    known: Flags = np.all(np.isfinite(by_place), axis=0)
+    if not known.any() or not by_place[:2, known].any():
         return None
-    reference, level, pairs = reference[known], level[known], pairs[known]
+    seeds = np.any(known, axis=(1, 2))
+    reference, level, pairs = (mean_of_known(np.where(known, each, np.nan))[seeds] for each in by_place)
     sensitivity, either = Ratio(level, reference, resamples), Ratio(pairs, (reference + level) / 2, resamples)
     return Spread(
         sensitivity=sensitivity,
         reference=Ratio(pairs, reference, resamples),
         level=Ratio(pairs, level, resamples),
         either=either,
-        p_values=(either.p_larger, sensitivity.p_unequal),
+        p_pairs=either.p_larger,
+        p_sensitivity=sensitivity.p_unequal,
         lost=sum(int(side.sum()) for side in contrast.sides(_lost_responses(blocks))),
+        uncovered=tuple(_uncovered(contrast, np.isfinite(by_place[2]), known)),
     )
+
+
+def _uncovered(contrast: Contrast, pairs: Flags, known: Flags) -> Iterator[str]:
+    """Name the parts of a contrast in which pairs are there and nothing is known to compare them with."""
+    for part in contrast.cells or contrast.parts:
+        at = np.ix_(range(len(pairs)), part.strata, part.precisions)
+        if pairs[at].any() and not known[at].any():
+            yield part.name
 
 
 def _lost_responses(blocks: Blocks) -> Flags:
@@ -88,25 +111,38 @@ def _lost_responses(blocks: Blocks) -> Flags:
     return np.asarray(blocks.ended_controls & (blocks.failed_controls != blocks.failed[..., None]))
 
 
-def _pair_squares(blocks: Blocks, contrast: Contrast) -> Array:
-    """Each seed's mean squared difference of single runs, `[seeds]`.
+def _response_squares(blocks: Blocks, contrast: Contrast, side: Literal["reference", "level"]) -> Array:
+    """The mean squared response to one ULP at one side of a contrast, `[seeds, strata, precisions]`."""
+    squares = (blocks.responses[:, list(getattr(stratum, side))] ** 2 for stratum in contrast.strata)
+    return np.stack([_mean_at_places(each.transpose(0, 2, 1, 3)) for each in squares], axis=1)
 
-    About its mean in each stratum and precision, so that the mean's effect is no spread; and as large as if that mean
-    had been known.
+
+def _pair_squares(blocks: Blocks, contrast: Contrast) -> Array:
+    """The mean squared difference of single runs, `[seeds, strata, precisions]`.
+
+    About its mean over seeds, so that the mean's effect is no spread; and as large as if that mean had been known.
     """
-    differences = np.concatenate([_run_differences(blocks.outcomes, stratum) for stratum in contrast.strata], axis=1)
-    known = np.isfinite(differences)
-    counts = known.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = np.where(known, differences, 0.0).sum(axis=0) / counts
-        centred = (differences - means) * np.sqrt(counts / np.maximum(counts - 1, 1))
-    return mean_of_known(centred**2)
+    found = []
+    for stratum in contrast.strata:
+        differences = _run_differences(blocks.outcomes, stratum)
+        known = np.isfinite(differences)
+        counts = known.sum(axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means = np.where(known, differences, 0.0).sum(axis=0) / counts
+            centred = (differences - means) * np.sqrt(counts / np.maximum(counts - 1, 1))
+        found.append(_mean_at_places(centred**2))
+    return np.stack(found, axis=1)
 
 
 def _run_differences(outcomes: Array, stratum: Stratum) -> Array:
-    """Between all arms at the level and all at the reference: `[seeds, pairs, precisions]`."""
+    """Between all arms at the level and all at the reference: `[seeds, precisions, pairs]`."""
     pairs = [outcomes[:, level] - outcomes[:, reference] for level in stratum.level for reference in stratum.reference]
-    return np.stack(pairs, axis=1)
+    return np.stack(pairs, axis=2)
+
+
+def _mean_at_places(values: Array) -> Array:
+    """The mean of what isn't NaN: `[seeds, precisions, ...]` to `[seeds, precisions]`."""
+    return np.stack([mean_of_known(values[:, place]) for place in range(values.shape[1])], axis=1)
 
 
 def placebo(blocks: Blocks, resamples: int = statistics.RESAMPLES) -> statistics.SignFlip | None:
@@ -132,14 +168,17 @@ class PrecisionSensitivity:
 
 
 def precision_sensitivity(blocks: Blocks, resamples: int = statistics.RESAMPLES) -> PrecisionSensitivity | None:
-    """Compare the responses in the first precision with those in the last, by seed; None without two."""
+    """Compare the responses in the first precision with those in the last, of arms and seeds that have both.
+
+    None without two.
+    """
     if len(blocks.precisions) < 2:
         return None
-    first, last = (mean_of_known(blocks.responses[:, :, index] ** 2) for index in (0, -1))
-    known = np.isfinite(first) & np.isfinite(last)
+    by_arm = np.stack([_mean_at_places(blocks.responses[:, :, index] ** 2) for index in (0, -1)])
+    known = np.all(np.isfinite(by_arm), axis=0)
     if not known.any():
         return None
-    first, last = first[known], last[known]
+    first, last = (mean_of_known(np.where(known, each, np.nan))[np.any(known, axis=1)] for each in by_arm)
     return PrecisionSensitivity(
         (blocks.precisions[0], blocks.precisions[-1]),
         (math.sqrt(first.mean() / 2), math.sqrt(last.mean() / 2)),

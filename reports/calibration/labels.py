@@ -21,10 +21,10 @@ from reports.statistics import Margin
 RESAMPLES = 2_000
 """Sign flips to draw above 20 seeds: a p-value of drawn flips is valid however few they are (Phipson & Smyth 2010)."""
 
-WRONG = ("different", "equivalent", "round-off", "bounded", "larger", "failures", "pair", "verdict")
-"""Labels that a reader can see: of the mean, a factor, the spread, failures, a pair, and the thread's design."""
-RIGHT = ("different", "equivalent", "round-off", "bounded", "larger", "failures")
-"""Those that are also counted where they are right."""
+RIGHT = ("different", "equivalent", "round-off", "bounded", "larger", "seeds differ", "failures")
+"""Labels of a factor that a reader can see, which are also counted where they are right."""
+WRONG = (*RIGHT, "pair", "verdict")
+"""And those of a pair, and the thread's design."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ def simulate(study: Study, shape: str, seeds: int, studies: int) -> Row:
             resamples=RESAMPLES,
         )
         given = [(given_labels(effect), study.truths[name]) for name, effect in by_name(answer).items()]
-        for label in WRONG[:6]:
+        for label in RIGHT:
             _note(wrong[label], [label in labels for labels, truth in given if not is_true(label, truth)])
             _note(right[label], [label in labels for labels, truth in given if is_true(label, truth)])
         for pair in judge_pairs(answer):
@@ -125,7 +125,9 @@ def is_true(label: str, truth: Truth) -> bool:
         case "bounded":
             return not truth.is_more_spread
         case "larger":
-            return truth.spread > 1.0
+            return truth.sensitivity > 1.0
+        case "seeds differ":
+            return truth.seeds > 1.0
         case "failures":
             return truth.fails
     raise ValueError(label)

@@ -43,14 +43,21 @@ class Truth:
     """What is true of one factor.
 
     Attributes:
-        effects: Its effect in each part that the report tests: all of them, and each level and precision.
-        spread: How much more pairs vary than a one-ULP perturbation of the calmer level makes them vary.
+        effects: Its effects where the report tests them: in all runs, at each level and precision, and in each cell.
+        sensitivity: How much more the more chaotic level responds to a one-ULP perturbation than the calmer one.
+        seeds: How much more pairs vary than one-ULP perturbations of both levels.
         fails: Whether runs fail more often at one level.
     """
 
     effects: tuple[float, ...] = (0.0,)
-    spread: float = 1.0
+    sensitivity: float = 1.0
+    seeds: float = 1.0
     fails: bool = False
+
+    @property
+    def spread(self) -> float:
+        """How much more pairs vary than a one-ULP perturbation of the calmer level makes them vary."""
+        return self.seeds * math.sqrt((1 + self.sensitivity**2) / 2)
 
     @property
     def is_none(self) -> bool:
@@ -76,7 +83,8 @@ class Study:
         name: In words.
         truths: By factor.
         shift: Added to the outcomes of a seed: `[arms, precisions]`, from the arms' levels and the precisions.
-        chaos: The standard deviation of what round-off becomes, by arm.
+        chaos: The standard deviation of what round-off becomes, by arm and precision.
+        has_own_seeds: Whether arms share nothing but a seed's number.
         seed_effect: The standard deviation between seeds of the implementation's effect, beside its mean.
         skew: How much the parameterization's effect, zero on average, grows with the seed.
         failing: The rate of failure by arm.
@@ -86,6 +94,7 @@ class Study:
         arms: Which of the arms there are.
         precisions: Which precisions there are.
         controlled: The share of seeds that have ULP controls.
+        controls: Whether an arm has them in a precision.
         factors: In what the arms differ.
         paired: Whether seeds pair runs.
         is_estimated: Whether the margin is estimated from the runs.
@@ -94,7 +103,8 @@ class Study:
     name: str
     truths: Mapping[str, Truth]
     shift: Callable[[Mapping[str, str], str], float] = lambda _levels, _precision: 0.0
-    chaos: Callable[[Mapping[str, str]], float] = lambda _levels: 1.0
+    chaos: Callable[[Mapping[str, str], str], float] = lambda _levels, _precision: 1.0
+    has_own_seeds: bool = False
     seed_effect: float = 0.0
     skew: float = 0.0
     failing: Callable[[Mapping[str, str]], float] = lambda _levels: 0.0
@@ -107,6 +117,7 @@ class Study:
     )
     precisions: tuple[str, ...] = ("float32", "float64")
     controlled: float = 1.0
+    controls: Callable[[Mapping[str, str], str], bool] = lambda _levels, _precision: True
     factors: tuple[Factor, ...] = thread.FACTORS
     paired: bool = True
     is_estimated: bool = False
@@ -114,9 +125,8 @@ class Study:
     def draw(self, shape: str, seeds: int, rng: np.random.Generator) -> Blocks:
         """Draw a study. **Arguments**: `shape`, one of `SHAPES`; `seeds`, how many."""
         size = (seeds, len(self.arms), len(self.precisions), 2)
-        base = SHAPES[shape](rng, (seeds, 1, 1, 1) if self.paired else size[:3])
-        base = base if self.paired else base[..., None]
-        outcomes = base + self._chaos(shape, size, rng) + self._shifts()[None, :, :, None]
+        base = SHAPES[shape](rng, self._base_size(size))
+        outcomes = base + self._chaos(shape, size, rng) + self._of_runs(self.shift)[None, :, :, None]
         is_normal = np.array([arm.levels.get("implementation") == "normal" for arm in self.arms])[None, :, None, None]
         is_std = np.array([arm.levels.get("parameterization") == "std" for arm in self.arms])[None, :, None, None]
         outcomes = outcomes + self.seed_effect * rng.normal(size=(seeds, 1, 1, 1)) * is_normal
@@ -129,6 +139,8 @@ class Study:
         controls = outcomes[..., 1:].copy()
         lost = failed[..., 1:].copy()
         controls[int(self.controlled * seeds) :], lost[int(self.controlled * seeds) :] = np.nan, False
+        absent = ~self._of_runs(self.controls).astype(bool)
+        controls[:, absent], lost[:, absent] = np.nan, False
         return Blocks(
             seeds=tuple(range(seeds)),
             arms=self.arms,
@@ -145,13 +157,19 @@ class Study:
             first: dict[str, int] = {}
             for number, arm in enumerate(self.arms):
                 chaos[:, number] = chaos[:, first.setdefault(arm.levels["parameterization"], number)]
-        by_arm = np.array([self.chaos(arm.levels) for arm in self.arms])
-        return np.asarray(chaos * by_arm[:, None, None])
+        return np.asarray(chaos * self._of_runs(self.chaos)[:, :, None])
 
-    def _shifts(self) -> Array:
-        return np.array(
-            [[self.shift(arm.levels, precision) for precision in self.precisions] for arm in self.arms], dtype=float
-        )
+    def _base_size(self, size: tuple[int, ...]) -> tuple[int, ...]:
+        """Of the part of an outcome that a seed brings, and that its controls share."""
+        seeds, arms, precisions, _ = size
+        if not self.paired:
+            return seeds, arms, precisions, 1
+        return seeds, arms if self.has_own_seeds else 1, 1, 1
+
+    def _of_runs(self, function: Callable[[Mapping[str, str], str], float]) -> Array:
+        """A function's values, `[arms, precisions]`."""
+        values = [[function(arm.levels, precision) for precision in self.precisions] for arm in self.arms]
+        return np.array(values, dtype=float)
 
 
 def _is(factor: str, level: str, size: float) -> Callable[[Mapping[str, str], str], float]:
@@ -165,8 +183,13 @@ def _both(parameterization: float, implementation: float) -> dict[str, Truth]:
     }
 
 
-def _implementation(*effects: float, spread: float = 1.0, fails: bool = False) -> dict[str, Truth]:
-    return {"parameterization": Truth(), "implementation": Truth(effects=effects, spread=spread, fails=fails)}
+def _implementation(
+    *effects: float, sensitivity: float = 1.0, seeds: float = 1.0, fails: bool = False
+) -> dict[str, Truth]:
+    return {
+        "parameterization": Truth(),
+        "implementation": Truth(effects=effects, sensitivity=sensitivity, seeds=seeds, fails=fails),
+    }
 
 
 def _crossed(by: str, size: float) -> Callable[[Mapping[str, str], str], float]:
@@ -186,13 +209,27 @@ def _in_float32(size: float) -> Callable[[Mapping[str, str], str], float]:
     return lambda levels, precision: size * (levels["implementation"] == "normal" and precision == "float32")
 
 
-def _noisier(times: float) -> Callable[[Mapping[str, str]], float]:
-    return lambda levels: times if levels["implementation"] == "normal" else 1.0
+def _across_cells(size: float) -> Callable[[Mapping[str, str], str], float]:
+    """The implementation's effect, of opposite sign wherever one of parameterization and precision changes."""
+
+    def shift(levels: Mapping[str, str], precision: str) -> float:
+        is_same = (levels["parameterization"] == "std") == (precision == "float32")
+        return size / 2 * (1 if is_same else -1) * (1 if levels["implementation"] == "normal" else -1)
+
+    return shift
 
 
-def _excess(times: float) -> float:
-    """Of pairs over the calmer level's response, where one level is so many times more chaotic."""
-    return math.sqrt((1 + times**2) / 2)
+def _in_one_cell(size: float) -> Callable[[Mapping[str, str], str], float]:
+    def shift(levels: Mapping[str, str], precision: str) -> float:
+        return size * ((*levels.values(), precision) == ("std", "normal", "float32"))
+
+    return shift
+
+
+def _noisier(
+    times: float, factor: str = "implementation", level: str = "normal"
+) -> Callable[[Mapping[str, str], str], float]:
+    return lambda levels, _precision: times if levels[factor] == level else 1.0
 
 
 def _failing(rate: float) -> Callable[[Mapping[str, str]], float]:
@@ -236,24 +273,35 @@ STUDIES = (
         truths=_implementation(MARGIN / 2, MARGIN / 2, MARGIN / 2, MARGIN, 0),
         shift=_in_float32(MARGIN),
     ),
-    Study(name="1.5 times the chaos", truths=_implementation(0, spread=_excess(1.5)), chaos=_noisier(1.5)),
-    Study(name="2 times the chaos", truths=_implementation(0, spread=_excess(2.0)), chaos=_noisier(2.0)),
+    Study(
+        name="crossover by cell",
+        truths=_implementation(0, MARGIN, -MARGIN),
+        shift=_across_cells(MARGIN),
+    ),
+    Study(
+        name="effect in one cell alone",
+        truths={
+            "parameterization": Truth(effects=(MARGIN / 4, MARGIN / 2, 0)),
+            "implementation": Truth(effects=(MARGIN / 4, MARGIN / 2, MARGIN, 0)),
+        },
+        shift=_in_one_cell(MARGIN),
+    ),
+    Study(name="1.5 times the chaos", truths=_implementation(0, sensitivity=1.5), chaos=_noisier(1.5)),
+    Study(name="2 times the chaos", truths=_implementation(0, sensitivity=2.0), chaos=_noisier(2.0)),
     Study(
         name="pairs vary 1.25 times",
-        truths=_implementation(0, spread=BOUND),
+        truths=_implementation(0, seeds=BOUND),
         seed_effect=math.sqrt(2 * (BOUND**2 - 1)),
     ),
     Study(name="chaos that implementations share", truths=_both(0, 0), is_shared=True),
     Study(name="1 in 3 fails", truths=_implementation(0, fails=True), failing=_failing(1 / 3)),
     Study(name="1 in 10 fails", truths=_implementation(0, fails=True), failing=_failing(1 / 10)),
     Study(name="all fail alike, 1 in 10", truths=_both(0, 0), failing=lambda _levels: 0.1),
-    Study(name="1 in 10 collapses", truths=_implementation(*(-0.5,) * 5, spread=math.sqrt(1 + 9 * 0.25)), collapse=0.1),
-    Study(
-        name="1 in 20 collapses", truths=_implementation(*(-0.25,) * 5, spread=math.sqrt(1 + 19 / 16)), collapse=0.05
-    ),
+    Study(name="1 in 10 collapses", truths=_implementation(-0.5, sensitivity=math.sqrt(1 + 9 / 4)), collapse=0.1),
+    Study(name="1 in 20 collapses", truths=_implementation(-0.25, sensitivity=math.sqrt(1 + 19 / 16)), collapse=0.05),
     Study(
         name="effect that grows with the seed",
-        truths={"parameterization": Truth(spread=math.sqrt(1 + 1 / 2)), "implementation": Truth()},
+        truths={"parameterization": Truth(seeds=math.sqrt(1 + 1 / 2)), "implementation": Truth()},
         skew=1.0,
     ),
     Study(name="ceiling", truths=_both(0, 0), transform=lambda outcomes: np.minimum(outcomes, 0.5)),
@@ -267,6 +315,26 @@ STUDIES = (
         precisions=("float32",),
     ),
     Study(name="controls on half of the seeds", truths=_both(0, 0), controlled=0.5),
+    Study(
+        name="controls in the calmer precision alone",
+        truths=_both(0, 0),
+        chaos=lambda _levels, precision: 1.75 if precision == "float32" else 1.0,
+        controls=lambda _levels, precision: precision == "float64",
+    ),
+    Study(
+        name="controls of the calmer level alone",
+        truths={"parameterization": Truth(sensitivity=1.75), "implementation": Truth()},
+        chaos=_noisier(1.75, "parameterization", "std"),
+        controls=lambda levels, _precision: levels["parameterization"] == "variance",
+    ),
+    Study(
+        name="seeds that arms do not share",
+        truths={"condition": Truth(seeds=math.sqrt(2))},
+        has_own_seeds=True,
+        arms=TWO,
+        factors=PAIR,
+        precisions=("unknown",),
+    ),
     Study(
         name="three levels, one at the margin",
         truths={"condition=b": Truth(), "condition=c": Truth(effects=(MARGIN,))},
@@ -282,6 +350,25 @@ STUDIES = (
         name="unpaired, at the margin",
         truths={"condition": Truth(effects=(MARGIN,))},
         shift=_is("condition", "b", MARGIN),
+        arms=TWO,
+        factors=PAIR,
+        precisions=("unknown",),
+        paired=False,
+    ),
+    Study(
+        name="unpaired, at the margin, which is estimated",
+        truths={"condition": Truth(effects=(MARGIN,))},
+        shift=_is("condition", "b", MARGIN),
+        arms=TWO,
+        factors=PAIR,
+        precisions=("unknown",),
+        paired=False,
+        is_estimated=True,
+    ),
+    Study(
+        name="unpaired, 2 times the chaos",
+        truths={"condition": Truth()},
+        chaos=_noisier(2.0, "condition", "b"),
         arms=TWO,
         factors=PAIR,
         precisions=("unknown",),

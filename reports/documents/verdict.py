@@ -91,7 +91,10 @@ def _factor(answer: Attribution, effect: Effect) -> Json:
             "ratio": spread and spread.either.estimate,
             "ci": spread.either.ci if spread else [None, None],
             "sensitivity": _ratio(spread.sensitivity if spread else None),
-            "p_larger": spread and spread.p_values[0],
+            "p_pairs": spread and spread.p_pairs,
+            "p_sensitivity": spread and spread.p_sensitivity,
+            "p_bounded": spread and spread.p_bounded,
+            "uncovered": list(spread.uncovered) if spread else None,
             "conclusion": effect.spread_conclusion,
         },
         "failures": {
@@ -101,7 +104,7 @@ def _factor(answer: Attribution, effect: Effect) -> Json:
             "p_adjusted": failures.p_adjusted,
             "conclusion": failures.conclusion,
         },
-        "simple_effects": [{"where": simple.where, **_estimate(simple)} for simple in mean.simple],
+        "simple_effects": [{"where": simple.where, **_estimate(simple)} for simple in (*mean.simple, *mean.cells)],
         "interactions": [
             _interaction(found)
             for found in answer.interactions

@@ -22,6 +22,7 @@ from reports.analysis.mean import Estimate
 from reports.analysis.mechanism import ULP, Gaps, Mechanism
 from reports.analysis.price import Price
 from reports.analysis.relations import Compensation
+from reports.analysis.spread import BOUND
 from reports.statistics import Interval, Margin, SignFlip, Test
 
 Show = Callable[[str], str]
@@ -49,7 +50,7 @@ def number(value: float | None) -> str:
     """Three significant digits, and all before the point up to a million; a dash for what there is not."""
     if value is None or not math.isfinite(value):
         return "-"
-    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
+    return f"{value:.0f}" if 999.5 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def interval(ends: tuple[float, float]) -> str:
@@ -127,6 +128,10 @@ def _mechanism(mechanism: Mechanism) -> str:
     match mechanism.reading:
         case "identical":
             return "the same computation, bit for bit"
+        case "round-off" if mechanism.size is None:
+            return (
+                "the same mathematics up to rounding, by float64's gap alone, without a ULP control to compare it with"
+            )
         case "round-off":
             return "the same mathematics up to rounding"
         case "real" if mechanism.ratio is not None:
@@ -148,7 +153,10 @@ def _mean(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
             said += f" (p {p_value(main.p_adjusted)}, {sample})"
             if main.ranked is not None and main.is_different:
                 said = f"{_direction(answer, main)} {what} in ranks, in which a failed run is the worst, for "
-                said += f"{contrast(effect, show)} (p {p_value(main.p_adjusted)}); among runs that finished {measured}"
+                finished = (
+                    f"among runs that finished {measured}" if main.test.size else "no runs finished at both levels"
+                )
+                said += f"{contrast(effect, show)} (p {p_value(main.p_adjusted)}); {finished}"
             elif effect.mean.deviating and not main.is_different:
                 said = f"it changes {what} at some levels of other factors ({_deviations(answer, effect, show)}), "
                 said += f"{measured} on average ({sample})"
@@ -164,8 +172,8 @@ def _mean(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
             said = f"whether it changes {what} is undecided: {measured} ({sample})"
             if effect.mean.deviating:
                 said += f", though it does at some levels of other factors: {_deviations(answer, effect, show)}"
-    if effect.spread_conclusion == "larger":
-        said += "; it changes how much runs vary"
+    if effect.spread_conclusion in conclusions.SPREAD:
+        said += f"; {conclusions.SPREAD[effect.spread_conclusion]}"
     elif effect.conclusion == conclusions.ROUND_OFF_AT_FIRST and effect.mean_conclusion != "undecided":
         said += f"; whether runs vary more is {effect.spread_conclusion}"
     return said + _failures(effect)
@@ -316,6 +324,8 @@ def _what_would_bound(effect: Effect, show: Show) -> str:
     tells = f"would tell whether runs vary more with the {label(effect, show)}"
     if effect.spread is None:
         return f"ULP controls of both levels {tells}"
+    if effect.spread.uncovered:
+        return f"ULP controls of both levels at {show('; '.join(effect.spread.uncovered))} {tells}"
     return f"ULP controls that don't fail {tells}" if effect.spread.lost else f"More seeds, with ULP controls, {tells}"
 
 
@@ -349,7 +359,7 @@ def first_table(answer: Attribution, outcome: str, show: Show) -> list[list[str]
         ["same mathematics?", *(mechanism_cell(effect.mechanism) for effect in effects), "yes"],
         [f"difference in {show(outcome)}", *(mean_cell(effect) for effect in effects), _test(control)],
         ["so the mean is", *(mean_conclusion_cell(effect) for effect in effects), ""],
-        ["spread of pairs, over one ULP's", *(spread_cell(effect) for effect in effects), "1"],
+        [f"spread of pairs, over one ULP's (bound {BOUND:g})", *(spread_cell(effect) for effect in effects), "1"],
         ["round-off alone, SD by level", *(sensitivity_cell(effect) for effect in effects), control_cell(answer)],
         ["failed runs: reference, level", *(failures_cell(effect) for effect in effects), ""],
     ]
@@ -388,7 +398,10 @@ def mechanism_cell(mechanism: Mechanism) -> str:
     }[mechanism.reading]
     if mechanism.beyond:
         return f"{said}, in {mechanism.beyond} of {mechanism.seeds} seeds"
-    return said if mechanism.ratio is None else f"{said}: gap float32 / float64 {power_of_two(mechanism.ratio)}"
+    if mechanism.ratio is None:
+        return said
+    alone = ", without a ULP control" if mechanism.reading == "round-off" and mechanism.size is None else ""
+    return f"{said}: gap float32 / float64 {power_of_two(mechanism.ratio)}{alone}"
 
 
 def power_of_two(ratio: float) -> str:
@@ -402,6 +415,19 @@ def spread_cell(effect: Effect) -> str:
     if spread is None:
         return "untested"
     return f"{number(spread.either.estimate)} {interval(spread.either.ci)}: {effect.spread_conclusion}"
+
+
+def spread_rule(effect: Effect, show: Show) -> str:
+    """Which tests decide what is said of an effect's spread, in a sentence; empty without a ULP control."""
+    spread = effect.spread
+    if spread is None:
+        return ""
+    return (
+        f"{label(effect, show)}: {effect.spread_conclusion}, since p is {p_value(spread.p_sensitivity)} that the "
+        f"levels' own responses are the same, {p_value(spread.p_pairs)} that pairs vary no more than these, and "
+        f"{p_value(spread.p_bounded)} that they vary {BOUND:g} times as much as one of them or more "
+        f"({count(spread.either.size, 'seed')})."
+    )
 
 
 def sensitivity_cell(effect: Effect) -> str:

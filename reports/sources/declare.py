@@ -181,8 +181,8 @@ def _check_factor(table: pd.DataFrame, name: str, reading: Reading) -> None:
     if counts.max() > 1:
         condition = counts.index[counts > 1][0]
         raise _WrongError(
-            f"column {name!r} has {counts[condition]} values in condition {condition!r}: "
-            "name it as a design column, or remove it"
+            f"column {name!r} has {counts[condition]} values in condition {condition!r}, and a condition is one arm: "
+            f"let it name the {name}, too, or name {name!r} as a design column, or remove it"
         )
 
 

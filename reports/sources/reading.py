@@ -31,6 +31,11 @@ class Reading:
     unpaired: bool = False
     outcome: str | None = None
 
+    def __post_init__(self) -> None:
+        """Take a single name for several of one."""
+        for field in ("design", "factors", "must_agree"):
+            object.__setattr__(self, field, names_of(getattr(self, field)))
+
     @property
     def declared(self) -> tuple[str, ...]:
         """The factors that are named."""
@@ -39,6 +44,11 @@ class Reading:
     def label(self, column: str) -> str:
         """Return a column's name for an error, with where its values come from."""
         return self.mapping.label(column) if self.mapping else column
+
+
+def names_of(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names as a tuple; a single text is one name."""
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 AS_IS = Reading()

@@ -122,8 +122,11 @@ class Runs:
         Raises:
             UnreadableSourceError: There are several others.
         """
-        if USUAL_OUTCOME in self.outcomes or not self.outcomes:
+        is_known = USUAL_OUTCOME in self.outcomes or not (self.table["status"] == "finished").any()
+        if is_known or USUAL_OUTCOME in self.table:
             return USUAL_OUTCOME
+        if not self.outcomes:
+            raise UnreadableSourceError("which outcome? No column has numbers: name one with --outcome")
         if len(self.outcomes) > 1:
             raise UnreadableSourceError(
                 f"which outcome? There is no {USUAL_OUTCOME}: name one with --outcome, of {', '.join(self.outcomes)}"

@@ -3,10 +3,11 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from reports.errors import UnreadableSourceError
@@ -14,7 +15,7 @@ from reports.files import read_file
 from reports.sources.declare import declare
 from reports.sources.mapping import Mapping
 from reports.sources.reading import AS_IS, Reading, near
-from reports.sources.runs import Runs
+from reports.sources.runs import COLUMNS, Runs
 
 
 def read_table(path: Path, reading: Reading = AS_IS) -> Runs:
@@ -41,11 +42,7 @@ def read_frame(source: str, table: pd.DataFrame, reading: Reading = AS_IS) -> Ru
     Raises:
         UnreadableSourceError: It is no table of runs.
     """
-    try:
-        _refuse_twice([str(name) for name in table.columns])
-    except ValueError as error:
-        raise UnreadableSourceError(f"{source}: {error}") from error
-    table = table.reset_index(drop=True)
+    table = _flat(source, table.reset_index(drop=True), reading)
     return declare(source, _renamed(source, table, reading.mapping) if reading.mapping else table, reading)
 
 
@@ -82,6 +79,38 @@ def _refuse_twice(names: Sequence[str]) -> None:
     twice = [name for name, count in Counter(names).items() if name and count > 1]
     if twice:
         raise ValueError(f"column {twice[0]!r} is there {names.count(twice[0])} times: rename or remove all but one")
+
+
+def _flat(source: str, table: pd.DataFrame, reading: Reading) -> pd.DataFrame:
+    """Return the table with columns of numbers and text alone, and their names as text, none there twice."""
+    table = table.set_axis([str(name) for name in table.columns], axis=1)
+    try:
+        _refuse_twice(list(table.columns))
+    except ValueError as error:
+        raise UnreadableSourceError(f"{source}: {error}") from error
+    columns = {name: _of_numpy(table[name]) for name in table.columns}
+    nested = [name for name, column in columns.items() if _is_nested(column)]
+    asked = {*COLUMNS, *reading.declared, *reading.design, reading.outcome}
+    asked |= {value.text for value in reading.mapping.values.values()} if reading.mapping else set()
+    for name in nested:
+        if name in asked:
+            raise UnreadableSourceError(
+                f"{source}: column {name!r} must have a number or text in each row, not lists, arrays or mappings"
+            )
+    return pd.DataFrame({name: column for name, column in columns.items() if name not in nested}, index=table.index)
+
+
+def _is_nested(column: "pd.Series[Any]") -> bool:
+    """Whether any value is a list, an array or a mapping, or a complex number, which is two."""
+    kind = getattr(column.dtype, "kind", "")
+    return kind == "c" or (kind == "O" and not all(isinstance(value, Hashable) for value in column))
+
+
+def _of_numpy(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Return a column without Arrow's types, which know fewer operations."""
+    if not isinstance(column.dtype, pd.ArrowDtype):
+        return column
+    return pd.Series(column.to_numpy(dtype=object, na_value=np.nan), column.index).infer_objects()
 
 
 def _renamed(source: str, table: pd.DataFrame, mapping: Mapping) -> pd.DataFrame:

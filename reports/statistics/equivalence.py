@@ -10,7 +10,7 @@ effect small make the margin large: their correlation, estimated, joins in, but 
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -219,13 +219,33 @@ def _p_inside(
 def _shared_error(test: Test, margin: Margin, rows: NDArray[np.intp] | None) -> float:
     """The correlation of the errors of a mean difference and of the margin; 0 where they are of other seeds."""
     assert margin.deviation is not None
+    strata: Sequence[tuple[Array, Array]] = getattr(test, "strata", ())
+    if strata:
+        return _shared_by_runs(strata, margin.deviation)
     differences: Array | None = getattr(test, "differences", None)
     pulls = margin.deviation.pulls
     if pulls is None or differences is None:
         return 0.0
     pulls = pulls if rows is None else pulls[rows]
-    if len(pulls) != len(differences):
+    return _correlation(differences, pulls) if len(pulls) == len(differences) else 0.0
+
+
+def _shared_by_runs(strata: Sequence[tuple[Array, Array]], deviation: Deviation) -> float:
+    """The same of runs that nothing pairs, where the margin may be of the reference's runs of the only stratum.
+
+    What a reference's run adds to its level's variance is the square of what it takes off the difference.
+    """
+    ((reference, level), *others) = strata
+    if others or len(reference) != deviation.seeds or min(len(reference), len(level)) < 2:
         return 0.0
-    centred, pulls = differences - differences.mean(), pulls - pulls.mean()
-    scale = math.sqrt(float((centred**2).sum() * (pulls**2).sum()))
-    return float(centred @ pulls) / scale if scale else 0.0
+    variances = [float(side.var(ddof=1)) / len(side) for side in (reference, level)]
+    if not variances[0] > 0:
+        return 0.0
+    return -_correlation(reference, (reference - reference.mean()) ** 2) * math.sqrt(variances[0] / sum(variances))
+
+
+def _correlation(first: Array, second: Array) -> float:
+    """Pearson's; 0 where one of both is constant."""
+    first, second = first - first.mean(), second - second.mean()
+    scale = math.sqrt(float((first**2).sum() * (second**2).sum()))
+    return float(first @ second) / scale if scale else 0.0

@@ -1,18 +1,27 @@
-"""Is there a difference between runs that nothing pairs? Permutations of their labels, and Welch's intervals."""
+"""Is there a difference between runs that nothing pairs? Permutations of their labels, and what they invert to.
+
+Under the hypothesis that the difference is m, runs at the level, less m, are as runs at the reference, so that labels
+may be permuted within strata. The statistic is the difference over its standard error (Janssen 1997), so that levels of
+unequal variance are tested too, if not exactly. All tests and intervals come from the same permutations.
+"""
 
 import dataclasses
 import functools
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
-from scipy import stats
 
 from reports.statistics.basics import ALPHA, BLOCK, Array
 
 RESAMPLES = 10_000
+"""Permutations up to which all are tried; where there are more, so many are drawn."""
 SEED = 0
 """Of the generator that draws permutations."""
+
+DOUBLINGS, HALVINGS = 60, 40
+"""Steps in which an interval's end is sought: of twice the size each, and then between two."""
 
 Stratum = tuple[Array, Array]
 """Outcomes at the reference and at the level, `[runs]` each."""
@@ -38,77 +47,138 @@ class TwoSample:
         """The mean over strata of the level's mean less the reference's."""
         return float(np.mean([level.mean() - reference.mean() for reference, level in self.strata]))
 
-    @property
+    @functools.cached_property
     def error(self) -> float | None:
-        """The estimate's standard error; None where a level has a single run in some stratum."""
-        error, _ = self._error
-        return None if math.isnan(error) else error
+        """The estimate's standard error (Welch 1938); None where it can't be told, or is zero."""
+        if not self._has_variances:
+            return None
+        variances = [float(side.var(ddof=1)) / len(side) for stratum in self.strata for side in stratum]
+        return math.sqrt(sum(variances)) / len(self.strata) or None
+
+    @property
+    def _has_variances(self) -> bool:
+        """Whether no level has a single run in any stratum."""
+        return all(len(side) > 1 for stratum in self.strata for side in stratum)
 
     @functools.cached_property
-    def _error(self) -> tuple[float, float]:
-        """Standard error and degrees of freedom (Welch 1938, Satterthwaite 1946)."""
-        parts = [
-            (float(side.var(ddof=1)) / len(side) / len(self.strata) ** 2, len(side) - 1)
-            for stratum in self.strata
-            for side in stratum
-            if len(side) > 1
-        ]
-        variance = sum(part for part, _ in parts)
-        if len(parts) < 2 * len(self.strata) or not variance > 0:
-            return math.nan, math.nan
-        return math.sqrt(variance), variance**2 / sum(part**2 / degrees for part, degrees in parts)
-
-    @functools.cached_property
-    def _p_permuted(self) -> float:
-        """Two-sided, of the studentised difference under permutations of the labels within strata (Janssen 1997)."""
-        error, _ = self._error
-        if math.isnan(error):
-            is_constant = all(len(side) > 1 for stratum in self.strata for side in stratum)
-            return self.smallest_p if is_constant and self.estimate != 0.0 else 1.0
-        rng = np.random.default_rng(SEED)
-        by_stratum = [np.concatenate([*_permuted(rng, *stratum)], axis=1) for stratum in self.strata]
-        estimates, variances = np.sum(by_stratum, axis=0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            drawn = np.abs(estimates) / np.sqrt(variances)
-        observed = abs(self.estimate) / error
-        return float((1 + (drawn >= observed * (1 - 1e-9)).sum()) / (1 + RESAMPLES))
+    def _permuted(self) -> "_Permuted":
+        return _Permuted(self.strata)
 
     def p_greater(self, centre: float) -> float:
-        """Return Welch's one-sided p against "the difference is at most this"."""
-        error, degrees = self._error
-        return 1.0 if math.isnan(error) else float(stats.t.sf((self.estimate - centre) / error, degrees))
+        """One-sided p against "the difference is at most this"."""
+        return self._permuted.shares(centre)[0] if self._has_variances else 1.0
 
     def p_less(self, centre: float) -> float:
-        """Return Welch's one-sided p against "the difference is at least this"."""
-        error, degrees = self._error
-        return 1.0 if math.isnan(error) else float(stats.t.cdf((self.estimate - centre) / error, degrees))
+        """One-sided p against "the difference is at least this"."""
+        return self._permuted.shares(centre)[1] if self._has_variances else 1.0
 
     def p_two_sided(self, centre: float = 0.0) -> float:
-        """Return the p against "the difference is this": of permutations for zero, else Welch's."""
-        return self._p_permuted if centre == 0.0 else min(1.0, 2 * min(self.p_greater(centre), self.p_less(centre)))
+        """Two-sided p against "the difference is this"."""
+        return min(1.0, 2 * min(self._permuted.shares(centre))) if self._has_variances else 1.0
 
     def interval(self, confidence: float = 1 - ALPHA) -> tuple[float, float]:
-        """Return Welch's interval; infinite where a level has a single run in some stratum."""
-        error, degrees = self._error
-        if math.isnan(error):
+        """All differences that the two-sided test doesn't reject; infinite where there are too few runs to reject any.
+
+        It leaves zero out exactly where the test does.
+        """
+        tail = (1 - confidence) / 2 * (1 + 1e-9)
+        if tail < self.smallest_p / 2:
             return -math.inf, math.inf
-        half = error * float(stats.t.isf((1 - confidence) / 2, degrees))
-        return self.estimate - half, self.estimate + half
+        step = self.error or abs(self.estimate) or 1.0
+        return (
+            _end(lambda centre: self.p_greater(centre) > tail, self.estimate, -step),
+            _end(lambda centre: self.p_less(centre) > tail, self.estimate, step),
+        )
 
     @property
     def smallest_p(self) -> float:
         """The smallest two-sided p that so many runs can have."""
-        ways = math.prod(math.comb(len(a) + len(b), len(a)) for a, b in self.strata)
-        return max(2 / ways, 1 / (1 + RESAMPLES))
+        return min(1.0, 2 / self._permuted.size) if self._has_variances else 1.0
 
 
-def _permuted(rng: np.random.Generator, reference: Array, level: Array) -> Iterator[Array]:
-    """Permute the labels of a stratum's runs, and yield the difference of the means and its variance, `[2, some]`."""
-    pooled = np.concatenate([reference, level])
-    rows = max(1, BLOCK // len(pooled))
+def _end(is_inside: Callable[[float], bool], estimate: float, step: float) -> float:
+    """Where an interval that holds the estimate ends, in the direction of the step; infinite if nowhere.
+
+    Zero, where it is on the way, stays on its own side of the end.
+    """
+    inside, outside = estimate, math.nan
+    if estimate * step < 0:
+        inside, outside = (0.0, math.nan) if is_inside(0.0) else (inside, 0.0)
+    for _ in range(DOUBLINGS):
+        if not math.isnan(outside):
+            break
+        inside, outside = (inside + step, math.nan) if is_inside(inside + step) else (inside, inside + step)
+        step *= 2
+    if math.isnan(outside):
+        return math.copysign(math.inf, step)
+    for _ in range(HALVINGS):
+        middle = (inside + outside) / 2
+        inside, outside = (middle, outside) if is_inside(middle) else (inside, middle)
+    return inside
+
+
+class _Permuted:
+    """The statistic under permutations of the labels, whatever is taken off the level's runs.
+
+    With z one for runs at the level and zero for others, sums of (x - m z) and of its square are made of those of x, z,
+    x^2 and x z, which each permutation has once for all m.
+    """
+
+    def __init__(self, strata: Sequence[Stratum]) -> None:
+        shapes = [(len(level), len(reference)) for reference, level in strata]
+        is_exact = math.prod(math.comb(a + b, a) for a, b in shapes) <= RESAMPLES
+        labels = [[_all_labels(*shape)] if is_exact else _drawn_labels(*shape, k) for k, shape in enumerate(shapes)]
+        sums = [_sums(*both) for both in zip(strata, labels, strict=True)]
+        if is_exact:
+            chosen = np.indices([level.shape[1] for level, _ in sums]).reshape(len(sums), -1)
+            sums = [(level[:, rows], reference[:, rows]) for (level, reference), rows in zip(sums, chosen, strict=True)]
+        self.size = sums[0][0].shape[1]
+        self._sides = [
+            (number, side)
+            for shape, sides in zip(shapes, sums, strict=True)
+            for number, side in zip(shape, sides, strict=True)
+        ]
+
+    def shares(self, centre: float) -> tuple[float, float]:
+        """Of permutations whose statistic is at least, and at most, that of the labels as they are."""
+        estimates, variances = np.zeros(self.size), np.zeros(self.size)
+        for place, (number, (x, z, squares, products)) in enumerate(self._sides):
+            total = x - centre * z
+            square = squares - 2 * centre * products + centre**2 * z
+            rest = square - total**2 / number
+            estimates += (total if place % 2 == 0 else -total) / number
+            variances += np.where(rest > 1e-12 * square, rest, 0.0) / (number * (number - 1))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = np.nan_to_num(estimates / np.sqrt(variances), nan=0.0, posinf=np.inf, neginf=-np.inf)
+        ties = np.isclose(values, values[0], rtol=1e-9, atol=1e-9)
+        return float(((values > values[0]) | ties).mean()), float(((values < values[0]) | ties).mean())
+
+
+def _sums(stratum: Stratum, labels: Iterable[Array]) -> tuple[Array, Array]:
+    """Sums of x, z, x^2 and x z, over runs labelled as the level's and as the reference's, `[4, permutations]` each."""
+    reference, level = stratum
+    x = np.concatenate([level, reference])
+    x = x - x.mean()
+    z = np.arange(len(x)) < len(level)
+    moments = np.stack([x, z, x**2, x * z])
+    sums = np.concatenate([moments @ some.T for some in labels], axis=1)
+    return sums, moments.sum(axis=1)[:, None] - sums
+
+
+@functools.lru_cache(maxsize=16)
+def _all_labels(level: int, reference: int) -> Array:
+    """Which runs are labelled as the level's, `[permutations, runs]`: at first the level's own, which come first."""
+    chosen = list(itertools.combinations(range(level + reference), level))
+    labels = np.zeros((len(chosen), level + reference))
+    labels[np.arange(len(chosen))[:, None], chosen] = 1.0
+    return labels
+
+
+def _drawn_labels(level: int, reference: int, stratum: int) -> Iterator[Array]:
+    """The same, drawn, some at once: for the same numbers always the same, but others in each stratum."""
+    rng = np.random.default_rng([SEED, stratum])
+    own = (np.arange(level + reference) < level).astype(float)
+    yield own[None]
+    rows = max(1, BLOCK // len(own))
     for start in range(0, RESAMPLES, rows):
-        runs = np.broadcast_to(pooled, (min(rows, RESAMPLES - start), len(pooled)))
-        shuffled = rng.permuted(runs, axis=1)
-        sides = shuffled[:, : len(reference)], shuffled[:, len(reference) :]
-        difference = sides[1].mean(axis=1) - sides[0].mean(axis=1)
-        yield np.stack([difference, sum(side.var(axis=1, ddof=1) / side.shape[1] for side in sides)])
+        yield rng.permuted(np.broadcast_to(own, (min(rows, RESAMPLES - start), len(own))), axis=1)
