@@ -81,8 +81,8 @@ def of_answer(answer: Attribution) -> list[str]:
             found += _of_effect(effect)
             if effect.spread is None and answer.paired and answer.blocks.has_controls:
                 found.append(
-                    f"{factor.name} ({effect.level} against {factor.reference}): no seed has ULP controls of both levels "
-                    "that change the outcome, so the spread is untested"
+                    f"{factor.name} ({effect.level} against {factor.reference}): no seed has ULP controls of both "
+                    "levels that change the outcome, so the spread is untested"
                 )
     if answer.margin is None and answer.effects:
         found.append("no equivalence margin: the reference's runs don't vary between seeds; give a margin")
