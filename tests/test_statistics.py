@@ -548,3 +548,11 @@ def test_bootstrap_samples_in_blocks_are_those_of_one_draw() -> None:
     blocks = list(resampled_rows(rng(), 700, 900))
     assert len(blocks) > 1
     assert np.array_equal(np.concatenate(blocks), rng().integers(700, size=(900, 700)))
+
+
+def test_equivalence_of_a_huge_difference_is_soon_denied() -> None:
+    rng = np.random.default_rng(0)
+    runs = rng.normal(size=(6, 1))
+    huge = sign_flip(-1e149 * (1 + 1e-16 * rng.random(6)))
+    margin = Margin(0.1, statistics.deviation(runs))
+    assert statistics.p_equivalent(huge, margin) == 1.0

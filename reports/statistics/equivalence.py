@@ -201,8 +201,8 @@ def _p_inside(
     so the centre is sought: as it rises, so do all terms.
     """
     low, high, p = estimate, margin.value, 1.0
-    while high - low > 1e-6 * margin.value:
-        middle = (low + high) / 2
+    # Until they are close, or no number lies between.
+    while high - low > 1e-6 * margin.value and low < (middle := (low + high) / 2) < high:
         level = p_less(middle)
         above, below = middle - estimate, margin.value - margin.lower(level)
         if above**2 + below**2 - 2 * correlation * above * below < (margin.value - estimate) ** 2:
