@@ -5,6 +5,8 @@
 # make lock    pin anew what pyproject.toml asks for
 
 PYTHON ?= python3
+# Some tests wait for other processes: one more than there are cores.
+PYTEST = .venv/bin/pytest --numprocesses $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist worksteal --durations 10
 RUNS ?= runs
 
 .PHONY: study tune-demo test quick check lock clean
@@ -18,10 +20,10 @@ tune-demo: .venv/installed
 		--runs-dir $(RUNS)
 
 test: check
-	.venv/bin/pytest --numprocesses auto
+	$(PYTEST)
 
 quick: check
-	.venv/bin/pytest --numprocesses auto -m "not slow"
+	$(PYTEST) -m "not slow"
 
 check: .venv/installed
 	.venv/bin/ruff format --check .

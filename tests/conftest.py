@@ -1,6 +1,7 @@
 """What all tests share: one thread, no network, and cells small enough to train in a moment."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,3 +41,14 @@ def small() -> Callable[..., Cell]:
         return make_cell({**SMALL, **changes})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run store of twelve long runs, to which nothing happened."""
+    from tests.sweeps import LONG, Study, endings, write_sweep
+
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert Study("sweep", write_sweep(folder, **LONG), runs=folder / "runs").end()[0] == 0
+    assert len(endings(folder / "runs")) == 12
+    return folder / "runs"

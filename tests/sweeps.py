@@ -18,6 +18,9 @@ from study.ledger import Ledger
 from study.pool import Train
 from tests.conftest import SMALL
 
+LONG = {"total_timesteps": 12_288, "update_epochs": 4}
+"""Runs that take long enough to be caught in the middle."""
+
 
 def write_sweep(folder: Path, **changes: Any) -> Path:
     """Write a sweep file, by default of four conditions and three seeds; a list makes an axis."""
@@ -97,7 +100,7 @@ class Study:
             assert self.process.poll() is None, "it ended before it could be caught"
             return any(
                 path.stat().st_mtime > self._started
-                and path.stat().st_size > 20_000
+                and path.stat().st_size > 8_000
                 and not path.with_name("outcome.json").exists()
                 for path in self.runs.glob("*/updates.jsonl")
             )

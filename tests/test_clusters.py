@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -12,12 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.sweeps import Study, endings, wait_for, write_sweep
+from tests.sweeps import LONG, Study, endings, wait_for, write_sweep
 
 pytestmark = pytest.mark.slow
 
 SCRIPTS = Path(__file__).parent.parent / "docs" / "clusters"
-LONG = {"total_timesteps": 20_480, "update_epochs": 4}
 
 
 class Cluster:
@@ -84,17 +84,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     cluster.close()
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str]]:
-    """What twelve long runs are on this machine, if nothing happens to them."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    assert Study("sweep", write_sweep(folder, **LONG), runs=folder / "runs").end()[0] == 0
-    return endings(folder / "runs")
-
-
-def test_a_scheduler_that_is_killed_is_waited_for(
-    tmp_path: Path, cluster: Cluster, undisturbed: dict[str, tuple[str, str]]
-) -> None:
+def test_a_scheduler_that_is_killed_is_waited_for(tmp_path: Path, cluster: Cluster, undisturbed: Path) -> None:
     scheduler = cluster.begin_scheduler()
     cluster.begin_worker()
     sweep = Study("sweep", write_sweep(tmp_path, **LONG), *cluster.options, "--cohort", "4", runs=tmp_path / "runs")
@@ -106,17 +96,34 @@ def test_a_scheduler_that_is_killed_is_waited_for(
     returned, said = sweep.end()
     assert (returned, "Traceback" in said) == (0, False), said
     assert f"scheduler {cluster.address} can't be reached: waiting for it" in said
-    assert endings(tmp_path / "runs") == undisturbed
+    assert endings(tmp_path / "runs") == endings(undisturbed)
+
+
+def report(runs: Path) -> dict[str, bytes]:
+    """Return the files of a report on a run store, but for what differs each time: what its runs cost."""
+    for cost in runs.glob("*/cost.json"):
+        cost.unlink()
+    command = [sys.executable, "-m", "study", "report", "runs", "-o", "report"]
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPTS.parent.parent)}
+    subprocess.run(command, cwd=runs.parent, env=environment, check=True, capture_output=True)
+    return {path.name: path.read_bytes() for path in (runs.parent / "report").iterdir()}
 
 
 @pytest.mark.skipif(shutil.which("unshare") is None or os.geteuid() != 0, reason="only root can hide a folder")
-def test_runs_come_back_without_a_common_filesystem(
-    tmp_path: Path, cluster: Cluster, undisturbed: dict[str, tuple[str, str]]
-) -> None:
+def test_runs_come_back_without_a_common_filesystem(tmp_path: Path, cluster: Cluster, undisturbed: Path) -> None:
     runs = tmp_path / "store" / "runs"
     runs.parent.mkdir()
     cluster.begin_scheduler()
     remote = cluster.begin_worker(unseen=runs.parent)
+    limit = (20_000, 20_000)  # no file that the driver writes may become larger
+    full = Study(
+        "sweep", write_sweep(tmp_path, **LONG), *cluster.options, runs=runs,
+        preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+    )  # fmt: skip
+    returned, said = full.end()
+    assert (returned, "Traceback" in said) == (1, False), said
+    assert "12 runs have no outcome: " in said
+    assert "can't be written: File too large" in said
     sweep = Study("sweep", write_sweep(tmp_path, **LONG), *cluster.options, "--cohort", "4", runs=runs)
     wait_for("a cohort to come back", lambda: len(endings(runs)) >= 4)
     assert not any(runs.glob("*/checkpoint"))
@@ -125,15 +132,15 @@ def test_runs_come_back_without_a_common_filesystem(
     cluster.begin_worker(unseen=runs.parent)
     returned, said = sweep.end()
     assert (returned, "Traceback" in said) == (0, False), said
-    assert endings(runs) == undisturbed
-    assert all((runs / run_id / "policy.pt").exists() for run_id in undisturbed)
+    assert endings(runs) == endings(undisturbed)
+    assert report(runs) == report(undisturbed)
 
 
 def test_a_scheduler_that_cannot_be_used_is_one_line(tmp_path: Path, cluster: Cluster) -> None:
     cluster.begin_scheduler()
     wait_for("the scheduler", (tmp_path / "scheduler.json").exists)
     certificates = str(Cluster(tmp_path / "other").tls)
-    for options, words in [
+    refusals = [
         (["--scheduler", cluster.address], f"scheduler {cluster.address} asks for certificates: give the folder"),
         (["--scheduler", cluster.address, "--tls", certificates], "can't be used: TLS certificate does not match"),
         (
@@ -143,8 +150,10 @@ def test_a_scheduler_that_cannot_be_used_is_one_line(tmp_path: Path, cluster: Cl
         (["--scheduler", "tcp://127.0.0.1:1"], "scheduler tcp://127.0.0.1:1 can't be used: Timed out"),
         (["--scheduler", "nowhere.json"], "scheduler file nowhere.json can't be read: No such file or directory"),
         (["--scheduler", __file__], f"{__file__} isn't a file that a Dask scheduler wrote"),
-    ]:
-        returned, said = Study("sweep", write_sweep(tmp_path), *options, runs=tmp_path / "runs").end()
+    ]
+    sweep = write_sweep(tmp_path)
+    for study, words in [(Study("sweep", sweep, *given, runs=tmp_path / "runs"), words) for given, words in refusals]:
+        returned, said = study.end()
         assert returned == 2
         assert words in said.splitlines()[-1]
         assert len(said.splitlines()) == 2

@@ -1,6 +1,5 @@
 """Runs in workers: nothing lost, nothing twice, and the same bits, whatever is killed."""
 
-import asyncio
 import contextlib
 import os
 import random
@@ -8,7 +7,6 @@ import resource
 import shutil
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,82 +14,47 @@ import psutil
 import pytest
 from distributed import Client, Security
 
-from study.cells import Cell
-from study.pool.driver import Driver, Options
 from study.sweepfile import read_cells
 from tests.misbehaving import DEADLY_SEED
-from tests.sweeps import Study, children, endings, wait_for, write_sweep
+from tests.sweeps import LONG, Study, children, endings, wait_for, write_sweep
 
 pytestmark = pytest.mark.slow
 
-LONG = {"total_timesteps": 20_480, "update_epochs": 4}
-"""Runs that take long enough to be caught in the middle."""
+
+def wait_for_the_end_of(pids: list[int]) -> None:
+    wait_for("processes to be gone", lambda: not any(map(psutil.pid_exists, pids)), seconds=30)
 
 
-def options(**changes: object) -> Options:
-    return Options(**{"workers": 2, "memory": 1e12, "cohort": 40, "wandb_mode": "disabled", **changes})  # type: ignore[arg-type]
-
-
-def train(driver: Driver, cells: list[Cell], disturb: Callable[[Driver], None] = lambda _: None) -> None:
-    """Have runs trained, in a cluster of this process."""
-
-    async def go() -> None:
-        async with driver:
-            disturb(driver)
-            await driver.train(cells)
-
-    asyncio.run(go())
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str]]:
-    """What twelve long runs are, if nothing happens to them."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    sweep = Study("sweep", write_sweep(folder, **LONG), runs=folder / "runs")
-    assert sweep.end()[0] == 0
-    found = endings(folder / "runs")
-    assert len(found) == 12
-    return found
-
-
-@pytest.mark.parametrize(
-    ("how", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130), (signal.SIGTERM, 130)]
-)
-def test_a_driver_that_is_ended_goes_on_to_the_same_bits(
-    tmp_path: Path, undisturbed: dict[str, tuple[str, str]], how: signal.Signals, code: int
-) -> None:
+def test_a_driver_that_is_ended_goes_on_to_the_same_bits(tmp_path: Path, undisturbed: Path) -> None:
     sweep, runs = write_sweep(tmp_path, **LONG), tmp_path / "runs"
-    disturbed = Study("sweep", sweep, runs=runs)
-    disturbed.wait_until_in_the_middle()
-    left = children(disturbed.process.pid)
-    disturbed.process.send_signal(how)
-    returned, said = disturbed.end()
-    assert returned == code
-    assert "Traceback" not in said
-    wait_for("its processes to be gone", lambda: not any(Path(f"/proc/{pid}").exists() for pid, _ in left), 30)
-    assert endings(runs).items() <= undisturbed.items()
-    has_checkpoints = any(runs.glob("*/checkpoint"))
-    assert has_checkpoints == (how != signal.SIGKILL)
+    for how, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130), (signal.SIGTERM, 130)):
+        disturbed = Study("sweep", sweep, runs=runs)
+        disturbed.wait_until_in_the_middle()
+        left = [pid for pid, _ in children(disturbed.process.pid)]
+        disturbed.process.send_signal(how)
+        returned, said = disturbed.end()
+        assert returned == code
+        assert "Traceback" not in said
+        wait_for_the_end_of(left)
+        assert endings(runs).items() <= endings(undisturbed).items()
+        assert any(runs.glob("*/checkpoint")) == (how != signal.SIGKILL)
     assert Study("sweep", sweep, runs=runs).end()[0] == 0
-    assert endings(runs) == undisturbed
+    assert endings(runs) == endings(undisturbed)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_what_a_worker_had_that_is_ended_is_trained_by_another(
-    tmp_path: Path, undisturbed: dict[str, tuple[str, str]], how: signal.Signals
-) -> None:
+def test_what_a_worker_had_that_is_ended_is_trained_by_another(tmp_path: Path, undisturbed: Path) -> None:
     sweep = Study("sweep", write_sweep(tmp_path, **LONG), runs=tmp_path / "runs")
     sweep.wait_until_in_the_middle()
     first, second = sweep.workers()
-    os.kill(first, how)
+    os.kill(first, signal.SIGKILL)
     wait_for("another worker", lambda: len(set(sweep.workers()) - {first, second}) == 1)
-    os.kill(second, how)
+    os.kill(second, signal.SIGTERM)
     returned, said = sweep.end()
     assert (returned, "Traceback" in said) == (0, False), said
-    assert endings(tmp_path / "runs") == undisturbed
+    assert endings(tmp_path / "runs") == endings(undisturbed)
 
 
-def test_a_worker_that_hangs_is_replaced(tmp_path: Path, undisturbed: dict[str, tuple[str, str]]) -> None:
+def test_a_worker_that_hangs_is_replaced(tmp_path: Path, undisturbed: Path) -> None:
     sweep = Study("sweep", write_sweep(tmp_path, **LONG), runs=tmp_path / "runs")
     sweep.wait_until_in_the_middle()
     hanging = sweep.workers()[0]
@@ -99,19 +62,19 @@ def test_a_worker_that_hangs_is_replaced(tmp_path: Path, undisturbed: dict[str, 
     returned, said = sweep.end()
     assert (returned, "Traceback" in said) == (0, False), said
     assert not Path(f"/proc/{hanging}").exists()
-    assert endings(tmp_path / "runs") == undisturbed
+    assert endings(tmp_path / "runs") == endings(undisturbed)
 
 
-def test_two_drivers_share_a_run_store(tmp_path: Path, undisturbed: dict[str, tuple[str, str]]) -> None:
+def test_two_drivers_share_a_run_store(tmp_path: Path, undisturbed: Path) -> None:
     sweep, runs = write_sweep(tmp_path, **LONG), tmp_path / "runs"
     one, other = (Study("sweep", sweep, "--workers", "1", runs=runs) for _ in range(2))
     for study in (one, other):
         returned, said = study.end()
         assert (returned, "Traceback" in said) == (0, False), said
-    assert endings(runs) == undisturbed
+    assert endings(runs) == endings(undisturbed)
 
 
-def test_a_moved_run_store_is_completed(tmp_path: Path, undisturbed: dict[str, tuple[str, str]]) -> None:
+def test_a_moved_run_store_is_completed(tmp_path: Path, undisturbed: Path) -> None:
     sweep = write_sweep(tmp_path, **LONG)
     disturbed = Study("sweep", sweep, runs=tmp_path / "runs")
     disturbed.wait_until_in_the_middle()
@@ -122,7 +85,7 @@ def test_a_moved_run_store_is_completed(tmp_path: Path, undisturbed: dict[str, t
     shutil.move(tmp_path / "runs", moved)
     shutil.rmtree(next(path.parent for path in moved.glob("*/cell.json")))
     assert Study("sweep", sweep, runs=moved).end()[0] == 0
-    assert endings(moved) == undisturbed
+    assert endings(moved) == endings(undisturbed)
 
 
 def test_a_run_that_kills_its_workers_is_given_up_and_all_others_end(tmp_path: Path) -> None:
@@ -136,7 +99,7 @@ def test_a_run_that_kills_its_workers_is_given_up_and_all_others_end(tmp_path: P
         assert {cell.id for cell in read_cells(sweep)} - endings(tmp_path / "runs").keys() == deadly
 
 
-def test_what_a_full_disk_stopped_goes_on(tmp_path: Path, undisturbed: dict[str, tuple[str, str]]) -> None:
+def test_what_a_full_disk_stopped_goes_on(tmp_path: Path, undisturbed: Path) -> None:
     sweep, runs = write_sweep(tmp_path, **LONG), tmp_path / "runs"
     limit = 20_000  # no file may become larger, and an update's line doesn't fit any more
     full = Study("sweep", sweep, runs=runs, preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
@@ -146,7 +109,7 @@ def test_what_a_full_disk_stopped_goes_on(tmp_path: Path, undisturbed: dict[str,
     assert "can't be written: File too large" in said
     assert "Traceback" not in said
     assert Study("sweep", sweep, runs=runs).end()[0] == 0
-    assert endings(runs) == undisturbed
+    assert endings(runs) == endings(undisturbed)
 
 
 def test_nothing_listens_beyond_this_machine_and_strangers_are_refused(tmp_path: Path) -> None:
@@ -177,9 +140,9 @@ def test_fifty_kills_lose_nothing(tmp_path: Path) -> None:
             for path in runs.glob("*/outcome.json"):  # what has ended is never trained again
                 assert written.setdefault(path, path.stat().st_mtime_ns) == path.stat().st_mtime_ns
             victims = [study.process.pid] if rng.random() < 0.1 else study.workers()
-            if kills < 50 and victims:
+            for pid in victims if kills < 50 else []:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(rng.choice(victims), signal.SIGKILL)
+                    os.kill(pid, signal.SIGKILL)
                     kills += 1
         returned, said = study.end()
         assert "Traceback" not in said, said

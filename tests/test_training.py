@@ -192,3 +192,12 @@ def test_training_outlives_wandb(
     assert outcome["status"] == "finished"
     assert len(updates(Ledger(tmp_path), small())) == 2
     assert capsys.readouterr().err.count("W&B has failed") == 1
+
+
+def test_provenance_does_not_depend_on_what_else_is_loaded() -> None:
+    def describe(first: str) -> str:
+        code = f"{first}\nfrom study import provenance\nprint(provenance.describe())"
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert describe("import scipy.linalg, pandas, distributed") == describe("")

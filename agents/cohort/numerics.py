@@ -5,6 +5,7 @@ the engine multiplies with NumPy's `matmul`, which takes stacked matrices one af
 rounds by where a number lies, or by how many there are, has its substitute here.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,5 +69,9 @@ def count_threads() -> int:
 
 
 def blas_libraries() -> list[dict[str, Any]]:
-    """What `threadpoolctl` says of the libraries that multiply matrices: their names, versions and kernels."""
-    return [library for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
+    """What `threadpoolctl` says of the libraries that multiply matrices: their names, versions and kernels.
+
+    SciPy has one of its own, which no run uses: whether it is loaded mustn't tell two runs apart.
+    """
+    found = [library for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
+    return [library for library in found if Path(library["filepath"]).parent.name != "scipy.libs"]

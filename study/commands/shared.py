@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MEMORY_OF_A_WORKER = 2e9
+"""Bytes that a scheduler's worker is taken to have."""
 LONGEST_STEP = 86400
 """Seconds: a step of a day is a mistake."""
 
@@ -31,7 +33,8 @@ class PoolOptions:
     workers: int = 0
     """processes of this machine, of one thread each; 0: as many as cores"""
     memory: float = 0.0
-    """GB for all workers together, by which cohorts are sized; 0: three quarters of this machine's"""
+    """GB for all workers together, by which cohorts are sized; 0: three quarters of this machine's, or, with
+    --scheduler, 2 for each worker"""
     cohort: int = 40
     """runs that are trained together, at most: with few, many workers have work; with many, a run is cheaper"""
     runs_dir: Path = Path("runs")
@@ -65,13 +68,16 @@ class PoolOptions:
         return self.workers or available_cores()
 
     @property
-    def memory_bytes(self) -> float:
-        """For all workers together."""
-        return 1e9 * self.memory or 0.75 * machine_memory()
+    def memory_each(self) -> float:
+        """Bytes for each worker, where they are known before the workers are."""
+        if self.scheduler:
+            return MEMORY_OF_A_WORKER
+        return (1e9 * self.memory or 0.75 * machine_memory()) / self.processes
 
     def require_memory(self, cells: list[Cell]) -> None:
         """Raise a MistakeError where a worker has too little memory for one of the runs."""
-        cohorts(cells, self.processes, self.memory_bytes)
+        workers = 1 if self.scheduler else self.processes
+        cohorts(cells, workers, workers * self.memory_each)
 
     def run(self, work: Callable[["Driver"], Awaitable[T]]) -> T:
         """Do work that has runs trained. Only now is anything written, or is W&B asked."""
@@ -83,7 +89,8 @@ class PoolOptions:
 
         options = Options(
             workers=self.processes,
-            memory=self.memory_bytes,
+            memory=1e9 * self.memory or None,
+            memory_each=self.memory_each,
             cohort=self.cohort,
             wandb_mode=tracking.choose_mode(self.runs_dir),
             scheduler=self.scheduler,

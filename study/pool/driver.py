@@ -30,8 +30,10 @@ class Options:
     """Where and how runs are trained: an efficiency, never a result."""
 
     workers: int
-    memory: float
-    """bytes for all workers together"""
+    memory_each: float
+    """bytes that a worker has"""
+    memory: float | None = None
+    """bytes for all workers together, however many there are; by default as many as they have"""
     cohort: int
     """runs of a cohort, at most"""
     wandb_mode: str
@@ -91,7 +93,8 @@ class Driver:
             raise WorkerError(f"{number} no outcome: {'; '.join(dict.fromkeys(reasons))}")
 
     def _cut(self, cells: list[Cell]) -> list[list[Cell]]:
-        parts = cohorts(cells, max(self._threads, 1), self.options.memory)
+        workers = max(self._threads, 1)
+        parts = cohorts(cells, workers, self.options.memory or workers * self.options.memory_each)
         size = self.options.cohort
         return [part[start : start + size] for part in parts for start in range(0, len(part), size)]
 
