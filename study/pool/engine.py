@@ -22,6 +22,8 @@ DEATHS = 3
 """Workers that may die over a cohort, beside the first: it is probably what they die of."""
 SECONDS_TO_ANSWER = 10
 """How long a scheduler may take to answer."""
+SECONDS_BETWEEN_TRIES = 1.0
+"""How long to wait before a scheduler that went away is looked for again."""
 SECONDS_TO_END = 90
 """How long this machine's workers may take to end what they train: an update, checkpoints, and what W&B takes."""
 
@@ -83,7 +85,7 @@ class Engine:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # What ends while a worker begins raises in Dask: its processes are daemons, and end with this one.
+        # Ending while a worker begins raises in Dask: its processes are daemons, and end with this one.
         if self._cluster is not None:
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(self._client.run(end_cohorts), SECONDS_TO_END)
@@ -134,6 +136,7 @@ class Engine:
             with contextlib.suppress(Exception):
                 await lost.close()
             while self._client is lost:
+                await asyncio.sleep(SECONDS_BETWEEN_TRIES)
                 with contextlib.suppress(MistakeError):
                     self._client = await self._connect()
 
