@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -94,11 +95,10 @@ async def train_until_decided(
     first_seed = blocks.cells[0].seed
     looks: list[Look] = []
     tried = 0
-    for tried in blocks.schedule.looks:
-        seeds = range(first_seed, first_seed + tried)
-        cells = [cell for seed in seeds for cell in blocks.of(seed)]
+    for before, tried in itertools.pairwise((0, *blocks.schedule.looks)):
+        cells = [cell for seed in range(first_seed, first_seed + tried) for cell in blocks.of(seed)]
         await train(cells)
-        for seed in seeds:
+        for seed in range(first_seed + before, first_seed + tried):
             record.add(seed, _trial(ledger, blocks.of(seed), blocks.outcome))
         runs = table_of_runs(ledger, cells, blocks.outcome)
         looks, effects = await asyncio.to_thread(look_at, runs, first_seed, tried, blocks)

@@ -13,7 +13,7 @@ from typing import Self
 from rich.console import Console
 
 from study.cells import Cell, MistakeError
-from study.errors import WorkerError
+from study.errors import WorkerError, in_one_line
 from study.files import UnwritableError
 from study.ledger import Ledger
 from study.pool.cohorts import cohorts
@@ -122,8 +122,9 @@ class Driver:
             try:
                 self._keep(cells, await self._engine.train(cohort))
             finally:
-                self._bar.end(cohort.key, self._statuses(cells))
-        if not cohort.files and len(self.ledger.waiting(cells)) == len(cells):
+                ended = self._statuses(cells)
+                self._bar.end(cohort.key, ended)
+        if not cohort.files and not ended:
             if attempt == 1:
                 self._bar.say(f"{len(cells)} runs are being trained by another process: waiting for it")
             await asyncio.sleep(SECONDS_HELD)
@@ -187,7 +188,7 @@ def _with_checkpoints(files: Files) -> Files:
 
 def _reason(error: Exception) -> str:
     """Return one line on what training raised; where it is unexpected, with the place."""
-    said = " ".join(str(error).split())
+    said = in_one_line(error)
     if isinstance(error, MistakeError | UnwritableError):
         return said
     frames = traceback.extract_tb(error.__traceback__)

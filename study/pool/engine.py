@@ -15,7 +15,7 @@ from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
 
 from study.cells import MistakeError
-from study.errors import WorkerError
+from study.errors import WorkerError, in_one_line
 from study.pool.worker import EVENTS, Cohort, Files, Leaving, end_cohorts, train
 
 DEATHS = 3
@@ -147,7 +147,7 @@ class Engine:
                 address, security=security, asynchronous=True, set_as_default=False, timeout=SECONDS_TO_ANSWER
             )
         except (OSError, ValueError, RuntimeError) as error:
-            raise MistakeError(f"scheduler {address} can't be used: {_in_one_line(error)}") from error
+            raise MistakeError(f"scheduler {address} can't be used: {in_one_line(error)}") from error
         await _register(client, Leaving())
         client.subscribe_topic(EVENTS, lambda event: self._on_progress(*event[1]))
         return client
@@ -201,7 +201,7 @@ def _begin_local(workers: int) -> LocalCluster:
             silence_logs=logging.CRITICAL,
         )
     except (OSError, RuntimeError) as error:
-        raise WorkerError(f"workers can't be begun: {_in_one_line(error)}") from error
+        raise WorkerError(f"workers can't be begun: {in_one_line(error)}") from error
 
 
 def _security(folder: Path) -> Security:
@@ -220,7 +220,3 @@ def _security(folder: Path) -> Security:
         tls_client_key=str(files["key"]),
         require_encryption=True,
     )
-
-
-def _in_one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -8,8 +8,9 @@ import wandb
 
 from reports.sources.wandb import FILES, download
 from study.cells import Cell
+from study.errors import in_one_line
 from study.ledger import Ledger
-from study.tracking.runs import TrackedRun, in_one_line, project
+from study.tracking.runs import TrackedRun, project
 
 Run = Any
 """`wandb.apis.public.Run`, which has no types."""

@@ -19,6 +19,7 @@ from typing import Any, Self
 import wandb
 
 from study.cells import Cell, MistakeError
+from study.errors import in_one_line
 from study.ledger import dump
 from study.tracking.assignment import assignment
 
@@ -92,11 +93,6 @@ def _say_offline(reason: str | None, runs_dir: Path) -> None:
         f"W&B runs offline, since {reason}: `wandb sync {runs_dir}/wandb/offline-run-*` uploads its runs.",
         file=sys.stderr,
     )
-
-
-def in_one_line(error: BaseException) -> str:
-    """What an exception says, or, if nothing, what it is."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def addresses(run_ids: Iterable[str]) -> dict[str, str]:
