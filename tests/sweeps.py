@@ -73,6 +73,11 @@ def wait_for(what: str, holds: Callable[[], object], seconds: float = 120) -> No
         time.sleep(0.02)
 
 
+def is_in_the_middle(updates: Path) -> bool:
+    """Whether a run has recorded a few updates, and hasn't ended."""
+    return updates.stat().st_size > 8_000 and not updates.with_name("outcome.json").exists()
+
+
 class Study:
     """A `study` command in a process of its own."""
 
@@ -96,16 +101,14 @@ class Study:
     def wait_until_in_the_middle(self) -> None:
         """Wait until some run has recorded a few updates since this process began, and hasn't ended."""
 
-        def is_in_the_middle() -> bool:
+        def one_is() -> bool:
             assert self.process.poll() is None, "it ended before it could be caught"
             return any(
-                path.stat().st_mtime > self._started
-                and path.stat().st_size > 8_000
-                and not path.with_name("outcome.json").exists()
+                path.stat().st_mtime > self._started and is_in_the_middle(path)
                 for path in self.runs.glob("*/updates.jsonl")
             )
 
-        wait_for("the middle of a run", is_in_the_middle)
+        wait_for("the middle of a run", one_is)
 
     def end(self) -> tuple[int, str]:
         """Wait for the end, and return the exit code and what it said."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sweeps import LONG, Study, endings, wait_for, write_sweep
+from tests.sweeps import LONG, Study, endings, is_in_the_middle, wait_for, write_sweep
 
 pytestmark = pytest.mark.slow
 
@@ -25,6 +25,7 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         self.tls = folder / "tls"
+        self.local = folder / "local"
         self._folder = folder
         self._begun: list[subprocess.Popen[bytes]] = []
         subprocess.run([SCRIPTS / "certificates.sh", self.tls], check=True, capture_output=True)
@@ -46,11 +47,11 @@ class Cluster:
         )  # fmt: skip
 
     def begin_worker(self, unseen: Path | None = None) -> "subprocess.Popen[bytes]":
-        """Begin a worker; a folder may be one that it doesn't see."""
+        """Begin a worker, with files of its own in `local`; a folder may be one that it doesn't see."""
         hide: list[str | Path] = []
         if unseen:
             hide = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', unseen]
-        return self._begin(*hide, SCRIPTS / "workers.sh", self.tls, self.address)
+        return self._begin(*hide, SCRIPTS / "workers.sh", self.tls, self.address, "--local-directory", self.local)
 
     def _begin(self, *command: str | Path) -> "subprocess.Popen[bytes]":
         process = subprocess.Popen(
@@ -127,6 +128,7 @@ def test_runs_come_back_without_a_common_filesystem(tmp_path: Path, cluster: Clu
     sweep = Study("sweep", write_sweep(tmp_path, **LONG), *cluster.options, "--cohort", "4", runs=runs)
     wait_for("a cohort to come back", lambda: len(endings(runs)) >= 4)
     assert not any(runs.glob("*/checkpoint"))
+    wait_for("the middle of the next", lambda: any(map(is_in_the_middle, cluster.local.rglob("updates.jsonl"))))
     remote.terminate()  # as on a machine that is preempted
     wait_for("checkpoints to come back", lambda: any(runs.glob("*/checkpoint")))
     cluster.begin_worker(unseen=runs.parent)
