@@ -9,6 +9,7 @@
 - `outcomes`, `plans`, `record`: what runs came to, what was decided before, and what Optuna shows of it.
 - `seeds`, `spaces` and `tuning`: how many seeds, and fair tuning.
 - `estimate`: how long cells take here.
+- `compare`: anyone's trainers, watched from outside: what differs, since when, and whether it is more than round-off.
 - `probe`: the thread's numbers, without any training.
 - `bench`: how fast it all is.
 - `commands`, `cli`: the command line.

@@ -34,8 +34,9 @@ def draw(*shape: int) -> Floats:
     return np.random.default_rng(0).normal(size=shape)
 
 
-SUMS_OF_ONES = {"rtol": 1e-12, "atol": 1e-14}
-"""Tolerances of sums of terms of size 1, which may cancel: how a processor orders them shows in what is left."""
+def assert_same_sums(actual: Floats, expected: Floats) -> None:
+    """Compare sums of terms of size 1, which may cancel: in which order a processor adds shows in what is left."""
+    np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("state_dependent_scale", [False, True])
@@ -49,14 +50,14 @@ def test_forward_is_torch_own(runs: int, batch: int, state_dependent_scale: bool
     for apart, together in zip(
         (*stacked.act(observations), stacked.value(observations)), (mean, phi, values), strict=True
     ):
-        np.testing.assert_allclose(apart, together, **SUMS_OF_ONES)
+        assert_same_sums(apart, together)
     for run in range(runs):
         outputs = plain(stacked.actor(run))(torch.from_numpy(observations[run])).detach()
-        np.testing.assert_allclose(mean[run], outputs[:, :2], **SUMS_OF_ONES)
+        assert_same_sums(mean[run], outputs[:, :2])
         scale = outputs[:, 2:].numpy() if state_dependent_scale else np.zeros((1, 2))
-        np.testing.assert_allclose(phi[run], scale + np.log(0.5), **SUMS_OF_ONES)
+        assert_same_sums(phi[run], scale + np.log(0.5))
         critic = plain(stacked.critic(run))(torch.from_numpy(observations[run])).detach()
-        np.testing.assert_allclose(values[run], critic[:, 0], **SUMS_OF_ONES)
+        assert_same_sums(values[run], critic[:, 0])
 
 
 @pytest.mark.parametrize("state_dependent_scale", [False, True])

@@ -6,6 +6,7 @@ To add one, write its file and name it in `Command`. Torch and W&B are imported 
 from study.commands.bench import Bench
 from study.commands.calibrate import Calibrate
 from study.commands.check import Check
+from study.commands.compare import Compare
 from study.commands.play import Play
 from study.commands.probe import Probe
 from study.commands.report import Report
@@ -14,4 +15,4 @@ from study.commands.sweep import Sweep
 from study.commands.train import Train
 from study.commands.tune import Tune
 
-Command = Probe | Check | Train | Sweep | Seeds | Tune | Play | Report | Calibrate | Bench
+Command = Probe | Check | Train | Sweep | Seeds | Tune | Compare | Play | Report | Calibrate | Bench

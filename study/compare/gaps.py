@@ -1,0 +1,266 @@
+"""How far two runs are apart, tensor by tensor and step by step."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from study.compare.matching import Pair, match
+from study.compare.recordings import PARTS, Floats, Recording, Step
+
+LEAST = 1e-18
+"""The gap of tensors whose bits differ and whose sketches don't."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StepGap:
+    """How far two runs are apart at a step that both made.
+
+    Attributes:
+        step: Its number among the steps of all of the first run's optimizers.
+        optimizer: The index of the pair of optimizers.
+        count: Its number among the steps of this optimizer.
+        gradients: The relative gap of each tensor's gradient, `[tensors]`; 0 for the same bits.
+        parameters: The relative gap of each tensor after the step, `[tensors]`.
+        settings: The optimizer's settings in which both differ, with both values.
+        same_random: Whether the global random generators were in the same state.
+        same_data: Whether the environments had been told and had answered the same, bit for bit.
+        records: How many records the first run's environments had.
+    """
+
+    step: int
+    optimizer: int
+    count: int
+    gradients: Floats
+    parameters: Floats
+    settings: dict[str, tuple[Any, Any]]
+    same_random: bool
+    same_data: bool
+    records: int
+
+    @property
+    def is_same(self) -> bool:
+        """Whether nothing differs."""
+        return not (self.gradients.any() or self.parameters.any()) and self.same_data
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataGap:
+    """The first record of an environment that differs.
+
+    Attributes:
+        environment: The number of the first run's environment.
+        index: Of the record, from 0: resets count.
+        parts: What differs: observations, actions, rewards or episode ends.
+        sizes: By part, the difference over the root mean square of that part's numbers; infinite for episode ends, and
+            where the numbers weren't kept.
+    """
+
+    environment: int
+    index: int
+    parts: Sequence[str]
+    sizes: dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gaps:
+    """How far two runs are apart.
+
+    Attributes:
+        pairs: Their optimizers; None where their tensors differ in shape.
+        initial: By name, the relative gap of a tensor's initial values.
+        same_random: Whether the global random generators were in the same state at the environments' first step.
+        data: The first record that differs.
+        steps: In the order in which the first run made them.
+        missing: The first step that only one of them made.
+    """
+
+    pairs: Sequence[Pair] | None
+    initial: dict[str, float]
+    same_random: bool
+    data: DataGap | None
+    steps: Sequence[StepGap]
+    missing: int | None
+
+    @property
+    def is_identical(self) -> bool:
+        """Whether all bits that were compared are the same."""
+        return (
+            self.pairs is not None
+            and not any(self.initial.values())
+            and self.data is None
+            and self.missing is None
+            and all(step.is_same for step in self.steps)
+        )
+
+    @property
+    def last_step(self) -> int:
+        """The number of the last step that was compared."""
+        return max((step.step for step in self.steps), default=0)
+
+
+def measure_gaps(a: Recording, b: Recording) -> Gaps:
+    """Return how far two runs are apart."""
+    pairs = match(a, b)
+    environments = match_environments(a, b)
+    common = [] if pairs is None else _common(a, b, pairs)
+    return Gaps(
+        pairs=pairs,
+        initial={} if pairs is None else _initial_gaps(pairs),
+        same_random=a.random == b.random,
+        data=first_difference(a, b, environments),
+        steps=[_step_gap(index, pairs[index], one, other, environments) for index, one, other in common if pairs],
+        missing=None if pairs is None else _missing(a, b, pairs),
+    )
+
+
+def relative_gap(one: Sequence[float] | Floats, other: Sequence[float] | Floats) -> float:
+    """Return the relative distance of two vectors; of 0 to anything else it is infinite."""
+    first, second = np.asarray(one, float), np.asarray(other, float)
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        return 0.0 if np.array_equal(first, second, equal_nan=True) else math.inf
+    distance, size = float(np.linalg.norm(first - second)), float(np.linalg.norm(first))
+    if distance == 0:
+        return 0.0
+    return distance / size if size else math.inf
+
+
+def _gap(hashes: tuple[str, str], sketches: tuple[Sequence[float], Sequence[float]]) -> float:
+    """The relative gap of two tensors, by hash and sketch; exactly 0 for the same bits."""
+    return 0.0 if hashes[0] == hashes[1] else max(relative_gap(*sketches), LEAST)
+
+
+def _initial_gaps(pairs: Sequence[Pair]) -> dict[str, float]:
+    return {
+        name: _gap((pair.a.hashes[index], pair.b.hashes[other]), (pair.a.sketches[index], pair.b.sketches[other]))
+        for pair in pairs
+        if pair.a.hashes and pair.b.hashes
+        for index, (name, other) in enumerate(zip(pair.a.names, pair.order, strict=True))
+    }
+
+
+def _common(a: Recording, b: Recording, pairs: Sequence[Pair]) -> list[tuple[int, Step, Step]]:
+    """The steps that both recorded, with the index of their pair of optimizers."""
+    found = []
+    for index, pair in enumerate(pairs):
+        for (number, count), one in a.steps.items():
+            other = b.steps.get((pair.b.number, count))
+            if number == pair.a.number and other is not None:
+                found.append((index, one, other))
+    return sorted(found, key=lambda common: common[1].step)
+
+
+def _step_gap(index: int, pair: Pair, one: Step, other: Step, environments: Sequence["EnvironmentPair"]) -> StepGap:
+    def gaps(hashes: str, sketches: str) -> Floats:
+        own, their = (getattr(one, hashes), getattr(one, sketches)), (getattr(other, hashes), getattr(other, sketches))
+        if not own[0] or not their[0]:
+            return np.zeros(0)
+        return np.array([_gap((own[0][i], their[0][j]), (own[1][i], their[1][j])) for i, j in enumerate(pair.order)])
+
+    return StepGap(
+        step=one.step,
+        optimizer=index,
+        count=one.count,
+        gradients=gaps("gradients", "gradient_sketches"),
+        parameters=gaps("parameters", "parameter_sketches"),
+        settings=_different_settings(pair, one, other),
+        same_random=one.random == other.random,
+        same_data=all(environment.is_same_until(one, other) for environment in environments),
+        records=sum(one.records),
+    )
+
+
+def _different_settings(pair: Pair, one: Step, other: Step) -> dict[str, tuple[Any, Any]]:
+    """Settings that both optimizers have and that differ, and their classes."""
+    common = one.settings.keys() & other.settings.keys()
+    found = {
+        name: (one.settings[name], other.settings[name])
+        for name in sorted(common)
+        if one.settings[name] != other.settings[name]
+    }
+    return found if pair.a.type == pair.b.type else {"class": (pair.a.type, pair.b.type), **found}
+
+
+def _missing(a: Recording, b: Recording, pairs: Sequence[Pair]) -> int | None:
+    """The number of the first step that one run made and the other, though it went on or ended, didn't."""
+    missing = []
+    for pair in pairs:
+        counts = [
+            {count: step.step for (number, count), step in run.steps.items() if number == optimizer.number}
+            for run, optimizer in ((a, pair.a), (b, pair.b))
+        ]
+        if len(counts[0]) != len(counts[1]) and max(counts[0], default=0) != max(counts[1], default=0):
+            shorter, longer = sorted(counts, key=lambda own: max(own, default=0))
+            missing.append(longer[min(count for count in longer if count > max(shorter, default=0))])
+    return min(missing, default=None)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EnvironmentPair:
+    """An environment of each of two runs.
+
+    Attributes:
+        a: The number of the first run's.
+        b: The number of the second run's.
+        differs_at: The index of the first record that differs; None where none does.
+    """
+
+    a: int
+    b: int
+    differs_at: int | None
+
+    def is_same_until(self, one: Step, other: Step) -> bool:
+        """Whether both had the same records when a step was made."""
+        counts = [own.records[n] if n < len(own.records) else 0 for own, n in ((one, self.a), (other, self.b))]
+        return counts[0] == counts[1] and (self.differs_at is None or self.differs_at >= counts[0])
+
+
+def match_environments(a: Recording, b: Recording) -> list[EnvironmentPair]:
+    """Return which of b's environments each of a's is: by its first record, or else by order."""
+    left = list(b.records)
+    matched: dict[int, int] = {}
+    for same_start in (True, False):
+        for number, records in a.records.items():
+            if number in matched or not records:
+                continue
+            other = next((o for o in left if not same_start or b.records[o][:1] == records[:1]), None)
+            if other is not None:
+                left.remove(other)
+                matched[number] = other
+    return [
+        EnvironmentPair(a=number, b=other, differs_at=_differs_at(a.records[number], b.records[other]))
+        for number, other in sorted(matched.items())
+    ]
+
+
+def _differs_at(one: Sequence[bytes], other: Sequence[bytes]) -> int | None:
+    return next((index for index, (own, their) in enumerate(zip(one, other, strict=False)) if own != their), None)
+
+
+def first_difference(a: Recording, b: Recording, environments: Sequence[EnvironmentPair]) -> DataGap | None:
+    """Return the first record in which two runs differ."""
+    differing = [(pair.differs_at, pair) for pair in environments if pair.differs_at is not None]
+    if not differing:
+        return None
+    index, pair = min(differing, key=lambda found: (found[0], found[1].a))
+    hashes = a.records[pair.a][index], b.records[pair.b][index]
+    parts = [part for i, part in enumerate(PARTS) if hashes[0][4 * i : 4 * i + 4] != hashes[1][4 * i : 4 * i + 4]]
+    sizes = {part: _size(part, a, b, pair.a, pair.b, index) for part in parts}
+    return DataGap(environment=pair.a, index=index, parts=parts, sizes=sizes)
+
+
+def _size(part: str, a: Recording, b: Recording, number: int, other: int, index: int) -> float:
+    """The size of a difference, against the root mean square of all that was kept of that part."""
+    own, their = a.numbers.get((number, index)), b.numbers.get((other, index))
+    if part == "episode ends" or own is None or their is None:
+        return math.inf
+    key = part.removesuffix("s")
+    one, two = np.atleast_1d(own[key]).astype(float), np.atleast_1d(their[key]).astype(float)
+    if one.shape != two.shape:
+        return math.inf
+    kept = [np.atleast_1d(row[key]).astype(float) for (n, _), row in a.numbers.items() if n == number]
+    everything = np.concatenate(kept)
+    size = float(np.sqrt(np.mean(everything**2)))
+    return float(np.abs(one - two).max()) / size if size else math.inf

@@ -1,0 +1,187 @@
+"""Runs of arms: each in a process and a folder of its own, under the probe."""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from study.cells import MistakeError
+from study.compare.arms import Arm
+from study.compare.recordings import Recording
+from study.files import write_atomically
+
+PROBE = Path(__file__).parent / "probe"
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+"""Of a run, unless its arm says otherwise: several run at once."""
+SECONDS_TO_END = 5.0
+"""How long a run that is interrupted may take before it is killed."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run that is wanted.
+
+    Attributes:
+        arm: What is run.
+        seed: With which seed.
+        kind: "plain", or the name of what is done to it: its folder is `s{seed}-{kind}`.
+        watch: What the probe is asked, beside the folder.
+    """
+
+    arm: Arm
+    seed: int
+    kind: str
+    watch: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ended:
+    """A run that has ended.
+
+    Attributes:
+        job: What it was.
+        folder: Where it is.
+        exit_code: 0 where all went well.
+        seconds: How long it took.
+    """
+
+    job: Job
+    folder: Path
+    exit_code: int
+    seconds: float
+
+    @property
+    def recording(self) -> Recording:
+        """What the probe wrote."""
+        return Recording(self.folder / "watch")
+
+    @property
+    def last_line(self) -> str:
+        """The last line that it wrote to stderr, or else to stdout."""
+        for name in ("stderr.txt", "stdout.txt"):
+            lines = (self.folder / name).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            if lines:
+                return lines[-1].strip()
+        return "it wrote nothing"
+
+
+class Launcher:
+    """Runs jobs side by side, each once: what has ended is taken from its folder.
+
+    Args:
+        folder: Holds a folder for each arm.
+        workers: Runs at once.
+        on_end: Called with each run that has ended, from any thread.
+    """
+
+    def __init__(self, folder: Path, workers: int, on_end: Callable[[Ended], None] = lambda _: None) -> None:
+        self._folder, self._workers, self._on_end = folder, workers, on_end
+        self._here = Path.cwd()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._interrupted = threading.Event()
+
+    def run(self, jobs: Sequence[Job]) -> list[Ended]:
+        """Run jobs, and return how each ended, in their order.
+
+        Raises:
+            MistakeError: A command can't be begun, or a folder has another's run.
+        """
+        with concurrent.futures.ThreadPoolExecutor(self._workers) as pool:
+            futures = [pool.submit(self._run, job) for job in jobs]
+            try:
+                return [future.result() for future in futures]
+            except BaseException:
+                self._interrupted.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in list(self._running):
+                    _end(process)
+                raise
+
+    def _run(self, job: Job) -> Ended:
+        folder = self._folder / job.arm.name / f"s{job.seed}-{job.kind}"
+        described = {**job.arm.describe(), "seed": job.seed, "watch": dict(job.watch)}
+        there = _read_ended(folder)
+        if there is not None:
+            if there["run"] != described:
+                raise MistakeError(f"{folder} has a run of another command or of other options: use another folder")
+            return Ended(job=job, folder=folder, exit_code=there["exit_code"], seconds=there["seconds"])
+        # What another process was killed in the middle of may still be running: it keeps its own folder.
+        unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
+        (unfinished / "watch").mkdir(parents=True)
+        try:
+            exit_code, seconds = self._train(job, unfinished)
+            ended = {"exit_code": exit_code, "seconds": seconds, "run": described}
+            write_atomically(unfinished / "ended.json", json.dumps(ended).encode())
+            shutil.rmtree(folder, ignore_errors=True)
+            unfinished.rename(folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        result = Ended(job=job, folder=folder, exit_code=exit_code, seconds=seconds)
+        self._on_end(result)
+        return result
+
+    def _train(self, job: Job, folder: Path) -> tuple[int, float]:
+        if self._interrupted.is_set():
+            raise KeyboardInterrupt
+        began = time.monotonic()
+        with (folder / "stdout.txt").open("wb") as out, (folder / "stderr.txt").open("wb") as err:
+            try:
+                process = subprocess.Popen(
+                    job.arm.words(job.seed, self._here),
+                    cwd=job.arm.cwd or folder,
+                    env=self._environment(job, folder),
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise MistakeError(f"arm {job.arm.name} can't be begun: {error.strerror}: {error.filename}") from error
+            with self._listed(process):
+                exit_code = process.wait()
+        if self._interrupted.is_set():
+            raise KeyboardInterrupt
+        return exit_code, time.monotonic() - began
+
+    @contextlib.contextmanager
+    def _listed(self, process: "subprocess.Popen[bytes]") -> Iterator[None]:
+        self._running.add(process)
+        try:
+            yield
+        finally:
+            self._running.discard(process)
+
+    def _environment(self, job: Job, folder: Path) -> dict[str, str]:
+        own = job.arm.environment(job.seed)
+        search = [str(PROBE), *filter(None, [own.get("PYTHONPATH"), os.environ.get("PYTHONPATH")]), str(self._here)]
+        return {
+            **ONE_THREAD,
+            **os.environ,
+            **own,
+            "PYTHONPATH": os.pathsep.join(search),
+            "STUDY_WATCH": json.dumps({"folder": str(folder.resolve() / "watch"), **job.watch}),
+        }
+
+
+def _read_ended(folder: Path) -> dict[str, Any] | None:
+    path = folder / "ended.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End a run and all that it began."""
+    for sent in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, sent)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=SECONDS_TO_END)
+            return

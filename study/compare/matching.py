@@ -1,0 +1,87 @@
+"""Which optimizer of one run is which of another's, and which tensor is which."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from study.compare.recordings import Optimizer, Recording
+
+ALIKE = 1e-3
+"""The relative distance below which initial weights are of the same tensor."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pair:
+    """An optimizer of each of two runs, whose tensors correspond.
+
+    Attributes:
+        a: The first run's.
+        b: The second run's.
+        order: For each of a's tensors, the index of b's.
+    """
+
+    a: Optimizer
+    b: Optimizer
+    order: Sequence[int]
+
+
+def match(a: Recording, b: Recording) -> list[Pair] | None:
+    """Pair the optimizers of two runs, in the order of their first steps; None where their tensors differ in shape."""
+    if len(a.optimizers) != len(b.optimizers):
+        return None
+    pairs = []
+    for one, other in zip(a.optimizers.values(), b.optimizers.values(), strict=True):
+        order = _match_tensors(one, other)
+        if order is None:
+            return None
+        pairs.append(Pair(a=one, b=other, order=order))
+    return pairs
+
+
+def _match_tensors(a: Optimizer, b: Optimizer) -> list[int] | None:
+    """For each of a's tensors, which of b's it is: by name, by order, or else by their initial values."""
+    if sorted(a.names) == sorted(b.names) and len(set(a.names)) == len(a.names):
+        order = [b.names.index(name) for name in a.names]
+        if [_plain(b.shapes[index]) for index in order] == [_plain(shape) for shape in a.shapes]:
+            return order
+    if [_plain(shape) for shape in a.shapes] == [_plain(shape) for shape in b.shapes]:
+        in_order = list(range(len(a.names)))
+        return in_order if _are_alike(a, b, in_order) else _match_by_values(a, b) or in_order
+    return _match_by_values(a, b)
+
+
+def _plain(shape: Sequence[int]) -> tuple[int, ...]:
+    """A shape without its ones: a row vector holds what a vector does."""
+    return tuple(length for length in shape if length != 1)
+
+
+def _are_alike(a: Optimizer, b: Optimizer, order: Sequence[int]) -> bool:
+    return all(_distance(a, index, b, other) < ALIKE for index, other in enumerate(order))
+
+
+def _match_by_values(a: Optimizer, b: Optimizer) -> list[int] | None:
+    """Give each of a's tensors the first of b's that has its shape and its values."""
+    left = list(range(len(b.names)))
+    order = []
+    for index, shape in enumerate(a.shapes):
+        found = (
+            other
+            for other in left
+            if _plain(b.shapes[other]) == _plain(shape) and _distance(a, index, b, other) < ALIKE
+        )
+        other = next(found, None)
+        if other is None:
+            return None
+        left.remove(other)
+        order.append(other)
+    return None if left else order
+
+
+def _distance(a: Optimizer, index: int, b: Optimizer, other: int) -> float:
+    """The relative distance of two tensors' initial values."""
+    if not a.hashes or not b.hashes or a.hashes[index] == b.hashes[other]:
+        return 0.0
+    one, two = np.array(a.sketches[index]), np.array(b.sketches[other])
+    size = float(np.linalg.norm(one))
+    return float(np.linalg.norm(one - two)) / size if size else float(np.linalg.norm(two))

@@ -1,0 +1,129 @@
+"""What differs in a step, in words: gradients by tensor, or the update that is made of the same gradients."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from study.compare.matching import Pair
+from study.compare.recordings import Floats, Whole
+
+PARALLEL = 1e-4
+"""1 minus the cosine below which two gradients have the same direction."""
+SAME_FACTOR = 2e-3
+"""The relative difference of two factors that are the same."""
+MOST_NAMES = 4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Compared:
+    """A tensor's gradient in both runs.
+
+    Attributes:
+        name: Of the tensor.
+        factor: How many times larger the second is, along the first.
+        cosine: Of the angle between them.
+    """
+
+    name: str
+    factor: float
+    cosine: float
+
+    @property
+    def is_parallel(self) -> bool:
+        """Whether both have the same direction, or opposite ones."""
+        return abs(self.cosine) > 1 - PARALLEL
+
+
+def name_gradients(pair: Pair, a: Whole, b: Whole, settings: Mapping[str, Any]) -> list[str]:
+    """Return in what gradients differ, tensor by tensor.
+
+    A factor that most tensors share is told apart from those of single tensors: clipping the norm of all gradients
+    rescales them together, whatever the cause.
+    """
+    del settings
+    compared = [
+        _compare(name, one, other)
+        for name, one, other in zip(pair.a.names, *_split(pair, a.gradient, b.gradient), strict=True)
+        if one.any() or other.any()
+    ]
+    parallel = [own for own in compared if own.is_parallel]
+    turned = [own for own in compared if not own.is_parallel]
+    common = _common_factor([own.factor for own in parallel])
+    words = []
+    shared = [own.name for own in parallel if _is_same(own.factor, common)]
+    if shared and not _is_same(common, 1.0) and len(shared) > 1:
+        words.append(f"{_times(common)}: {brief(shared)} (a rescaling that these tensors share)")
+    elif shared and not _is_same(common, 1.0):
+        words.append(f"{_times(common)}: {brief(shared)}")
+    beside = " beside that" if not _is_same(common, 1.0) and len(shared) > 1 else ""
+    others = sorted((own for own in parallel if own.name not in shared), key=lambda own: own.factor)
+    for factor, group in itertools.groupby(others, key=lambda own: float(f"{own.factor / common:.3g}")):
+        words.append(f"{_times(factor)}{beside}: {brief([own.name for own in group])}")
+    if turned:
+        cosines = [own.cosine for own in turned]
+        spread = (
+            f"cosine {min(cosines):.3f}" if len(turned) == 1 else f"cosines {min(cosines):.3f} to {max(cosines):.3f}"
+        )
+        words.append(f"another direction ({spread}): {brief([own.name for own in turned])}")
+    same = [own.name for own in parallel if own.name in shared and _is_same(common, 1.0)]
+    if same and words:
+        words.append(f"the same: {brief(same)}")
+    return words
+
+
+def name_update(pair: Pair, a: Whole, b: Whole, settings: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    """Return in what the update of the same gradients differs: the optimizer's settings, or the size of the step."""
+    told = [f"{name} {one} against {other}" for name, (one, other) in settings.items() if one != other]
+    moves = [_compare(pair.a.names[0], a.after - a.before, _in_order(pair, b.after) - _in_order(pair, b.before))]
+    size = moves[0]
+    step = f"the step is {size.factor:.4g} times as large" if size.is_parallel else "the step has another direction"
+    return [f"the optimizer: {', '.join(told)}"] * bool(told) + [step]
+
+
+def brief(names: Sequence[str]) -> str:
+    """Return names in a few words."""
+    if len(names) <= MOST_NAMES:
+        return ", ".join(names)
+    return f"{', '.join(names[: MOST_NAMES - 1])} and {len(names) - MOST_NAMES + 1} more"
+
+
+def _compare(name: str, one: Floats, other: Floats) -> Compared:
+    sizes = float(np.linalg.norm(one)), float(np.linalg.norm(other))
+    if not sizes[0]:
+        return Compared(name=name, factor=math.inf, cosine=0.0)
+    inner = float(one @ other)
+    cosine = inner / (sizes[0] * sizes[1]) if sizes[1] else 1.0
+    return Compared(name=name, factor=inner / sizes[0] ** 2, cosine=cosine)
+
+
+def _split(pair: Pair, one: Floats, other: Floats) -> tuple[list[Floats], list[Floats]]:
+    """Both runs' numbers by the first run's tensors."""
+    own = np.split(one, np.cumsum([math.prod(shape) for shape in pair.a.shapes])[:-1])
+    their = np.split(other, np.cumsum([math.prod(shape) for shape in pair.b.shapes])[:-1])
+    return own, [their[index] for index in pair.order]
+
+
+def _in_order(pair: Pair, other: Floats) -> Floats:
+    return np.concatenate(_split(pair, other, other)[1])
+
+
+def _common_factor(factors: Sequence[float]) -> float:
+    """The factor that most share; 1 where no two do."""
+    votes = {factor: sum(_is_same(factor, other) for other in factors) for factor in factors}
+    best = max(votes, key=lambda factor: votes[factor], default=1.0)
+    ones = sum(_is_same(factor, 1.0) for factor in factors)
+    return best if votes.get(best, 0) > max(ones, 1) or len(factors) == 1 else 1.0
+
+
+def _is_same(factor: float, other: float) -> bool:
+    return factor == other or (other != 0 and abs(factor / other - 1) < SAME_FACTOR)
+
+
+def _times(factor: float) -> str:
+    if factor == 0:
+        return "none, where the first arm has one"
+    return f"{factor:.4g} times as large"

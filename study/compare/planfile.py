@@ -1,0 +1,103 @@
+"""A comparison as a YAML file: the same options as on the command line, checked before anything is run."""
+
+import dataclasses
+import difflib
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from study.cells import MistakeError, brief
+from study.compare.arms import Arm
+from study.sweepfile import read_yaml
+
+T = TypeVar("T")
+
+ARM = {"command": str, "env": dict, "cwd": str, "shell": bool}
+"""What an arm of a file may have, and the type of each."""
+
+
+def read_arms(path: Path, content: Mapping[str, Any]) -> list[Arm]:
+    """Return the arms of a file.
+
+    Raises:
+        MistakeError: One isn't described as it must be.
+    """
+    arms = content.get("arms")
+    if not isinstance(arms, dict) or not arms:
+        raise MistakeError("needs `arms:`, a command for each name")
+    return [_read_arm(str(name), given, path.parent) for name, given in arms.items()]
+
+
+def _read_arm(name: str, given: Any, folder: Path) -> Arm:
+    fields = {"command": given} if isinstance(given, str) else given
+    if not isinstance(fields, dict) or "command" not in fields:
+        raise MistakeError(f"arm {name!r} must be a command, or have `command:`")
+    for key, value in fields.items():
+        if key not in ARM:
+            raise MistakeError(f"arm {name!r} has an unknown key {key!r}{_near(str(key), ARM)}")
+        if not isinstance(value, ARM[key]):
+            raise MistakeError(f"arm {name!r}: {key} must be {_NAMES[ARM[key]]}, not {brief(value)}")
+    env = {str(key): str(value) for key, value in fields.get("env", {}).items()}
+    cwd = (folder / fields["cwd"]).resolve() if "cwd" in fields else None
+    return Arm(name=name, command=fields["command"], env=env, cwd=cwd, shell=fields.get("shell", False))
+
+
+_NAMES = {str: "text", dict: "a mapping", bool: "true or false", int: "a whole number", float: "a number"}
+
+
+def read_options(path: Path, options: T) -> tuple[list[Arm], T]:
+    """Return a file's arms, and a dataclass of options with what the file says of them.
+
+    Args:
+        path: The file.
+        options: A dataclass, with the values that the file doesn't give.
+
+    Raises:
+        MistakeError: Naming the file, and what in it can't be used.
+    """
+    try:
+        content = read_yaml(path)
+        if not isinstance(content, dict):
+            raise MistakeError("isn't a comparison: it needs `arms:`")
+        arms = read_arms(path, content)
+        return arms, _with_options(options, {str(key): value for key, value in content.items() if key != "arms"})
+    except MistakeError as error:
+        raise MistakeError(f"{path}: {error}") from error
+
+
+def _with_options(options: T, given: Mapping[str, Any]) -> T:
+    fields = {field.name: field for field in dataclasses.fields(options)}  # type: ignore[arg-type]
+    changes = {}
+    for key, value in given.items():
+        name = key.replace("-", "_")
+        if name not in fields:
+            raise MistakeError(f"has an unknown key {key!r}{_near(name, fields)}")
+        changes[name] = _convert(key, value, getattr(options, name), fields[name].type)
+    return dataclasses.replace(options, **changes)  # type: ignore[type-var]
+
+
+def _convert(key: str, value: Any, default: Any, declared: Any) -> Any:
+    """A value as its option has it: YAML reads 0 as a number where seeds are text."""
+    choices = get_args(declared)
+    wanted = type(default)
+    if choices and isinstance(declared, types.UnionType):
+        wanted = next(kind for kind in choices if kind is not type(None))
+    elif choices and value not in choices and all(isinstance(choice, str) for choice in choices):
+        raise MistakeError(f"{key} must be one of {', '.join(choices)}, not {brief(value)}")
+    if wanted is Path:
+        return Path(str(value))
+    if wanted is tuple:
+        return tuple(map(str, value)) if isinstance(value, list) else (str(value),)
+    if wanted is str and isinstance(value, int | str) and not isinstance(value, bool):
+        return str(value)
+    if wanted is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+        raise MistakeError(f"{key} must be {_NAMES.get(wanted, wanted.__name__)}, not {brief(value)}")
+    return value
+
+
+def _near(name: str, names: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, names, n=1)
+    return f". Did you mean {close[0]!r}?" if close else f"; choose from {', '.join(names)}"

@@ -1,0 +1,270 @@
+"""The reading: what two arms' first steps say of their mechanism.
+
+A difference is round-off's where it is of the size of a control's. The controls are the first arm again, with weights
+moved by one ULP: what that changes after a step is what rounding alone may change. Two of them tell how much controls
+differ among themselves, and ten times that is the threshold: the thread's own advice was "about ten times typical
+round-off". Where both arms also run in float64, their gap there is what is followed: round-off is too small there to
+hide a real difference, or to flip a comparison.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from study.compare.gaps import DataGap, Gaps, StepGap
+from study.compare.recordings import Floats
+
+Name = Literal["identical", "round-off", "real", "late", "unpaired", "unseen"]
+Where = Literal["initial weights", "random numbers", "data", "gradient", "optimizer", "update", "steps", "networks"]
+
+EPSILON = float(np.finfo(np.float32).eps)
+"""The relative size of a rounding in float32."""
+TYPICAL = 10.0
+"""How many times larger than the controls' a gap of round-off may be, beside what controls differ among themselves."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Difference:
+    """Something in which two runs differ.
+
+    Attributes:
+        where: What it is.
+        step: The optimizer step, among all optimizers', at which it shows; 0 for before the first.
+        optimizer: The index of the pair of optimizers.
+        count: The number of the step among this optimizer's.
+        sizes: By tensor or part, the relative gap.
+    """
+
+    where: Where
+    step: int
+    optimizer: int = 0
+    count: int = 0
+    sizes: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def size(self) -> float:
+        """The largest gap."""
+        return max(self.sizes.values(), default=math.inf)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What is read.
+
+    Attributes:
+        name: The mechanism.
+        first: The first difference in any bit.
+        beyond: The first difference beyond round-off.
+        over_control: The largest ratio of a gap to the controls', as far as it was followed.
+        threshold: The ratio beyond which a gap isn't round-off's.
+        in_double: Whether gaps were followed in float64.
+        steps: The last optimizer step that was compared.
+        because: Why, where the name alone doesn't say it.
+    """
+
+    name: Name
+    first: Difference | None = None
+    beyond: Difference | None = None
+    over_control: float | None = None
+    threshold: float | None = None
+    in_double: bool = False
+    steps: int = 0
+    because: str = ""
+
+
+def find_first(gaps: Gaps) -> Difference | None:
+    """Return the first difference in any bit; None where there is none."""
+    if gaps.pairs is None:
+        return Difference(where="networks", step=0)
+    initial = {name: gap for name, gap in gaps.initial.items() if gap}
+    if initial:
+        return Difference(where="initial weights", step=0, sizes=initial)
+    for step in gaps.steps:
+        found = _in_step(step, gaps)
+        if found is not None:
+            return found
+    if gaps.data is not None:
+        return _of_data(gaps.data, gaps.last_step + 1)
+    return None if gaps.missing is None else Difference(where="steps", step=gaps.missing)
+
+
+def _in_step(step: StepGap, gaps: Gaps) -> Difference | None:
+    """The first difference in a step: in the data, the gradients, or the update that is made of them."""
+    assert gaps.pairs is not None
+    names = gaps.pairs[step.optimizer].a.names
+    at = Difference(where="gradient", step=step.step, optimizer=step.optimizer, count=step.count)
+    if not step.same_data:
+        return _of_data(gaps.data, step.step) if gaps.data else Difference(where="data", step=step.step)
+    if step.gradients.any():
+        return dataclasses.replace(at, sizes=_by_name(names, step.gradients))
+    if step.parameters.any():
+        return dataclasses.replace(at, where=_of_update(step), sizes=_by_name(names, step.parameters))
+    return None
+
+
+def _of_update(step: StepGap) -> Where:
+    return "optimizer" if step.settings else "update"
+
+
+def _of_data(data: DataGap, step: int) -> Difference:
+    return Difference(where="data", step=step, sizes=data.sizes)
+
+
+def _by_name(names: Sequence[str], gaps: Floats) -> dict[str, float]:
+    return {name: float(gap) for name, gap in zip(names, gaps, strict=True) if gap}
+
+
+class Control:
+    """How far one-ULP perturbations of the first arm drive its runs apart.
+
+    Args:
+        gaps: Of the first arm's run and each control's.
+    """
+
+    def __init__(self, gaps: Sequence[Gaps]) -> None:
+        self._runs = [_Running(own) for own in gaps]
+
+    def gap(self, step: StepGap) -> tuple[Floats, Floats]:
+        """Return the largest gap of each tensor's gradient and weights until the next step, `[tensors]` each.
+
+        A perturbation after a step shows in the next step's gradients.
+        """
+        until = [run.until(step.optimizer, step.count + 1, step) for run in self._runs]
+        gradients = np.max([EPSILON + 0 * step.gradients, *(own[0] for own in until)], axis=0)
+        return gradients, np.max([EPSILON + 0 * step.parameters, *(own[1] for own in until)], axis=0)
+
+    def spread(self, step: StepGap) -> float:
+        """Return by how much the controls differ among themselves, until the next step: a ratio of at least 1."""
+        until = [run.until(step.optimizer, step.count + 1, step) for run in self._runs]
+        if len(until) < 2:
+            return 1.0
+        both = np.array([np.maximum(np.concatenate(own), EPSILON) for own in until])
+        ratios = both.max(axis=0) / both.min(axis=0)
+        return float(ratios.max(initial=1.0))
+
+    def threshold(self, step: StepGap) -> float:
+        """Return how many times larger than the controls' a gap of round-off may be."""
+        return TYPICAL * self.spread(step)
+
+
+class _Running:
+    """The largest gaps of a control up to each step."""
+
+    def __init__(self, gaps: Gaps) -> None:
+        self._largest: dict[int, list[tuple[int, Floats, Floats]]] = {}
+        for step in gaps.steps:
+            own = self._largest.setdefault(step.optimizer, [])
+            gradients, parameters = _finite(step.gradients), _finite(step.parameters)
+            if own:
+                gradients, parameters = np.maximum(own[-1][1], gradients), np.maximum(own[-1][2], parameters)
+            own.append((step.count, gradients, parameters))
+
+    def until(self, optimizer: int, count: int, like: StepGap) -> tuple[Floats, Floats]:
+        """Return the largest gaps up to a step; 0 where the control made none."""
+        found = [own for own in self._largest.get(optimizer, []) if own[0] <= count]
+        return found[-1][1:] if found else (0 * _finite(like.gradients), 0 * _finite(like.parameters))
+
+
+def _finite(gaps: Floats) -> Floats:
+    """Gaps of which none is infinite: of what was exactly 0, everything is infinitely far."""
+    return np.where(np.isfinite(gaps), gaps, 0.0)
+
+
+def read(gaps: Gaps, controls: Sequence[Gaps], double: Gaps | None) -> Reading:
+    """Read the mechanism of two arms.
+
+    Args:
+        gaps: Of their runs.
+        controls: Of the first arm's run and its perturbed ones, or its rerun where that isn't the same.
+        double: Of both arms' runs in float64, where those can be had.
+    """
+    first = find_first(gaps)
+    if gaps.pairs is not None and not gaps.steps:
+        return Reading(name="unseen", because="no optimizer step was seen in both arms")
+    if first is None:
+        return Reading(name="identical", steps=gaps.last_step)
+    if first.where == "networks":
+        return Reading(name="unpaired", first=first, because="the networks have other tensors")
+    control = Control(controls)
+    start = control.threshold(gaps.steps[0])
+    seen = Reading(name="round-off", first=first, threshold=start, steps=gaps.last_step, in_double=double is not None)
+    early = _before_the_first_step(first, gaps, control)
+    if early is not None:
+        return dataclasses.replace(seen, name=early[0], beyond=first, because=early[1])
+    followed = double or gaps
+    beyond, ratio = _follow(followed, control)
+    at_first = next((step for step in gaps.steps if not step.is_same), None)
+    if beyond is None and at_first is not None and _ratio(at_first, control) > control.threshold(at_first):
+        beyond, ratio = _largest(at_first, gaps, control), _ratio(at_first, control)
+        seen = dataclasses.replace(seen, because="it shrinks in float64: one arm computes in a lower precision")
+    if beyond is None and gaps.missing is not None:
+        beyond = Difference(where="steps", step=gaps.missing)
+    seen = dataclasses.replace(seen, over_control=ratio, beyond=beyond)
+    if beyond is None:
+        return seen
+    return dataclasses.replace(seen, name="real" if beyond.count <= 1 and beyond.where != "steps" else "late")
+
+
+def _before_the_first_step(first: Difference, gaps: Gaps, control: Control) -> tuple[Name, str] | None:
+    """What is read of weights or data that already differ beyond round-off before anything was learned."""
+    threshold = control.threshold(gaps.steps[0])
+    if first.where == "initial weights" and first.size > threshold * EPSILON:
+        return "unpaired", "the initial weights are others"
+    if first.where == "data" and first.count <= 1 and first.size > threshold * EPSILON:
+        if first.step > 1:
+            return "late", ""
+        if not gaps.same_random:
+            return "unpaired", "the random generators were in another state when the environments were first stepped"
+        if gaps.data is not None and gaps.data.index == 0:
+            return "unpaired", "the environments began in another state"
+        return "real", ""
+    return None
+
+
+def _follow(gaps: Gaps, control: Control) -> tuple[Difference | None, float]:
+    """The first difference beyond round-off, and the largest ratio to the controls' gap until then."""
+    largest = 0.0
+    for step in gaps.steps:
+        if step.settings and (step.parameters.any() or step.gradients.any()):
+            names = gaps.pairs[step.optimizer].a.names if gaps.pairs else []
+            if _mathematical(step):
+                sizes = _by_name(names, step.parameters)
+                found = Difference(
+                    where="optimizer", step=step.step, optimizer=step.optimizer, count=step.count, sizes=sizes
+                )
+                return found, max(largest, _ratio(step, control))
+        ratio = _ratio(step, control)
+        largest = max(largest, ratio)
+        if ratio > control.threshold(step):
+            return _largest(step, gaps, control), largest
+    return None, largest
+
+
+IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable", "initial_lr"}
+"""Settings of an optimizer that choose how the same mathematics is computed, or that it doesn't use."""
+
+
+def _mathematical(step: StepGap) -> bool:
+    return bool(step.settings.keys() - IMPLEMENTATION)
+
+
+def _ratio(step: StepGap, control: Control) -> float:
+    """The largest ratio of a tensor's gap to the controls'."""
+    gradients, parameters = control.gap(step)
+    ratios = np.concatenate([step.gradients / gradients, step.parameters / parameters])
+    return float(ratios.max(initial=0.0))
+
+
+def _largest(step: StepGap, gaps: Gaps, control: Control) -> Difference:
+    """The part of a step that is beyond round-off: the gradients, or else the update."""
+    assert gaps.pairs is not None
+    names = gaps.pairs[step.optimizer].a.names
+    allowed = control.threshold(step)
+    gradients, _ = control.gap(step)
+    at = Difference(where="gradient", step=step.step, optimizer=step.optimizer, count=step.count)
+    if (step.gradients > allowed * gradients).any():
+        return dataclasses.replace(at, sizes=_by_name(names, step.gradients))
+    return dataclasses.replace(at, where=_of_update(step), sizes=_by_name(names, step.parameters))
