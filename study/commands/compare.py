@@ -60,7 +60,7 @@ class Compare:
     """NAME:FOLDER in which an arm runs, instead of a folder of its own for each run"""
     shell: bool = False
     """whether a shell reads the commands"""
-    options: OmitArgPrefixes[CompareOptions] = dataclasses.field(default_factory=CompareOptions)
+    comparison: OmitArgPrefixes[CompareOptions] = dataclasses.field(default_factory=CompareOptions)
 
     def run(self) -> None:
         """Check everything, then look."""
@@ -78,6 +78,7 @@ class Compare:
             options.output / "look",
             options.workers or available_cores(),
             lambda run: console.print(f"{run.job.arm.name} {run.folder.name}: {run.seconds:.1f} s", markup=False),
+            repeat_changed=True,
         )
         look = Options(
             seed=seeds[0],
@@ -93,10 +94,10 @@ class Compare:
 
     def _read(self) -> tuple[list[Arm], CompareOptions]:
         if self.file is None:
-            return _make_arms(self.arm, self.env, self.cwd, self.shell), self.options
+            return _make_arms(self.arm, self.env, self.cwd, self.shell), self.comparison
         if self.arm or self.env or self.cwd or self.shell:
             raise MistakeError(f"{self.file} has the arms: give no --arm, --env, --cwd or --shell beside it")
-        return read_options(self.file, self.options)
+        return read_options(self.file, self.comparison)
 
 
 def _make_arms(arm: Sequence[str], env: Sequence[str], cwd: Sequence[str], shell: bool) -> list[Arm]:

@@ -81,10 +81,18 @@ class Launcher:
         folder: Holds a folder for each arm.
         workers: Runs at once.
         on_end: Called with each run that has ended, from any thread.
+        repeat_changed: Whether a run whose program has changed since is run again, rather than refused.
     """
 
-    def __init__(self, folder: Path, workers: int, on_end: Callable[[Ended], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        workers: int,
+        on_end: Callable[[Ended], None] = lambda _: None,
+        repeat_changed: bool = False,
+    ) -> None:
         self._folder, self._workers, self._on_end = folder, workers, on_end
+        self._repeat_changed = repeat_changed
         self._here = Path.cwd()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._interrupted = threading.Event()
@@ -108,12 +116,9 @@ class Launcher:
 
     def _run(self, job: Job) -> Ended:
         folder = self._folder / job.arm.name / f"s{job.seed}-{job.kind}"
-        described = {**job.arm.describe(), "seed": job.seed, "watch": dict(job.watch)}
-        there = _read_ended(folder)
-        if there is not None:
-            if there["run"] != described:
-                raise MistakeError(f"{folder} has a run of another command or of other options: use another folder")
-            return Ended(job=job, folder=folder, exit_code=there["exit_code"], seconds=there["seconds"])
+        described = json.loads(json.dumps({**job.arm.describe(), "seed": job.seed, "watch": dict(job.watch)}))
+        if (there := self._find(job, folder, described)) is not None:
+            return there
         # What another process was killed in the middle of may still be running: it keeps its own folder.
         unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
         (unfinished / "watch").mkdir(parents=True)
@@ -128,6 +133,23 @@ class Launcher:
         result = Ended(job=job, folder=folder, exit_code=exit_code, seconds=seconds)
         self._on_end(result)
         return result
+
+    def _find(self, job: Job, folder: Path, described: Mapping[str, Any]) -> Ended | None:
+        """Return a run that has ended before."""
+        there = _read_ended(folder)
+        if there is None:
+            return None
+        if there["run"] != described:
+            raise MistakeError(f"{folder} has a run of another command or of other options: use another folder")
+        ended = Ended(job=job, folder=folder, exit_code=there["exit_code"], seconds=there["seconds"])
+        changed = ended.recording.changed_sources
+        if not changed:
+            return ended
+        if self._repeat_changed:
+            return None
+        raise MistakeError(
+            f"{folder} has a run of another {changed[0].name}, which has changed since: use another folder"
+        )
 
     def _train(self, job: Job, folder: Path) -> tuple[int, float]:
         if self._interrupted.is_set():

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from study.compare.arms import Arm
 from study.compare.gaps import Gaps, measure_gaps
 from study.compare.launching import Ended, Job, Launcher
+from study.compare.matching import Pair
 from study.compare.naming import name_gradients, name_update
 from study.compare.reading import Difference, Reading, find_first, read
 from study.compare.recordings import Recording, Whole
@@ -46,8 +47,9 @@ class Look:
         arm: The second; the first is the comparison's reference.
         gaps: How far both runs are apart.
         reading: What that says.
-        words: What the first difference is, in words.
+        words: What differs, in words.
         runs: Both recordings.
+        double: Both recordings in float64, and how far they are apart; None where one can't be had.
     """
 
     arm: Arm
@@ -55,6 +57,22 @@ class Look:
     reading: Reading
     words: Sequence[str]
     runs: tuple[Recording, Recording]
+    double: tuple[Recording, Recording, Gaps] | None
+
+    @property
+    def double_gaps(self) -> Gaps | None:
+        """How far the runs in float64 are apart."""
+        return None if self.double is None else self.double[2]
+
+    @property
+    def is_read_in_double(self) -> bool:
+        """Whether what is beyond round-off was found in float64."""
+        return self.double is not None and self.reading.beyond is not None and self.reading.in_double
+
+    @property
+    def followed(self) -> Gaps:
+        """The gaps in which the difference was found."""
+        return self.double[2] if self.double is not None and self.is_read_in_double else self.gaps
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,10 +125,25 @@ class Looker:
         doubles = self._run_in_double([arm for arm, _, gaps in pairs if not gaps.is_identical])
         looks = []
         for arm, run, gaps in pairs:
-            double = doubles.get(arm.name)
-            reading = read(gaps, controls[_control_for(gaps, self._options.control)], double and double[2])
-            looks.append(self._describe(Look(arm=arm, gaps=gaps, reading=reading, words=(), runs=(first, run)), double))
+            control = controls[_control_for(gaps, self._options.control)]
+            look = Look(arm=arm, runs=(first, run), gaps=gaps, double=doubles.get(arm.name), reading=UNREAD, words=())
+            looks.append(self._name(self._read(look, control)))
         return Looks(reference=self._reference, rerun=rerun, looks=looks)
+
+    def _read(self, look: Look, controls: Sequence[Gaps]) -> Look:
+        """Read a look; of a late difference, find the very step, since not all steps are recorded at first."""
+        look = dataclasses.replace(look, reading=read(look.gaps, controls, look.double_gaps))
+        window = _window(look)
+        if window is None:
+            return look
+        name = f"dense{window[0]}-{window[1]}"
+        runs = self._run_both(look.arm, name, dense=window, numbers=_numbers_window(look))
+        double = None
+        if look.double is not None:
+            one, other = self._run_both(look.arm, f"{name}-float64", dense=window, double=True)
+            double = one, other, measure_gaps(one, other)
+        dense = dataclasses.replace(look, runs=runs, gaps=measure_gaps(*runs), double=double)
+        return dataclasses.replace(dense, reading=read(dense.gaps, controls, dense.double_gaps))
 
     def _run_plainly(self) -> tuple[Recording, Recording, list[Recording]]:
         """Run each arm once, and the first twice."""
@@ -160,71 +193,35 @@ class Looker:
         """Return the gaps with the size of the first difference in the data, which may need a second run."""
         if gaps.data is None or not _is_decisive(gaps) or all(map(_is_finite, gaps.data.sizes.values())):
             return gaps
-        window = (gaps.data.index, gaps.data.index)
-        jobs = [self._job(own, f"record{gaps.data.index}", numbers=window) for own in (self._reference, arm)]
-        one, other = self._run(jobs)
-        return measure_gaps(one.recording, other.recording)
+        index = gaps.data.index
+        return measure_gaps(*self._run_both(arm, f"record{index}", numbers=(index, index)))
 
-    def _describe(self, look: Look, double: tuple[Recording, Recording, Gaps] | None) -> Look:
+    def _name(self, look: Look) -> Look:
         """Name what differs, by the gradients and weights of the step that was read."""
-        reading = look.reading
-        told = reading.beyond or reading.first
+        told = look.reading.beyond or look.reading.first
         if told is None or told.where not in ("gradient", "optimizer", "update") or look.gaps.pairs is None:
             return look
-        is_double = reading.beyond is not None and reading.in_double and double is not None
-        gaps = double[2] if is_double and double else look.gaps
-        assert gaps.pairs is not None
-        exact = self._locate(look, told, gaps, is_double)
-        pair = gaps.pairs[exact.optimizer]
-        wholes = self._wholes(look, exact, pair.b.number, pair.a.number, is_double, double)
-        reading = dataclasses.replace(reading, beyond=exact) if reading.beyond else reading
+        pair = look.gaps.pairs[told.optimizer]
+        wholes = self._wholes(look, told, pair)
         if wholes is None:
-            return dataclasses.replace(look, reading=reading)
-        name = name_gradients if exact.where == "gradient" else name_update
-        settings = next((s.settings for s in gaps.steps if s.step == exact.step), {})
-        return dataclasses.replace(look, reading=reading, words=name(pair, *wholes, settings))
+            return look
+        settings = next((step.settings for step in look.followed.steps if step.step == told.step), {})
+        words = name_gradients(pair, *wholes) if told.where == "gradient" else name_update(pair, *wholes, settings)
+        return dataclasses.replace(look, words=words)
 
-    def _locate(self, look: Look, told: Difference, gaps: Gaps, is_double: bool) -> Difference:
-        """Return a late difference at the very step in which it begins: not all steps are recorded at first."""
-        counts = [step.count for step in gaps.steps if step.optimizer == told.optimizer and step.count < told.count]
-        before = max(counts, default=0)
-        if told.count - before <= 1 or look.reading.beyond is None:
-            return told
-        jobs = [
-            self._job(
-                arm, f"dense{before}-{told.count}{'-float64' * is_double}", dense=(before, told.count), double=is_double
-            )
-            for arm in (self._reference, look.arm)
-        ]
-        one, other = (run.recording for run in self._run(jobs))
-        dense = measure_gaps(one, other)
-        size = told.size
-        for step in dense.steps:
-            if step.optimizer == told.optimizer and before < step.count <= told.count:
-                gap = max(step.gradients.max(initial=0.0), step.parameters.max(initial=0.0))
-                if gap >= size / 100:
-                    return dataclasses.replace(told, step=step.step, count=step.count)
-        return told
-
-    def _wholes(
-        self,
-        look: Look,
-        at: Difference,
-        number: int,
-        own: int,
-        is_double: bool,
-        double: tuple[Recording, Recording, Gaps] | None,
-    ) -> tuple[Whole, Whole] | None:
-        """The step whole, of both runs: they are run again where it wasn't kept."""
-        runs: Sequence[Recording] = double[:2] if is_double and double else look.runs
+    def _wholes(self, look: Look, at: Difference, pair: Pair) -> tuple[Whole, Whole] | None:
+        """Return the step whole, of both runs: they are run again where it wasn't kept."""
+        in_double = look.is_read_in_double
+        runs = look.double[:2] if in_double and look.double else look.runs
         if at.count not in WHOLE:
-            jobs = [
-                self._job(arm, f"whole{at.count}{'-float64' * is_double}", whole=[at.count], double=is_double)
-                for arm in (self._reference, look.arm)
-            ]
-            runs = [run.recording for run in self._run(jobs)]
-        found = runs[0].whole(own, at.count), runs[1].whole(number, at.count)
+            name = f"whole{at.count}{'-float64' * in_double}"
+            runs = self._run_both(look.arm, name, whole=[at.count], double=in_double)
+        found = runs[0].whole(pair.a.number, at.count), runs[1].whole(pair.b.number, at.count)
         return (found[0], found[1]) if found[0] is not None and found[1] is not None else None
+
+    def _run_both(self, arm: Arm, kind: str, **watch: Any) -> tuple[Recording, Recording]:
+        one, other = self._run([self._job(own, kind, **watch) for own in (self._reference, arm)])
+        return one.recording, other.recording
 
     def _job(self, arm: Arm, kind: str, **watch: Any) -> Job:
         asked: Mapping[str, Any] = {
@@ -244,6 +241,24 @@ class Looker:
                     f"{run.last_line}; its output is in {run.folder}"
                 )
         return ended
+
+
+UNREAD = Reading(name="unseen")
+
+
+def _window(look: Look) -> tuple[int, int] | None:
+    """The steps among which a late difference begins; None where that step is known."""
+    beyond = look.reading.beyond
+    if look.reading.name != "late" or beyond is None or look.gaps.pairs is None:
+        return None
+    steps = [step for step in look.followed.steps if beyond.where == "data" or step.optimizer == beyond.optimizer]
+    before = max((step.count for step in steps if step.step < beyond.step), default=0)
+    until = min((step.count for step in steps if step.step >= beyond.step), default=before)
+    return (before, until) if until - before > 1 else None
+
+
+def _numbers_window(look: Look) -> tuple[int, int] | None:
+    return None if look.gaps.data is None else (look.gaps.data.index, look.gaps.data.index)
 
 
 def _can_be_read(run: Ended) -> bool:

@@ -38,13 +38,12 @@ class Compared:
         return abs(self.cosine) > 1 - PARALLEL
 
 
-def name_gradients(pair: Pair, a: Whole, b: Whole, settings: Mapping[str, Any]) -> list[str]:
+def name_gradients(pair: Pair, a: Whole, b: Whole) -> list[str]:
     """Return in what gradients differ, tensor by tensor.
 
     A factor that most tensors share is told apart from those of single tensors: clipping the norm of all gradients
     rescales them together, whatever the cause.
     """
-    del settings
     compared = [
         _compare(name, one, other)
         for name, one, other in zip(pair.a.names, *_split(pair, a.gradient, b.gradient), strict=True)

@@ -1,6 +1,7 @@
 """What the probe wrote of a run: its optimizers' steps, and what its environments were told and answered."""
 
 import dataclasses
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -158,6 +159,14 @@ class Recording:
         return next((event["versions"] for event in self.of("end")), {})
 
     @property
+    def changed_sources(self) -> list[Path]:
+        """The program's files that have changed since."""
+        recorded: dict[str, str] = next((event["sources"] for event in self.of("end")), {})
+        return [
+            path for path, known in ((Path(path), known) for path, known in recorded.items()) if _hash(path) != known
+        ]
+
+    @property
     def errors(self) -> list[str]:
         """What went wrong in watching."""
         return [f"{event['where']}: {event['error']}" for event in self.of("error")]
@@ -169,6 +178,10 @@ class Recording:
             return None
         with np.load(path) as arrays:
             return Whole(**{name: arrays[name] for name in ("before", "gradient", "after")})
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 def _read_events(path: Path) -> list[dict[str, Any]]:

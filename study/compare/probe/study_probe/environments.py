@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from typing import Any, BinaryIO, Callable, TextIO
 
 from .recorder import Recorder
@@ -27,6 +28,7 @@ class Data:
         self._steps = 0
         self._hashes: BinaryIO | None = None
         self._episodes: TextIO | None = None
+        self._process = os.getpid()
 
     @property
     def counts(self) -> list[int]:
@@ -53,6 +55,11 @@ class Data:
 
         made.step, made.reset = watched_step, watched_reset
 
+    def _forget_parent(self) -> None:
+        """After a fork, keep files of this process's own."""
+        if self._process != os.getpid():
+            self._process, self._hashes, self._episodes = os.getpid(), None, None
+
     def _on_reset(self, environment: Environment, result: Any) -> None:
         environment.begin_episode()
         self._record(environment, b"", result[0], 0.0, b"reset")
@@ -69,6 +76,7 @@ class Data:
             environment.begin_episode()
 
     def _record(self, environment: Environment, action: Any, observation: Any, reward: Any, end: bytes) -> None:
+        self._forget_parent()
         index = environment.records
         environment.records += 1
         if self._records < MOST_RECORDS:

@@ -29,6 +29,11 @@ class Steps:
         self._perturbed = False
         self._generator: Any = None
 
+    @property
+    def is_last(self) -> bool:
+        """Whether this is the step after which the process ends."""
+        return self.recorder.optimizer_steps == self.settings.stop - 1
+
     def begin(self, torch: Any) -> None:
         """Once torch is there, set its precision and the control's random numbers."""
         if self.settings.double:
@@ -62,11 +67,11 @@ class Steps:
 
     def after_step(self, optimizer: Any, *_: Any) -> None:
         """Record weights, and perturb them all."""
-        self.recorder.optimizer_steps += 1
         watched = self._watched[id(optimizer)]
         if self.settings.control in ("jitter", "initial"):
             controls.jitter(watched.parameters, self._generator)
-        watched.after_step(self.recorder.optimizer_steps)
+        watched.after_step(self.recorder.optimizer_steps + 1)
+        self.recorder.optimizer_steps += 1
         if self.settings.stop and self.recorder.optimizer_steps >= self.settings.stop:
             self.recorder.end(stopped=True)
             sys.stdout.flush()
@@ -140,7 +145,7 @@ class Watched:
         self._steps.recorder.write("step", **event)
 
     def _is_recorded(self) -> bool:
-        return self._count >= self._next or self._steps.settings.records_all(self._count)
+        return self._count >= self._next or self._steps.settings.records_all(self._count) or self._steps.is_last
 
     def _is_whole(self) -> bool:
         return self._count in self._steps.settings.whole and sum(p.numel() for p in self.parameters) <= MOST_WHOLE

@@ -5,6 +5,7 @@ Each line is written as it happens: a process that is killed leaves all that it 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -23,6 +24,7 @@ class Recorder:
         self.folder = folder
         self.optimizer_steps = 0
         self._file: TextIO | None = None
+        self._process = os.getpid()
         self._errors = 0
         self._began = time.time()
         self._lock = threading.Lock()
@@ -35,6 +37,8 @@ class Recorder:
     def write(self, kind: str, **event: Any) -> None:
         """Write an event."""
         with self._lock:
+            if self._process != os.getpid():  # a fork: what it does is no part of its parent's recording
+                self._process, self._file = os.getpid(), None
             if self._file is None:
                 self._file = open(self.path("events.jsonl"), "a", encoding="utf-8", buffering=1)
             self._file.write(json.dumps({"kind": kind, **event}) + "\n")
@@ -55,7 +59,9 @@ class Recorder:
             if name in sys.modules
         }
         versions["python"] = sys.version.split()[0]
-        self.write("end", stopped=stopped, seconds=time.time() - self._began, versions=versions)
+        self.write(
+            "end", stopped=stopped, seconds=time.time() - self._began, versions=versions, sources=_hash_sources()
+        )
 
     def safely(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function that does the same, and records what it raises instead of raising it."""
@@ -68,3 +74,19 @@ class Recorder:
                 return None
 
         return safe
+
+
+def _hash_sources() -> dict[str, str]:
+    """Return hashes of the Python files that were loaded, but for installed packages and the standard library."""
+    installed = tuple(
+        {os.path.realpath(path) + os.sep for path in (sys.prefix, sys.base_prefix, os.path.dirname(__file__))}
+    )
+    found = {}
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None)
+        if isinstance(path, str) and path.endswith(".py"):
+            real = os.path.realpath(path)
+            if not real.startswith(installed) and "site-packages" not in real and os.path.isfile(real):
+                with open(real, "rb") as file:
+                    found[real] = hashlib.sha256(file.read()).hexdigest()
+    return found
