@@ -44,10 +44,15 @@ class Recorder:
             self._file.write(json.dumps({"kind": kind, **event}) + "\n")
 
     def error(self, where: str, error: BaseException) -> None:
-        """Write what went wrong in watching."""
+        """Write what went wrong in watching; say it once where it can't be written."""
         if self._errors < self.MOST_ERRORS:
             self._errors += 1
-            self.write("error", where=where, error=f"{type(error).__name__}: {error}")
+            text = f"{type(error).__name__}: {error}"
+            try:
+                self.write("error", where=where, error=text)
+            except OSError:
+                self._errors = self.MOST_ERRORS
+                print(f"study: this process isn't watched: {text}", file=sys.stderr)
 
     def end(self, stopped: bool = False) -> None:
         """Write the last event, where there was any before."""
