@@ -51,7 +51,7 @@ def main(seed: int, difference: str = "", steps: int = 400) -> None:
     policy = make_policy(difference)
     environment = gym.make("Pendulum-v1")
     observation, _ = environment.reset(seed=seed)
-    optimizer = torch.optim.Adam(policy.parameters(), lr=1e-3, foreach=difference == "foreach")
+    optimizer = torch.optim.Adam(policy.parameters(), lr=1e-3)
     for step in range(steps):
         seen = torch.as_tensor(observation, dtype=torch.get_default_dtype())
         late = difference == "late" and step >= 333

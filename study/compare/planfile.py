@@ -85,7 +85,7 @@ def _convert(key: str, value: Any, default: Any, declared: Any) -> Any:
         wanted = next(kind for kind in choices if kind is not type(None))
     elif choices and value not in choices and all(isinstance(choice, str) for choice in choices):
         raise MistakeError(f"{key} must be one of {', '.join(choices)}, not {brief(value)}")
-    if wanted is Path:
+    if issubclass(wanted, Path):
         return Path(str(value))
     if wanted is tuple:
         return tuple(map(str, value)) if isinstance(value, list) else (str(value),)

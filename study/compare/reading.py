@@ -187,7 +187,7 @@ def read(gaps: Gaps, controls: Sequence[Gaps], double: Gaps | None) -> Reading:
     if first is None:
         return Reading(name="identical", steps=gaps.last_step)
     if first.where == "networks":
-        return Reading(name="unpaired", first=first, because="the networks have other tensors")
+        return Reading(name="unpaired", first=first, beyond=first, because="the networks have other tensors")
     control = Control(controls)
     start = control.threshold(gaps.steps[0])
     seen = Reading(name="round-off", first=first, threshold=start, steps=gaps.last_step, in_double=double is not None)

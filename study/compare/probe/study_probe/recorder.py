@@ -83,15 +83,13 @@ class Recorder:
 
 def _hash_sources() -> dict[str, str]:
     """Return hashes of the Python files that were loaded, but for installed packages and the standard library."""
-    installed = tuple(
-        {os.path.realpath(path) + os.sep for path in (sys.prefix, sys.base_prefix, os.path.dirname(__file__))}
-    )
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    installed = tuple(os.path.realpath(path) + os.sep for path in (sys.prefix, sys.base_prefix, here))
+    loaded = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
     found = {}
-    for module in list(sys.modules.values()):
-        path = getattr(module, "__file__", None)
-        if isinstance(path, str) and path.endswith(".py"):
-            real = os.path.realpath(path)
-            if not real.startswith(installed) and "site-packages" not in real and os.path.isfile(real):
-                with open(real, "rb") as file:
-                    found[real] = hashlib.sha256(file.read()).hexdigest()
+    for path in [*sys.argv[:1], *loaded]:  # a script has no `__file__` any more when Python ends
+        real = os.path.realpath(path) if isinstance(path, str) and path.endswith(".py") else ""
+        if os.path.isfile(real) and not real.startswith(installed) and "site-packages" not in real:
+            with open(real, "rb") as file:
+                found[real] = hashlib.sha256(file.read()).hexdigest()
     return found
