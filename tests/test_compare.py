@@ -1,5 +1,6 @@
 """`study compare` on real programs: what is planted is found, named and dated, and what is harmless isn't accused."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -13,10 +14,10 @@ import numpy as np
 import pytest
 
 from study.compare.arms import Arm
-from study.compare.gaps import Gaps, StepGap, relative_gap
+from study.compare.gaps import EPSILON, Gaps, StepGap, relative_gap
 from study.compare.launching import Job, Launcher
 from study.compare.matching import Pair, match
-from study.compare.reading import EPSILON, read
+from study.compare.reading import read
 from study.compare.recordings import Optimizer, Recording
 
 TRAINER = f"{sys.executable} {Path(__file__).parent / 'small_trainer.py'} {{seed}}"
@@ -286,7 +287,7 @@ def test_other_settings_of_the_same_mathematics_are_no_real_difference() -> None
     equal = [0.0, 2e-7, 5e-7, 1e-6, 1e-5]
     assert read(gaps(equal, settings={"fused": (None, True)}), CONTROLS, None).name == "round-off"
     assert read(gaps(equal, settings={"eps": (1e-5, 1e-8)}), CONTROLS, None).name == "late"
-    first = [EPSILON / 3, *equal[1:]]
+    first = [EPSILON["float32"] / 3, *equal[1:]]
     assert read(gaps(first, settings={"eps": (1e-5, 1e-8)}), CONTROLS, None).name == "real"
 
 
@@ -294,3 +295,20 @@ def test_what_controls_differ_among_themselves_widens_the_threshold() -> None:
     calm, wild = [gaps([0, 1e-6, 1e-6])] * 2, [gaps([0, 1e-6, 1e-6]), gaps([0, 1e-6, 1e-3])]
     assert read(gaps([0, 1e-6, 5e-5]), calm, None).name == "late"
     assert read(gaps([0, 1e-6, 5e-5]), wild, None).name == "round-off"
+
+
+def test_an_arm_that_differs_from_itself_is_a_control_if_by_round_off_and_pairs_nothing_otherwise() -> None:
+    atomics, unseeded = gaps([3e-7, 1e-6, 3e-6]), gaps([0.7, 0.9, 1.1])
+    assert read(gaps([2e-6, 5e-6, 9e-6]), CONTROLS[:1], reruns=[atomics]).name == "round-off"
+    assert read(gaps([2e-6, 5e-6, 9e-6]), CONTROLS[:1]).name == "real"
+    assert read(gaps([0.7, 0.9, 1.1]), CONTROLS, reruns=[unseeded]).name == "unpaired"
+
+
+def test_in_float64_programs_a_gap_of_float32_s_size_is_real() -> None:
+    double = dataclasses.replace(gaps([1e-9, 1e-9]), epsilon=EPSILON["float64"])
+    assert read(double, [gaps([0, 1e-16]), gaps([0, 2e-16])]).name == "real"
+    assert read(gaps([1e-9, 1e-9]), CONTROLS).name == "round-off"
+
+
+def test_an_arm_without_steps_is_unseen() -> None:
+    assert read(dataclasses.replace(gaps([]), pairs=None, is_seen=False), []).name == "unseen"

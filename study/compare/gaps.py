@@ -75,6 +75,8 @@ class Gaps:
         data: The first record that differs.
         steps: In the order in which the first run made them.
         missing: The first step that only one of them made.
+        is_seen: Whether both made a step that was seen.
+        epsilon: The relative size of a rounding in the precision of the first run's weights.
     """
 
     pairs: Sequence[Pair] | None
@@ -83,6 +85,8 @@ class Gaps:
     data: DataGap | None
     steps: Sequence[StepGap]
     missing: int | None
+    is_seen: bool = True
+    epsilon: float = float(np.finfo(np.float32).eps)
 
     @property
     def is_identical(self) -> bool:
@@ -113,7 +117,25 @@ def measure_gaps(a: Recording, b: Recording) -> Gaps:
         data=first_difference(a, b, environments),
         steps=[_step_gap(index, pairs[index], one, other, environments) for index, one, other in common if pairs],
         missing=None if pairs is None else _missing(a, b, pairs),
+        is_seen=bool(a.steps) and bool(b.steps),
+        epsilon=max(
+            (_epsilon(dtype) for own in a.optimizers.values() for dtype in own.dtypes), default=EPSILON["float32"]
+        ),
     )
+
+
+EPSILON = {
+    "float64": float(np.finfo(np.float64).eps),
+    "float32": float(np.finfo(np.float32).eps),
+    "float16": float(np.finfo(np.float16).eps),
+    "bfloat16": 2.0**-7,
+}
+"""The relative size of a rounding, by precision."""
+
+
+def _epsilon(dtype: str) -> float:
+    """The relative size of a rounding; float32's where the precision is another, or isn't known."""
+    return EPSILON.get(dtype.rpartition(".")[2], EPSILON["float32"])
 
 
 def relative_gap(one: Sequence[float] | Floats, other: Sequence[float] | Floats) -> float:

@@ -108,6 +108,7 @@ class Looker:
         self._reference, self._others = arms[0], arms[1:]
         self._options, self._launcher = options, launcher
         self._weights = ""
+        self._reruns: list[Gaps] = []
 
     def look(self) -> Looks:
         """Run what is needed, and read it.
@@ -120,8 +121,7 @@ class Looker:
         pairs = [(arm, run, measure_gaps(first, run)) for arm, run in zip(self._others, others, strict=True)]
         pairs = [(arm, run, self._with_numbers(arm, gaps)) for arm, run, gaps in pairs]
         controls = self._run_controls(first, [gaps for _, _, gaps in pairs])
-        if not rerun.is_identical:
-            controls = {name: [*own, rerun] for name, own in controls.items()}
+        self._reruns = [] if rerun.is_identical else [rerun]
         doubles = self._run_in_double([arm for arm, _, gaps in pairs if not gaps.is_identical])
         looks = []
         for arm, run, gaps in pairs:
@@ -132,7 +132,7 @@ class Looker:
 
     def _read(self, look: Look, controls: Sequence[Gaps]) -> Look:
         """Read a look; of a late difference, find the very step, since not all steps are recorded at first."""
-        look = dataclasses.replace(look, reading=read(look.gaps, controls, look.double_gaps))
+        look = dataclasses.replace(look, reading=read(look.gaps, controls, look.double_gaps, self._reruns))
         window = _window(look)
         if window is None:
             return look
@@ -143,7 +143,7 @@ class Looker:
             one, other = self._run_both(look.arm, f"{name}-float64", dense=window, double=True)
             double = one, other, measure_gaps(one, other)
         dense = dataclasses.replace(look, runs=runs, gaps=measure_gaps(*runs), double=double)
-        return dataclasses.replace(dense, reading=read(dense.gaps, controls, dense.double_gaps))
+        return dataclasses.replace(dense, reading=read(dense.gaps, controls, dense.double_gaps, self._reruns))
 
     def _run_plainly(self) -> tuple[Recording, Recording, list[Recording]]:
         """Run each arm once, and the first twice."""

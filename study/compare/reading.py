@@ -20,8 +20,6 @@ from study.compare.recordings import Floats
 Name = Literal["identical", "round-off", "real", "late", "unpaired", "unseen"]
 Where = Literal["initial weights", "random numbers", "data", "gradient", "optimizer", "update", "steps", "networks"]
 
-EPSILON = float(np.finfo(np.float32).eps)
-"""The relative size of a rounding in float32."""
 TYPICAL = 10.0
 """How many times larger than the controls' a gap of round-off may be, beside what controls differ among themselves."""
 
@@ -118,30 +116,34 @@ def _by_name(names: Sequence[str], gaps: Floats) -> dict[str, float]:
 
 
 class Control:
-    """How far one-ULP perturbations of the first arm drive its runs apart.
+    """How far runs of the first arm come apart by rounding alone.
 
     Args:
-        gaps: Of the first arm's run and each control's.
+        perturbed: The gaps of its run and of those with weights moved by one ULP.
+        reruns: The gaps of its run and of equal ones, where those aren't the same.
+        epsilon: The relative size of a rounding: no gap is expected to be smaller.
     """
 
-    def __init__(self, gaps: Sequence[Gaps]) -> None:
-        self._runs = [_Running(own) for own in gaps]
+    def __init__(self, perturbed: Sequence[Gaps], reruns: Sequence[Gaps], epsilon: float) -> None:
+        self._perturbed = [_Running(own) for own in perturbed]
+        self._all = [*self._perturbed, *(_Running(own) for own in reruns)]
+        self.epsilon = epsilon
 
     def gap(self, step: StepGap) -> tuple[Floats, Floats]:
         """Return the largest gap of each tensor's gradient and weights until the next step, `[tensors]` each.
 
         A perturbation after a step shows in the next step's gradients.
         """
-        until = [run.until(step.optimizer, step.count + 1, step) for run in self._runs]
-        gradients = np.max([EPSILON + 0 * step.gradients, *(own[0] for own in until)], axis=0)
-        return gradients, np.max([EPSILON + 0 * step.parameters, *(own[1] for own in until)], axis=0)
+        until = [run.until(step.optimizer, step.count + 1, step) for run in self._all]
+        gradients = np.max([self.epsilon + 0 * step.gradients, *(own[0] for own in until)], axis=0)
+        return gradients, np.max([self.epsilon + 0 * step.parameters, *(own[1] for own in until)], axis=0)
 
     def spread(self, step: StepGap) -> float:
         """Return by how much the controls differ among themselves, until the next step: a ratio of at least 1."""
-        until = [run.until(step.optimizer, step.count + 1, step) for run in self._runs]
+        until = [run.until(step.optimizer, step.count + 1, step) for run in self._perturbed]
         if len(until) < 2:
             return 1.0
-        both = np.array([np.maximum(np.concatenate(own), EPSILON) for own in until])
+        both = np.array([np.maximum(np.concatenate(own), self.epsilon) for own in until])
         ratios = both.max(axis=0) / both.min(axis=0)
         return float(ratios.max(initial=1.0))
 
@@ -173,22 +175,26 @@ def _finite(gaps: Floats) -> Floats:
     return np.where(np.isfinite(gaps), gaps, 0.0)
 
 
-def read(gaps: Gaps, controls: Sequence[Gaps], double: Gaps | None) -> Reading:
+def read(gaps: Gaps, perturbed: Sequence[Gaps], double: Gaps | None = None, reruns: Sequence[Gaps] = ()) -> Reading:
     """Read the mechanism of two arms.
 
     Args:
         gaps: Of their runs.
-        controls: Of the first arm's run and its perturbed ones, or its rerun where that isn't the same.
+        perturbed: Of the first arm's run and of those with weights moved by one ULP.
         double: Of both arms' runs in float64, where those can be had.
+        reruns: Of the first arm's run and of equal ones, where those aren't the same.
     """
+    if not gaps.is_seen:
+        return Reading(name="unseen", because="no optimizer step was seen in one of the arms")
     first = find_first(gaps)
-    if gaps.pairs is not None and not gaps.steps:
-        return Reading(name="unseen", because="no optimizer step was seen in both arms")
     if first is None:
         return Reading(name="identical", steps=gaps.last_step)
     if first.where == "networks":
         return Reading(name="unpaired", first=first, beyond=first, because="the networks have other tensors")
-    control = Control(controls)
+    control = Control(perturbed, reruns, gaps.epsilon)
+    if any(read(own, perturbed).name in ("real", "late", "unpaired") for own in reruns):
+        because = "two equal runs of the first arm differ by more than round-off"
+        return Reading(name="unpaired", first=first, beyond=first, because=because)
     start = control.threshold(gaps.steps[0])
     seen = Reading(name="round-off", first=first, threshold=start, steps=gaps.last_step, in_double=double is not None)
     early = _before_the_first_step(first, gaps, control)
@@ -211,9 +217,9 @@ def read(gaps: Gaps, controls: Sequence[Gaps], double: Gaps | None) -> Reading:
 def _before_the_first_step(first: Difference, gaps: Gaps, control: Control) -> tuple[Name, str] | None:
     """What is read of weights or data that already differ beyond round-off before anything was learned."""
     threshold = control.threshold(gaps.steps[0])
-    if first.where == "initial weights" and first.size > threshold * EPSILON:
+    if first.where == "initial weights" and first.size > threshold * control.epsilon:
         return "unpaired", "the initial weights are others"
-    if first.where == "data" and first.count <= 1 and first.size > threshold * EPSILON:
+    if first.where == "data" and first.count <= 1 and first.size > threshold * control.epsilon:
         if first.step > 1:
             return "late", ""
         if not gaps.same_random:

@@ -31,6 +31,7 @@ class Optimizer:
         shapes: Of its tensors.
         hashes: Of its tensors' initial values.
         sketches: Of its tensors' initial values.
+        dtypes: Its tensors' precisions, such as "torch.float32".
         devices: On which its tensors are.
         threads: Of torch.
     """
@@ -41,6 +42,7 @@ class Optimizer:
     shapes: Sequence[Sequence[int]]
     hashes: Sequence[str] = ()
     sketches: Sequence[Sequence[float]] = ()
+    dtypes: Sequence[str] = ()
     devices: Sequence[str] = ()
     threads: int | None = None
 
