@@ -3,16 +3,16 @@
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from reports.analysis import cautions
 from reports.analysis.attribution import Attribution, attribute, attribute_together
-from reports.analysis.blocks import Goal
+from reports.analysis.blocks import Arm, Contrast, Goal
 from reports.analysis.fingerprints import HASH, NORM, TENSOR_HASHES, VALUES, Fingerprints
-from reports.analysis.mechanism import Gaps, measure_gaps, read_contrast
+from reports.analysis.mechanism import Gaps, Mechanism, measure_gaps, observe_contrast, read_contrast
 from reports.analysis.pairs import Pair, judge_pairs
 from reports.analysis.price import TRAINING, Price, price_of_exploration
 from reports.analysis.provenance import doubts, origins
@@ -137,7 +137,7 @@ def make_design(runs: Runs, rows: pd.DataFrame, question: Question) -> Design:
     settings: dict[str, Any] = {
         "goal": question.goal,
         "paired": runs.paired,
-        "mechanism": lambda contrast, arms: read_contrast(gaps, contrast, [arm.name for arm in arms]),
+        "mechanism": functools.partial(_mechanism, runs, gaps),
     }
     answer = attribute(rows, question.outcome, runs.factors, question.margin, **settings)
     others = attribute_together(rows, dict.fromkeys(question.others), runs.factors, **settings)
@@ -196,6 +196,11 @@ def _gaps(finished: pd.DataFrame, histories: Mapping[str, History]) -> list[Gaps
         return []
     fingerprints = {run: Fingerprints.of(history) for run, history in histories.items()}
     return measure_gaps(finished, fingerprints.__getitem__)
+
+
+def _mechanism(runs: Runs, gaps: list[Gaps], contrast: Contrast, arms: Sequence[Arm]) -> Mechanism:
+    names = [arm.name for arm in arms]
+    return observe_contrast(runs.observed, contrast, names) if runs.observed else read_contrast(gaps, contrast, names)
 
 
 def _is_replayed(hyperparameters: Mapping[str, Any], outcome: str) -> bool:

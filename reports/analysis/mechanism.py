@@ -19,6 +19,7 @@ import pandas as pd
 from reports.analysis.blocks import Contrast
 from reports.analysis.conclusions import Reading
 from reports.analysis.fingerprints import Fingerprints, first_tensors, relative_gap
+from reports.sources.runs import Observed
 from reports.statistics import Array, Interval, mean_interval, median_interval
 
 EPSILON_BITS = 29.0
@@ -349,6 +350,38 @@ def read_contrast(gaps: Sequence[Gaps], contrast: Contrast, names: Sequence[str]
             pair = [found for found in gaps if {found.a, found.b} == both]
             read.append(read_mechanism(pair, [found for found in gaps if found.is_control and found.a in both]))
     return min(read, key=lambda found: (ORDER.index(found.reading), found.onset or 0)) if read else UNTESTED
+
+
+def observe_contrast(
+    observed: Mapping[frozenset[str], Observed], contrast: Contrast, names: Sequence[str]
+) -> Mechanism:
+    """Return a factor's mechanism as it was seen without histories: the worst of its pairs of arms.
+
+    Args:
+        observed: By pair of arms; a pair that isn't there, or couldn't be paired or seen, is untested.
+        contrast: The factor's.
+        names: The arms' names, by their number.
+    """
+    pairs = [
+        observed.get(frozenset((names[a], names[b])))
+        for stratum in contrast.strata
+        for a, b in itertools.product(stratum.reference, stratum.level)
+    ]
+    seen = [UNTESTED if pair is None else _as_mechanism(pair) for pair in pairs]
+    return min(seen, key=lambda found: (ORDER.index(found.reading), found.onset or 0), default=UNTESTED)
+
+
+def _as_mechanism(seen: Observed) -> Mechanism:
+    reading: Reading = next((name for name in ORDER if name == seen.reading), "untested")
+    both = seen.gap and seen.double_gap
+    return Mechanism(
+        reading=reading,
+        gap={SINGLE: seen.gap, DOUBLE: seen.double_gap},
+        ratio=seen.gap / seen.double_gap if both and seen.gap and seen.double_gap else None,
+        size=seen.over_control,
+        first_tensor=seen.tensor,
+        onset=seen.onset if reading == "late" else None,
+    )
 
 
 def plain_mechanism(mechanism: Mechanism) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Where runs come from, and what their columns are.
 
 Sources are a run store (`ledger`), W&B (`wandb`, `wandb_mapped`), Monitor files of Stable-Baselines3 (`sb3`), event
-files (`tensorboard`), or a `table` that anyone can make. What runs are is in `runs`, how to read them in `reading`.
+files (`tensorboard`), a `comparison` of anyone's trainers, or a `table` that anyone can make. What runs are is in
+`runs`, how to read them in `reading`.
 """
 
 import re
@@ -12,7 +13,8 @@ from typing import Any
 import pandas as pd
 
 from reports.errors import UnreadableSourceError
-from reports.sources import sb3, tensorboard, wandb
+from reports.sources import comparison, sb3, tensorboard, wandb
+from reports.sources.comparison import read_comparison
 from reports.sources.ledger import read_ledger
 from reports.sources.mapping import Mapping
 from reports.sources.reading import AS_IS, Reading
@@ -34,8 +36,8 @@ def read(
     """Return the runs of a source.
 
     Args:
-        source: A runs directory, a CSV or Parquet file, `wandb:entity/project[/sweep]`, `sb3:FOLDER` or `tb:FOLDER`; or
-            a table.
+        source: A runs directory, a CSV or Parquet file, `wandb:entity/project[/sweep]`, `sb3:FOLDER`, `tb:FOLDER` or
+            `compare:FOLDER`; or a table.
         expected: Descriptions by run id: only these runs of a study are read, and those that aren't there are missing.
         reading: What the columns are, and what to compare.
 
@@ -60,6 +62,8 @@ def read(
         return read_sb3(source, reading)
     if source.startswith(tensorboard.SCHEME):
         return read_tensorboard(source, reading)
+    if source.startswith(comparison.SCHEME):
+        return read_comparison(source, reading)
     if not Path(source).exists():
         raise UnreadableSourceError(f"{source}: there is no such directory or table")
     return read_table(Path(source), reading)
@@ -69,7 +73,7 @@ def _is_ledger(source: str, reading: Reading) -> bool:
     """Return whether a source has a study's own runs."""
     if source.startswith(wandb.SCHEME):
         return reading.mapping is None
-    if source.startswith((sb3.SCHEME, tensorboard.SCHEME)) or not Path(source).is_dir():
+    if source.startswith((sb3.SCHEME, tensorboard.SCHEME, comparison.SCHEME)) or not Path(source).is_dir():
         return False
     if reading.mapping is not None:
         raise UnreadableSourceError(
@@ -86,7 +90,7 @@ def beside(source: str) -> Path:
         if source.startswith(scheme):
             folder = Path(source.removeprefix(scheme))
             return folder.with_name(f"{folder.name}-report") if folder.name else folder / "report"
-    path = Path(source)
+    path = Path(source.removeprefix(comparison.SCHEME))
     return path / "report" if path.is_dir() else path.with_name(f"{path.stem}-report")
 
 

@@ -42,6 +42,27 @@ class Looks:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Observed:
+    """What was seen of the mechanism of two conditions, without their runs' histories.
+
+    Attributes:
+        reading: "identical", "round-off", "real", "late", "unpaired" or "unseen".
+        gap: The first relative gap in the runs' own precision.
+        double_gap: The first relative gap in float64.
+        tensor: In which tensor runs differ first.
+        onset: The first step at which they differ beyond round-off.
+        over_control: The largest ratio of their gap to the ULP control's.
+    """
+
+    reading: str
+    gap: float | None
+    double_gap: float | None
+    tensor: str | None
+    onset: int | None
+    over_control: float | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Runs:
     """Runs, finished or not.
 
@@ -56,6 +77,7 @@ class Runs:
         looks: Interim analyses of studies that trained more as results came in.
         folder: The ledger, where there is one: it has the runs' histories.
         doses: Runs that were perturbed by more than one unit in the last place; None without any.
+        observed: By pair of conditions, what was seen of their mechanism, where runs have no histories.
     """
 
     table: pd.DataFrame
@@ -68,6 +90,7 @@ class Runs:
     looks: list[Looks] = dataclasses.field(default_factory=list)
     folder: Path | None = None
     doses: pd.DataFrame | None = None
+    observed: Mapping[frozenset[str], Observed] = dataclasses.field(default_factory=dict)
 
     def __repr__(self) -> str:
         statuses = ", ".join(f"{count} {status}" for status, count in self.table["status"].value_counts().items())

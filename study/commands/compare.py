@@ -2,19 +2,25 @@
 
 import dataclasses
 import json
+import math
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
-from tyro.conf import OmitArgPrefixes, Positional
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
 
 from study.cells import MistakeError, read_seeds
 from study.compare.arms import Arm, require_arms
 from study.compare.planfile import read_options
+from study.files import write_atomically
 from study.pool.cohorts import available_cores
+
+if TYPE_CHECKING:
+    from study.compare.launching import Ended
 
 Repeated = tyro.conf.UseAppendAction[tuple[str, ...]]
 
@@ -33,14 +39,58 @@ class CompareOptions:
     control: Literal["jitter", "one_ulp", "rerun"] = "jitter"
     """what tells how much round-off does: all weights moved by one ULP after each step, one weight moved once, or the
     first arm again"""
-    share_init: bool = False
+    share_init: FlagCreatePairsOff[bool] = False
     """whether all arms begin with the first arm's weights"""
     rename: Repeated = ()
     """NEW=OLD: beginnings of names of tensors, another arm's and the first arm's, for --share-init"""
+    first_look: FlagCreatePairsOff[bool] = False
+    """stop after the first look"""
+    metric: str = "episodes"
+    """the outcome of a full run: episodes, tb:TAG, csv:FILE:COLUMN, json:FILE:KEY or stdout:REGEX"""
+    margin: float | None = None
+    """the equivalence margin of the outcome; by default half the standard deviation between seeds"""
+    goal: Literal["maximize", "minimize"] = "maximize"
+    """whether large outcomes are good: a failed run counts as the worst"""
+    may_differ: FlagCreatePairsOff[bool] = False
+    """arms are not meant to be the same mathematics"""
     workers: int = 0
     """runs at once; 0: as many as cores"""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("comparison")
     """where runs and the answer are kept; the same command continues there"""
+
+    def check(self) -> None:
+        """Look at the options.
+
+        Raises:
+            MistakeError: One of them can't be used.
+        """
+        if self.steps < 3:
+            raise MistakeError(f"--steps must be at least 3, not {self.steps}")
+        if self.workers < 0:
+            raise MistakeError(f"--workers must be zero or positive, not {self.workers}")
+        if self.margin is not None and not 0 < self.margin < math.inf:
+            raise MistakeError(f"--margin must be positive and finite, not {self.margin}")
+
+
+class Progress:
+    """A line for each run that has ended, with the time that is left where that can be told."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._expected, self._ended, self._began = 0, 0, 0.0
+
+    def expect(self, runs: int) -> None:
+        """So many runs are to come."""
+        self._expected, self._ended, self._began = runs, 0, time.monotonic()
+
+    def on_end(self, run: "Ended") -> None:
+        """Say that a run has ended."""
+        self._ended += 1
+        failed = f", exit code {run.exit_code}" if run.exit_code else ""
+        left = (time.monotonic() - self._began) / self._ended * (self._expected - self._ended)
+        total = f", {self._ended} of {self._expected}, about {max(left, 0) / 60:.0f} min left" if self._expected else ""
+        line = f"{run.job.arm.name} {run.folder.name}: {run.seconds:.1f} s{failed}{total}"
+        self._console.print(line, markup=False)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,39 +108,55 @@ class Compare:
     """NAME:VARIABLE=VALUE, an environment variable of one arm"""
     cwd: Repeated = ()
     """NAME:FOLDER in which an arm runs, instead of a folder of its own for each run"""
-    shell: bool = False
+    shell: FlagCreatePairsOff[bool] = False
     """whether a shell reads the commands"""
     comparison: OmitArgPrefixes[CompareOptions] = dataclasses.field(default_factory=CompareOptions)
 
     def run(self) -> None:
-        """Check everything, then look."""
+        """Check everything, then look, and compare outcomes where the look leaves them open."""
         arms, options = self._read()
         require_arms(arms)
-        seeds = read_seeds(options.seeds)
-        if options.steps < 3:
-            raise MistakeError(f"--steps must be at least 3, not {options.steps}")
-        from study.compare.launching import Launcher
+        options.check()
+        from study.compare import metrics, outcomes
+        from study.compare.launching import Launcher, Shared
         from study.compare.look import Looker, Options
         from study.compare.words import describe_looks, plain_looks
 
-        console = Console(stderr=True, soft_wrap=True)
-        launcher = Launcher(
-            options.output / "look",
-            options.workers or available_cores(),
-            lambda run: console.print(f"{run.job.arm.name} {run.folder.name}: {run.seconds:.1f} s", markup=False),
-            repeat_changed=True,
-        )
+        metric = metrics.parse(options.metric)
+        seeds = read_seeds(options.seeds)
+        progress = Progress(Console(stderr=True, soft_wrap=True))
+        shared = Shared(rename=[_split(pair, "=", "--rename NEW=OLD") for pair in options.rename])
         look = Options(
             seed=seeds[0],
             steps=options.steps,
             control=options.control,
-            share_weights=options.share_init,
-            rename=[_split(pair, "=", "--rename NEW=OLD") for pair in options.rename],
+            shared=shared if options.share_init else None,
         )
-        looks = Looker(arms, look, launcher).look()
-        (options.output / "look.json").write_text(json.dumps(plain_looks(looks), indent=1) + "\n", encoding="utf-8")
+        workers = options.workers or available_cores()
+        looker = Looker(arms, look, Launcher(options.output / "look", workers, progress.on_end, repeat_changed=True))
+        looks = looker.look()
+        write_atomically(options.output / "look.json", f"{json.dumps(plain_looks(looks), indent=1)}\n".encode())
         print("\n".join(describe_looks(looks)))
-        sys.exit(max(EXIT_CODES[look.reading.name] for look in looks.looks))
+        exit_code = max(EXIT_CODES[own.reading.name] for own in looks.looks)
+        open_arms = [own.arm for own in looks.looks if own.reading.name != "identical"]
+        if options.first_look or len(seeds) == 1 or not open_arms:
+            sys.exit(exit_code)
+        plan = outcomes.Plan(arms=[arms[0], *open_arms], seeds=seeds, control=options.control, shared=look.shared)
+        progress.expect(sum(map(len, plan.jobs(options.output))))
+        table = outcomes.train(plan, options.output, Launcher(options.output, workers, progress.on_end), metric)
+        outcomes.write(table, options.output)
+        print(f"\n{self._report(options)}")
+        sys.exit(exit_code)
+
+    def _report(self, options: CompareOptions) -> str:
+        from reports.documents import report
+        from reports.sources import Reading
+
+        source = f"compare:{options.output}"
+        reading = Reading(factors=("condition",) if options.may_differ else ())
+        return report.write(
+            source, options.output / "report", report.Options(margin=options.margin, goal=options.goal, reading=reading)
+        )
 
     def _read(self) -> tuple[list[Arm], CompareOptions]:
         if self.file is None:

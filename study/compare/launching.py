@@ -27,6 +27,21 @@ SECONDS_TO_END = 5.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Shared:
+    """Arms begin with the first arm's weights.
+
+    Attributes:
+        rename: Beginnings of names of tensors, of other arms' and of the first arm's.
+    """
+
+    rename: Sequence[tuple[str, str]] = ()
+
+    def asked(self, weights: Path) -> dict[str, Any]:
+        """Return what the probe is asked, for the weights of a recording."""
+        return {"weights": str(weights.resolve()), "rename": [list(pair) for pair in self.rename]}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
     """One run that is wanted.
 

@@ -1,12 +1,12 @@
 """The first look: a few optimizer steps of each arm with one seed, and what they say of the mechanism."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from study.compare.arms import Arm
 from study.compare.gaps import Gaps, measure_gaps
-from study.compare.launching import Ended, Job, Launcher
+from study.compare.launching import Ended, Job, Launcher, Shared
 from study.compare.matching import Pair
 from study.compare.naming import name_gradients, name_update
 from study.compare.reading import Difference, Reading, find_first, read
@@ -28,15 +28,13 @@ class Options:
         seed: Of all runs.
         steps: Optimizer steps of each run.
         control: What is done to the first arm to learn what round-off does.
-        share_weights: Whether all arms take the first arm's initial weights.
-        rename: Beginnings of names of tensors, of other arms' and of the first arm's.
+        shared: How all arms take the first arm's initial weights; None where they have their own.
     """
 
     seed: int
     steps: int = 100
     control: ControlName = "jitter"
-    share_weights: bool = False
-    rename: Sequence[tuple[str, str]] = ()
+    shared: Shared | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,7 +105,7 @@ class Looker:
     def __init__(self, arms: Sequence[Arm], options: Options, launcher: Launcher) -> None:
         self._reference, self._others = arms[0], arms[1:]
         self._options, self._launcher = options, launcher
-        self._weights = ""
+        self._asked: dict[str, Any] = {}
         self._reruns: list[Gaps] = []
 
     def look(self) -> Looks:
@@ -149,9 +147,9 @@ class Looker:
         """Run each arm once, and the first twice."""
         reference = [self._job(self._reference, "plain"), self._job(self._reference, "rerun")]
         others = [self._job(arm, "plain") for arm in self._others]
-        if self._options.share_weights:
+        if self._options.shared is not None:
             ended = self._run(reference)
-            self._weights = str((ended[0].folder / "watch").resolve())
+            self._asked = self._options.shared.asked(ended[0].folder / "watch")
             others = [self._job(arm, "plain") for arm in self._others]
             ended += self._run(others)
         else:
@@ -224,12 +222,9 @@ class Looker:
         return one.recording, other.recording
 
     def _job(self, arm: Arm, kind: str, **watch: Any) -> Job:
-        asked: Mapping[str, Any] = {
-            "stop": self._options.steps,
-            **{name: value for name, value in watch.items() if value},
-        }
-        if self._weights and arm != self._reference:
-            asked = {**asked, "weights": self._weights, "rename": [list(pair) for pair in self._options.rename]}
+        asked = {"stop": self._options.steps, **{name: value for name, value in watch.items() if value}}
+        if arm != self._reference:
+            asked |= self._asked
         return Job(arm=arm, seed=self._options.seed, kind=kind, watch=asked)
 
     def _run(self, jobs: Sequence[Job]) -> list[Ended]:

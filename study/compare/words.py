@@ -6,7 +6,7 @@ from typing import Any
 from study.compare.gaps import Gaps
 from study.compare.look import Look, Looks
 from study.compare.naming import brief
-from study.compare.reading import Difference, Reading
+from study.compare.reading import Difference, Reading, find_first
 
 
 def describe_looks(looks: Looks) -> list[str]:
@@ -48,6 +48,7 @@ def _plain(look: Look, looks: Looks) -> dict[str, Any]:
         "because": reading.because or None,
         "steps": reading.steps,
         "first_difference": _plain_difference(reading.first),
+        "first_gap_in_float64": _first_gap_in_double(look),
         "beyond_round_off": _plain_difference(reading.beyond),
         "over_control": reading.over_control,
         "threshold": reading.threshold,
@@ -61,7 +62,21 @@ def _plain_difference(difference: Difference | None) -> dict[str, Any] | None:
     if difference is None:
         return None
     sizes = {name: size if math.isfinite(size) else None for name, size in difference.sizes.items()}
-    return {"where": difference.where, "step": difference.step, "sizes": sizes}
+    known = {name: size for name, size in sizes.items() if size is not None}
+    largest = max(known, key=lambda name: known[name], default=None)
+    return {
+        "where": difference.where,
+        "step": difference.step,
+        "sizes": sizes,
+        "largest": None if largest is None else known[largest],
+        "largest_in": largest,
+    }
+
+
+def _first_gap_in_double(look: Look) -> float | None:
+    """The size of the first difference in any bit in float64."""
+    first = None if look.double_gaps is None else find_first(look.double_gaps)
+    return first.size if first is not None and math.isfinite(first.size) else None
 
 
 def _describe_rerun(looks: Looks) -> list[str]:

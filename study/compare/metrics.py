@@ -1,0 +1,180 @@
+"""What a run amounts to, from whatever its trainer writes: episodes, TensorBoard, CSV, JSON or its output."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from study.cells import MistakeError
+
+FORMS = "episodes, tb:TAG, csv:FILE:COLUMN, json:FILE:KEY or stdout:REGEX"
+LAST = 0.1
+"""The part of a run's steps whose mean is its final outcome."""
+PARTS = 20
+"""Of a run's steps, which count equally in the mean over all of them, however many points each has."""
+
+Points = list[tuple[float, float]]
+"""Steps and values."""
+
+
+class AbsentError(MistakeError):
+    """A run hasn't written what the metric reads. Its text says what there is instead."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A run's outcome.
+
+    Attributes:
+        final_return: The mean over the last tenth of its steps.
+        auc_return: The mean over all of its steps.
+    """
+
+    final_return: float
+    auc_return: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """What is read of a run.
+
+    Attributes:
+        text: As it was asked for.
+        points: Reads a run's folder.
+    """
+
+    text: str
+    points: Callable[[Path], Points]
+
+    def read(self, folder: Path) -> Outcome:
+        """Return a run's outcome.
+
+        Raises:
+            AbsentError: The run hasn't written it.
+        """
+        return summarise(self.points(folder))
+
+
+def parse(text: str) -> Metric:
+    """Return the metric that a text names.
+
+    Raises:
+        MistakeError: It names none.
+    """
+    kind, _, rest = text.partition(":")
+    first, _, last = rest.rpartition(":")
+    if text == "episodes":
+        return Metric(text, read_episodes)
+    if kind == "tb" and rest:
+        return Metric(text, lambda folder: read_tensorboard(folder, rest))
+    if kind == "csv" and first and last:
+        return Metric(text, lambda folder: read_csv(folder, first, last))
+    if kind == "json" and first and last:
+        return Metric(text, lambda folder: read_json(folder, first, last))
+    if kind == "stdout" and rest:
+        return Metric(text, _stdout_reader(rest))
+    raise MistakeError(f"metric {text!r} must be {FORMS}")
+
+
+def summarise(points: Points) -> Outcome:
+    """Return the outcome of a run's points, by their steps."""
+    steps, values = np.array(sorted(points), dtype=float).T
+    late = steps > (1 - LAST) * steps[-1]
+    edges = np.linspace(min(0.0, steps[0]), steps[-1], PARTS + 1)
+    part = np.clip(np.searchsorted(edges, steps, side="left"), 1, PARTS)
+    means = [values[part == number].mean() for number in np.unique(part)]
+    return Outcome(
+        final_return=float(values[late].mean() if late.any() else values[-1]), auc_return=float(np.mean(means))
+    )
+
+
+def read_episodes(folder: Path) -> Points:
+    """Return the returns of the environments that a run trains in: those that make the most steps."""
+    rows = [json.loads(line) for path in _files(folder / "watch", "episodes-*.jsonl") for line in path.open()]
+    if not rows:
+        raise AbsentError(f"{folder}: no episode of an environment of gymnasium's ended: name another metric, {FORMS}")
+    table = pd.DataFrame(rows)
+    steps = table.groupby(["id", "env"])["steps"].transform("max")
+    trained = table[steps >= 0.5 * steps.max()]
+    return list(zip(trained["all_steps"].astype(float), trained["return"].astype(float), strict=True))
+
+
+def read_tensorboard(folder: Path, tag: str) -> Points:
+    """Return a tag's scalars."""
+    try:
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    except ImportError as error:
+        raise MistakeError("reading event files needs TensorBoard: `pip install tensorboard`") from error
+    points: Points = []
+    tags: set[str] = set()
+    for place in sorted({path.parent for path in _files(folder, "*tfevents*")}):
+        accumulator = EventAccumulator(str(place), size_guidance={"scalars": 0})
+        accumulator.Reload()
+        tags |= set(accumulator.Tags()["scalars"])
+        if tag in accumulator.Tags()["scalars"]:
+            points += [(float(event.step), float(event.value)) for event in accumulator.Scalars(tag)]
+    return _found(points, f"{folder}: TensorBoard has no tag {tag!r}", sorted(tags))
+
+
+def read_csv(folder: Path, name: str, column: str) -> Points:
+    """Return a column of a CSV file, a step for each row; lines that begin with # are comments."""
+    table = pd.read_csv(_file(folder, name), comment="#", skipinitialspace=True)
+    values = pd.to_numeric(table[column], errors="coerce").dropna() if column in table else pd.Series(dtype=float)
+    points = [(float(row + 1), float(value)) for row, value in enumerate(values)]
+    return _found(
+        points, f"{folder}: {name} has no numbers in a column {column!r}", [str(own) for own in table.columns]
+    )
+
+
+def read_json(folder: Path, name: str, key: str) -> Points:
+    """Return a number in a JSON file; dots lead into what is nested."""
+    content: Any = json.loads(_file(folder, name).read_text(encoding="utf-8"))
+    for part in key.split("."):
+        names = list(content) if isinstance(content, dict) else []
+        if part not in names:
+            raise AbsentError(f"{folder}: {name} has no {key!r}; there is {', '.join(map(str, names)) or 'no key'}")
+        content = content[part]
+    if isinstance(content, bool) or not isinstance(content, int | float):
+        raise AbsentError(f"{folder}: {key!r} of {name} isn't a number")
+    return [(1.0, float(content))]
+
+
+def _stdout_reader(expression: str) -> Callable[[Path], Points]:
+    try:
+        compiled = re.compile(expression)
+    except re.error as error:
+        raise MistakeError(f"metric stdout:{expression} can't be read: {error}") from error
+    if compiled.groups != 1:
+        raise MistakeError(f"metric stdout:{expression} must have one group in parentheses, not {compiled.groups}")
+
+    def read(folder: Path) -> Points:
+        text = (folder / "stdout.txt").read_text(encoding="utf-8", errors="replace")
+        try:
+            points = [(float(row + 1), float(found)) for row, found in enumerate(compiled.findall(text))]
+        except ValueError as error:
+            raise AbsentError(f"{folder}: what {expression!r} finds in its output isn't a number: {error}") from error
+        return _found(points, f"{folder}: nothing in its output is like {expression!r}", text.strip().splitlines()[-1:])
+
+    return read
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    return sorted(path for path in folder.rglob(pattern) if path.is_file())
+
+
+def _file(folder: Path, name: str) -> Path:
+    found = _files(folder, name)
+    if not found:
+        raise AbsentError(f"{folder}: there is no file {name}")
+    return found[0]
+
+
+def _found(points: Points, otherwise: str, there: Sequence[str]) -> Points:
+    if not points:
+        raise AbsentError(f"{otherwise}; there is {', '.join(there) or 'nothing'}")
+    return points

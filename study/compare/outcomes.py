@@ -1,0 +1,85 @@
+"""Full runs of all arms and seeds, as a table: a row for each run."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from study.compare.arms import Arm
+from study.compare.launching import Ended, Job, Launcher, Shared
+from study.compare.metrics import Metric
+
+TABLE = "outcomes.csv"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Which runs are wanted.
+
+    Attributes:
+        arms: The first is the reference.
+        seeds: Each arm is run with each.
+        control: What is done to each arm and seed once more: "jitter", "one_ulp" or "rerun".
+        shared: What is asked of all arms but the first where they share its initial weights; None where they don't.
+    """
+
+    arms: Sequence[Arm]
+    seeds: Sequence[int]
+    control: str
+    shared: Shared | None = None
+
+    def jobs(self, folder: Path) -> list[list[Job]]:
+        """Return the runs in a folder, those first of which others take weights; otherwise seed by seed."""
+        jobs = [self._job(arm, seed, kind, folder) for seed in self.seeds for kind in self.kinds for arm in self.arms]
+        if self.shared is None:
+            return [jobs]
+        return [[job for job in jobs if (job.arm == self.arms[0]) == is_first] for is_first in (True, False)]
+
+    @property
+    def kinds(self) -> dict[str, dict[str, Any]]:
+        """What is asked of the probe, by kind of run."""
+        asked = {} if self.control == "rerun" else {"control": self.control, "control_seed": 1}
+        return {"plain": {}, f"{self.control}-1": asked}
+
+    def _job(self, arm: Arm, seed: int, kind: str, folder: Path) -> Job:
+        watch = self.kinds[kind]
+        if self.shared is not None and arm != self.arms[0]:
+            weights = folder / self.arms[0].name / f"s{seed}-plain" / "watch"
+            watch = {**watch, **self.shared.asked(weights)}
+        return Job(arm=arm, seed=seed, kind=kind, watch=watch)
+
+
+def train(plan: Plan, folder: Path, launcher: Launcher, metric: Metric) -> pd.DataFrame:
+    """Run what has not ended, and return what all runs came to.
+
+    Returns:
+        A table for `study report`: columns run, condition, seed, replicate, status, error, final_return and
+        auc_return.
+
+    Raises:
+        MistakeError: A run that ended well hasn't written the metric.
+    """
+    return pd.DataFrame([_row(run, metric) for jobs in plan.jobs(folder) for run in launcher.run(jobs)])
+
+
+def _row(run: Ended, metric: Metric) -> dict[str, object]:
+    row: dict[str, object] = {
+        "run": f"{run.job.arm.name}/{run.folder.name}",
+        "condition": run.job.arm.name,
+        "seed": run.job.seed,
+        "replicate": 0 if run.job.kind == "plain" else 1,
+        "status": "finished",
+        "error": "",
+    }
+    if run.exit_code:
+        return {**row, "status": "failed", "error": f"exit code {run.exit_code}: {run.last_line}"}
+    return {**row, **dataclasses.asdict(metric.read(run.folder))}
+
+
+def write(table: pd.DataFrame, folder: Path) -> Path:
+    """Write the table, and return its path."""
+    path = folder / TABLE
+    table.to_csv(path, index=False)
+    return path
