@@ -61,21 +61,30 @@ def _are_alike(a: Optimizer, b: Optimizer, order: Sequence[int]) -> bool:
 
 
 def _match_by_values(a: Optimizer, b: Optimizer) -> list[int] | None:
-    """Give each of a's tensors the first of b's that has its shape and its values."""
-    left = list(range(len(b.names)))
-    order = []
-    for index, shape in enumerate(a.shapes):
-        found = (
-            other
-            for other in left
-            if _plain(b.shapes[other]) == _plain(shape) and _distance(a, index, b, other) < ALIKE
-        )
-        other = next(found, None)
-        if other is None:
+    """Give each of a's tensors one of b's that has its shape and its values, unique ones first.
+
+    Biases that all are zero have the values of each other: such a one is that of the module whose other tensors match.
+    """
+    left = set(range(len(b.names)))
+    order: dict[int, int] = {}
+    for index in sorted(range(len(a.names)), key=lambda index: _is_constant(a, index)):
+        found = [other for other in sorted(left) if _plain(b.shapes[other]) == _plain(a.shapes[index])]
+        found = [other for other in found if _distance(a, index, b, other) < ALIKE]
+        if not found:
             return None
-        left.remove(other)
-        order.append(other)
-    return None if left else order
+        modules = {_module(b.names[order[own]]) for own in order if _module(a.names[own]) == _module(a.names[index])}
+        order[index] = next((other for other in found if _module(b.names[other]) in modules), found[0])
+        left.discard(order[index])
+    return None if left else [order[index] for index in range(len(a.names))]
+
+
+def _is_constant(optimizer: Optimizer, index: int) -> bool:
+    """Whether a tensor's initial values are zero, so that they don't tell which it is."""
+    return not np.any(optimizer.sketches[index]) if optimizer.sketches else False
+
+
+def _module(name: str) -> str:
+    return name.rpartition(".")[0]
 
 
 def _distance(a: Optimizer, index: int, b: Optimizer, other: int) -> float:
