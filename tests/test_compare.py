@@ -170,7 +170,7 @@ def test_a_run_whose_program_has_changed_is_repeated_or_refused(tmp_path: Path) 
     program.write_text("import torch\n" + TRAINING)
     job = Job(arm=Arm(name="a", command=f"{sys.executable} {program} {{seed}}"), seed=0, kind="plain")
     ended: list[Any] = []
-    launcher = Launcher(tmp_path / "runs", 1, ended.append, repeat_changed=True)
+    launcher = Launcher(tmp_path / "runs", 1, ended.append, repeat=True)
     launcher.run([job])
     launcher.run([job])
     assert len(ended) == 1

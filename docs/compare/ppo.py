@@ -8,6 +8,7 @@ import argparse
 import csv
 import random
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -36,6 +37,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--vf-coef", type=float, default=0.5)
     parser.add_argument("--max-grad-norm", type=float, default=0.5)
     return parser.parse_args()
+
+
+def make_env(env_id: str) -> gym.Env[Any, Any]:
+    """Return an environment that tells the return of each episode."""
+    return gym.wrappers.RecordEpisodeStatistics(gym.make(env_id))
 
 
 def make_layer(inputs: int, outputs: int, gain: float = 2**0.5) -> nn.Linear:
@@ -112,7 +118,7 @@ def main(args: argparse.Namespace) -> None:
     np.random.seed(args.seed)
     torch.manual_seed(args.seed)
     envs = gym.vector.SyncVectorEnv(
-        [lambda: gym.wrappers.RecordEpisodeStatistics(gym.make(args.env_id)) for _ in range(args.num_envs)],
+        [lambda: make_env(args.env_id) for _ in range(args.num_envs)],
         autoreset_mode=gym.vector.AutoresetMode.SAME_STEP,
     )
     space = envs.single_action_space

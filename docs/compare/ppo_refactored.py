@@ -17,6 +17,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
@@ -47,6 +48,11 @@ class Config:
         for field in dataclasses.fields(cls):
             parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
         return cls(**vars(parser.parse_args()))
+
+
+def make_env(env_id: str) -> gym.Env[Any, Any]:
+    """Return an environment that counts each episode's return."""
+    return gym.wrappers.RecordEpisodeStatistics(gym.make(env_id))
 
 
 def orthogonal(inputs: int, outputs: int, gain: float) -> nn.Linear:
@@ -104,9 +110,8 @@ class Batch:
     advantages: Tensor
     returns: Tensor
 
-    def minibatches(self, count: int) -> Iterator[Batch]:
-        """Return the steps in random parts, each once."""
-        indices = np.arange(len(self.values))
+    def minibatches(self, indices: NDArray[np.int64], count: int) -> Iterator[Batch]:
+        """Return the steps in random parts, each once. The indices are shuffled in place, anew in each epoch."""
         np.random.shuffle(indices)
         for chosen in np.split(indices, count):
             yield Batch(**{name: values[chosen] for name, values in vars(self).items()})
@@ -120,7 +125,7 @@ class Trainer:
         random.seed(config.seed)
         np.random.seed(config.seed)
         torch.manual_seed(config.seed)
-        make = [self._make_env] * config.num_envs
+        make = [lambda: make_env(config.env_id)] * config.num_envs
         self.envs = gym.vector.SyncVectorEnv(make, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)
         space = self.envs.single_action_space
         assert isinstance(space, gym.spaces.Box)
@@ -130,9 +135,6 @@ class Trainer:
         self.model = ActorCritic(shape[0], space.shape[0])
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, eps=1e-5)
         self.steps = 0
-
-    def _make_env(self) -> gym.Env[Any, Any]:
-        return gym.wrappers.RecordEpisodeStatistics(gym.make(self.config.env_id))
 
     def train(self) -> None:
         """Train, and write the return of each episode."""
@@ -145,8 +147,9 @@ class Trainer:
             for update in range(updates):
                 self.optimizer.param_groups[0]["lr"] = self.config.learning_rate * (1 - update / updates)
                 batch = self.gather(episodes)
+                indices = np.arange(len(batch.values))
                 for _ in range(self.config.update_epochs):
-                    for minibatch in batch.minibatches(self.config.num_minibatches):
+                    for minibatch in batch.minibatches(indices, self.config.num_minibatches):
                         self.learn(minibatch)
         self.envs.close()
 

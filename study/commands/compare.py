@@ -133,7 +133,7 @@ class Compare:
             shared=shared if options.share_init else None,
         )
         workers = options.workers or available_cores()
-        looker = Looker(arms, look, Launcher(options.output / "look", workers, progress.on_end, repeat_changed=True))
+        looker = Looker(arms, look, Launcher(options.output / "look", workers, progress.on_end, repeat=True))
         looks = looker.look()
         write_atomically(options.output / "look.json", f"{json.dumps(plain_looks(looks), indent=1)}\n".encode())
         print("\n".join(describe_looks(looks)))

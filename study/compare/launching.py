@@ -96,7 +96,8 @@ class Launcher:
         folder: Holds a folder for each arm.
         workers: Runs at once.
         on_end: Called with each run that has ended, from any thread.
-        repeat_changed: Whether a run whose program has changed since is run again, rather than refused.
+        repeat: Whether a run that failed, or whose program has changed since, is run again; otherwise a failure is an
+            outcome, and another program is refused.
     """
 
     def __init__(
@@ -104,10 +105,10 @@ class Launcher:
         folder: Path,
         workers: int,
         on_end: Callable[[Ended], None] = lambda _: None,
-        repeat_changed: bool = False,
+        repeat: bool = False,
     ) -> None:
         self._folder, self._workers, self._on_end = folder, workers, on_end
-        self._repeat_changed = repeat_changed
+        self._repeat = repeat
         self._here = Path.cwd()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._interrupted = threading.Event()
@@ -158,10 +159,10 @@ class Launcher:
             raise MistakeError(f"{folder} has a run of another command or of other options: use another folder")
         ended = Ended(job=job, folder=folder, exit_code=there["exit_code"], seconds=there["seconds"])
         changed = ended.recording.changed_sources
+        if self._repeat and (changed or ended.exit_code):
+            return None
         if not changed:
             return ended
-        if self._repeat_changed:
-            return None
         raise MistakeError(
             f"{folder} has a run of another {changed[0].name}, which has changed since: use another folder"
         )

@@ -1,0 +1,5 @@
+"""Real trainers with planted changes, bugs and harmless ones, for `study compare` to tell apart.
+
+`python -m tests.zoo train TRAINER CHANGE SEED ENVIRONMENT` trains once. `python -m tests.zoo judge FOLDER` compares all
+changes on all trainers and environments, and writes `docs/compare/zoo.csv`.
+"""
