@@ -5,7 +5,7 @@ moved, by one unit in the last place, after every gradient step. What that does 
 size does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ class NoChangeError(ValueError):
 def perturb(
     first_layer: Tensor,
     weights: Sequence[Tensor],
-    optimizer: torch.optim.Optimizer,
+    call_after_steps: Callable[[Callable[..., None]], object],
     which: int,
     perturbation: Perturbation,
     rng: np.random.Generator,
@@ -32,7 +32,7 @@ def perturb(
     Args:
         first_layer: The actor's, `[in, out]`.
         weights: All that is learned.
-        optimizer: Whose steps they are.
+        call_after_steps: An optimizer's `register_step_post_hook`.
         which: The place of the weight that is moved, row by row.
         perturbation: What is done.
         rng: The run's own, of jitter.
@@ -46,7 +46,7 @@ def perturb(
             for part in weights:
                 jitter(part, rng)
 
-        optimizer.register_step_post_hook(jitter_all)
+        call_after_steps(jitter_all)
         return
     weight = first_layer[tuple(int(place) for place in np.unravel_index(which, first_layer.shape))]
     before = weight.clone()

@@ -128,7 +128,14 @@ class PPO:
         if run.replicate:
             weights = [parameter.data for parameter in (*networks, self.agent.raw_scale)]
             which = run.replicate - 1
-            perturb(weights[0].t(), weights, self.optimizer, which, hyperparameters.perturbation, own.jitter)
+            perturb(
+                weights[0].t(),
+                weights,
+                self.optimizer.register_step_post_hook,
+                which,
+                hyperparameters.perturbation,
+                own.jitter,
+            )
         self.envs = NormalisedEnvs(hyperparameters, step_timeout)
         self.observations = self.envs.reset(own.environments)
         self.episodes: list[Array] = []

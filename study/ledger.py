@@ -14,15 +14,16 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from filelock import FileLock, Timeout
 
-from agents.cohort.state import RunState
-from agents.saved import Learned, dump_policy
-from study import checkpoints
 from study.cells import Cell, MistakeError
 from study.files import read_if_there, remove_drafts, write_atomically, writing
+
+if TYPE_CHECKING:  # a driver reads and writes run stores without torch
+    from agents.cohort.state import RunState
+    from agents.saved import Learned
 
 Json = dict[str, Any]
 
@@ -130,6 +131,8 @@ class Entry:
         if read_if_there(self.path / "cell.json") == description:
             self.state, self.updates = _left_by_interruption(self.path)
         if self.state is not None:
+            from study import checkpoints
+
             checkpoints.require_fit(self._checkpoint, self.state, self.cell)
         self.starts_over = self.state is None and self._checkpoint.exists()
         with writing(self.path):
@@ -156,16 +159,20 @@ class Entry:
             self._file.write(dump(record) + "\n")
             self._file.flush()
 
-    def keep(self, state: RunState) -> None:
+    def keep(self, state: "RunState") -> None:
         """Write a checkpoint."""
+        from study import checkpoints
+
         checkpoints.write(self._checkpoint, state)
 
     def note_cost(self, core_seconds: float) -> None:
         """Say what the run took: its share of its cohort's processor time."""
         write_atomically(self.path / "cost.json", (dump({"core_seconds": core_seconds}) + "\n").encode())
 
-    def keep_policy(self, learned: Learned) -> None:
+    def keep_policy(self, learned: "Learned") -> None:
         """Write what the run has learned."""
+        from agents.saved import dump_policy
+
         cell = self.cell
         content = dump_policy(learned, cell.condition, cell.precision, cell.hyperparameters)
         write_atomically(self.path / "policy.pt", content)
@@ -196,11 +203,15 @@ class Entry:
         self._lock.release()
 
 
-def _left_by_interruption(folder: Path) -> tuple[RunState | None, list[Json]]:
+def _left_by_interruption(folder: Path) -> "tuple[RunState | None, list[Json]]":
     """A cell's checkpoint and the updates before it; nothing, if they don't fit each other.
 
     **Raises**: `MistakeError`, when one of them is damaged.
     """
+    if not (folder / "checkpoint").exists():
+        return None, []
+    from study import checkpoints
+
     state = checkpoints.read(folder / "checkpoint")
     if state is None:
         return None, []

@@ -5,7 +5,7 @@ import itertools
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from agents.reference import Reference
 from study import provenance
 from study.cells import Cell
 from study.ledger import Entry, Json, Ledger
-from study.tracking import elsewhere
 from study.tracking.assignment import assignment
 from study.tracking.runs import TrackedRun, Tracker, finish_together
 
@@ -75,7 +74,7 @@ def train(
             )
         tracker = Tracker(runs_dir, wandb_mode)
         tracked = {entry.cell.id: stack.enter_context(tracker.begin(entry.cell, entry.path)) for entry in entries}
-        left = elsewhere.rivals(tracked.values()) if assignment() and tracker.mode == "online" else {}
+        left = _left_to_others(tracked.values()) if assignment() and tracker.mode == "online" else {}
         for cell, rival in left.items():
             tracked[cell].leave(rival)
         ours = sorted((entry for entry in entries if entry.cell.id not in left), key=_cohort)
@@ -83,6 +82,13 @@ def train(
             alike = list(group)
             _train(alike, [tracked[entry.cell.id] for entry in alike], on_update, keeper, step_timeout)
     return left
+
+
+def _left_to_others(tracked: Iterable[TrackedRun]) -> dict[str, str]:
+    """By cell, the W&B run on another machine to which it is left."""
+    from study.tracking import elsewhere  # it reads reports' sources: nothing for each worker of a pool
+
+    return elsewhere.rivals(tracked)
 
 
 class Keeper:

@@ -269,7 +269,7 @@ def test_kill_and_go_on_until_it_is_done(tmp_path: Path, small: MakeCell, env_id
         started = progress.stat().st_mtime_ns if progress.exists() else 0
         while process.poll() is None and (not progress.exists() or progress.stat().st_mtime_ns == started):
             time.sleep(0.01)
-        time.sleep(rng.uniform(0, 0.6))
+        time.sleep(rng.uniform(0, 0.3))
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert Ledger(tmp_path / "cut").waiting(cells) == cells, "killed too late to show anything"

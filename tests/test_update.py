@@ -221,3 +221,23 @@ def test_adam_is_torchs_bit_for_bit(dtype: torch.dtype) -> None:
             assert direct.state[one].keys() == torchs.state[other].keys()
             assert all(torch.equal(direct.state[one][name], kept) for name, kept in torchs.state[other].items())
     assert len(steps) == 3
+
+
+def test_a_watched_process_has_torchs_own_adam(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STUDY_WATCH", "{}")
+    assert type(make_adam([{"params": [torch.zeros(3)]}], eps=1e-5)) is torch.optim.Adam
+
+
+def test_adam_continues_from_its_state() -> None:
+    generator = torch.Generator().manual_seed(1)
+    one = torch.randn((3, 16), generator=generator)
+    first = make_adam([{"params": [one], "lr": 1e-3}], eps=1e-5)
+    one.grad = torch.randn(one.shape, generator=generator)
+    first.step()
+    other = one.clone()
+    second = make_adam([{"params": [other], "lr": 1e-3}], eps=1e-5)
+    second.load_state_dict(first.state_dict())
+    one.grad = other.grad = torch.randn(one.shape, generator=generator)
+    first.step()
+    second.step()
+    assert torch.equal(one, other)

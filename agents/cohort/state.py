@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from agents.cohort.actors import Actors
+from agents.cohort.adam import Optimizer
 from agents.cohort.networks import ActorCritic
 from agents.cohort.normalisation import Normaliser, RunningMeanVar
 from agents.environments import Array
@@ -63,7 +64,7 @@ class RunState(TypedDict):
     episodic_returns: list[Array]
 
 
-def capture_learner(agent: ActorCritic, optimizer: torch.optim.Optimizer, random: Streams, run: int) -> LearnerState:
+def capture_learner(agent: ActorCritic, optimizer: Optimizer, random: Streams, run: int) -> LearnerState:
     """Return what one run's further learning depends on."""
     return {
         "weights": agent.weights[run].numpy().copy(),
@@ -79,7 +80,7 @@ def capture_learner(agent: ActorCritic, optimizer: torch.optim.Optimizer, random
 
 def restore_learners(
     agent: ActorCritic,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     random: Sequence[Streams],
     states: Sequence[LearnerState],
 ) -> None:

@@ -90,7 +90,14 @@ class Cohort:
         first_layer = torch.from_numpy(self.agent.actor(learner)[0][0])
         weights = [self.agent.weights[learner], self.agent.raw_scales[learner]]
         try:
-            perturb(first_layer, weights, self._optimizer, which, self.hyperparameters.perturbation, rng)
+            perturb(
+                first_layer,
+                weights,
+                self._optimizer.register_step_post_hook,
+                which,
+                self.hyperparameters.perturbation,
+                rng,
+            )
         except NoChangeError as error:
             self._lose(learner, str(error))
 

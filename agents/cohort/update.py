@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from agents.cohort.adam import make_adam
+from agents.cohort.adam import Optimizer, make_adam
 from agents.cohort.losses import normalised, policy_loss, value_loss
 from agents.cohort.networks import ActorCritic
 from agents.cohort.numerics import Floats, mean
@@ -43,7 +43,7 @@ class Diagnostics(NamedTuple):
     scale_grad_norm: Floats
 
 
-def make_optimizer(agent: ActorCritic, hyperparameters: Hyperparameters) -> torch.optim.Optimizer:
+def make_optimizer(agent: ActorCritic, hyperparameters: Hyperparameters) -> Optimizer:
     """Two groups of parameters: the networks' weights, and the raw scale, whose learning rate may be another.
 
     The fused kernels compute what is left over from whole vectors otherwise; nothing is, in the agent's tensors.
@@ -54,7 +54,7 @@ def make_optimizer(agent: ActorCritic, hyperparameters: Hyperparameters) -> torc
     return make_adam(groups, hyperparameters.adam_eps)
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, update: int, hyperparameters: Hyperparameters) -> float:
+def set_learning_rate(optimizer: Optimizer, update: int, hyperparameters: Hyperparameters) -> float:
     """Set, and return, the learning rate of the `update`-th update, counted from 1."""
     learning_rate = hyperparameters.learning_rate_at(update)
     weights, raw_scale = optimizer.param_groups
@@ -95,7 +95,7 @@ def make_batch(
 def learn(
     agent: ActorCritic,
     conditions: Sequence[Condition],
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     batch: Batch,
     shuffling: Sequence[np.random.Generator],
     hyperparameters: Hyperparameters,
@@ -124,7 +124,7 @@ def learn(
 def step(
     agent: ActorCritic,
     conditions: Sequence[Condition],
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     minibatch: Batch,
     hyperparameters: Hyperparameters,
 ) -> Diagnostics:
