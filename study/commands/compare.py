@@ -20,7 +20,9 @@ from study.files import write_atomically
 from study.pool.cohorts import available_cores
 
 if TYPE_CHECKING:
-    from study.compare.launching import Ended
+    from study.compare.launching import Ended, Shared
+    from study.compare.look import Looks
+    from study.compare.metrics import Metric
 
 Repeated = tyro.conf.UseAppendAction[tuple[str, ...]]
 
@@ -51,6 +53,8 @@ class CompareOptions:
     """the equivalence margin of the outcome; by default half the standard deviation between seeds"""
     goal: Literal["maximize", "minimize"] = "maximize"
     """whether large outcomes are good: a failed run counts as the worst"""
+    plan: FlagCreatePairsOff[bool] = False
+    """say how many seeds would decide, by the outcomes of these seeds, instead of a report"""
     may_differ: FlagCreatePairsOff[bool] = False
     """arms are not meant to be the same mathematics"""
     workers: int = 0
@@ -70,6 +74,50 @@ class CompareOptions:
             raise MistakeError(f"--workers must be zero or positive, not {self.workers}")
         if self.margin is not None and not 0 < self.margin < math.inf:
             raise MistakeError(f"--margin must be positive and finite, not {self.margin}")
+
+    @property
+    def shared(self) -> "Shared | None":
+        """How arms share weights."""
+        from study.compare.launching import Shared
+
+        pairs = [_split(pair, "=", "--rename NEW=OLD") for pair in self.rename]
+        return Shared(rename=pairs) if self.share_init else None
+
+    def look(self, arms: Sequence[Arm], seed: int, progress: "Progress") -> "Looks":
+        """Look at the arms' first steps, say what was found, and write it to `look.json`."""
+        from study.compare.launching import Launcher
+        from study.compare.look import Looker, Options
+        from study.compare.words import describe_looks, plain_looks
+
+        options = Options(seed=seed, steps=self.steps, control=self.control, shared=self.shared)
+        launcher = Launcher(self.output / "look", self.workers or available_cores(), progress.on_end, repeat=True)
+        looks = Looker(arms, options, launcher).look()
+        write_atomically(self.output / "look.json", f"{json.dumps(plain_looks(looks), indent=1)}\n".encode())
+        print("\n".join(describe_looks(looks)))
+        return looks
+
+    def compare_outcomes(
+        self, arms: Sequence[Arm], seeds: Sequence[int], metric: "Metric", progress: "Progress"
+    ) -> str:
+        """Train all arms with all seeds, and return the headlines of the report, or of the plan."""
+        from reports.documents import plan, report
+        from reports.sources import Reading
+        from study.compare import outcomes
+        from study.compare.launching import Launcher
+
+        workers = self.workers or available_cores()
+        wanted = outcomes.Plan(arms=arms, seeds=seeds, control=self.control, shared=self.shared)
+        progress.expect(sum(map(len, wanted.jobs(self.output))))
+        table = outcomes.train(wanted, self.output, Launcher(self.output, workers, progress.on_end), metric)
+        outcomes.write(table, self.output)
+        source = f"compare:{self.output}"
+        reading = Reading(factors=("condition",) if self.may_differ else ())
+        options = report.Options(margin=self.margin, goal=self.goal, reading=reading)
+        if not self.plan:
+            return report.write(source, self.output / "report", options)
+        _, designs = report.read(source, options)
+        minutes = outcomes.seconds_a_seed(table) / workers / 60
+        return f"{plan.write(plan.from_designs(designs), self.output / 'plan')}\nA seed takes {minutes:.1f} min here."
 
 
 class Progress:
@@ -117,46 +165,16 @@ class Compare:
         arms, options = self._read()
         require_arms(arms)
         options.check()
-        from study.compare import metrics, outcomes
-        from study.compare.launching import Launcher, Shared
-        from study.compare.look import Looker, Options
-        from study.compare.words import describe_looks, plain_looks
+        from study.compare import metrics
 
         metric = metrics.parse(options.metric)
         seeds = read_seeds(options.seeds)
         progress = Progress(Console(stderr=True, soft_wrap=True))
-        shared = Shared(rename=[_split(pair, "=", "--rename NEW=OLD") for pair in options.rename])
-        look = Options(
-            seed=seeds[0],
-            steps=options.steps,
-            control=options.control,
-            shared=shared if options.share_init else None,
-        )
-        workers = options.workers or available_cores()
-        looker = Looker(arms, look, Launcher(options.output / "look", workers, progress.on_end, repeat=True))
-        looks = looker.look()
-        write_atomically(options.output / "look.json", f"{json.dumps(plain_looks(looks), indent=1)}\n".encode())
-        print("\n".join(describe_looks(looks)))
-        exit_code = max(EXIT_CODES[own.reading.name] for own in looks.looks)
-        open_arms = [own.arm for own in looks.looks if own.reading.name != "identical"]
-        if options.first_look or len(seeds) == 1 or not open_arms:
-            sys.exit(exit_code)
-        plan = outcomes.Plan(arms=[arms[0], *open_arms], seeds=seeds, control=options.control, shared=look.shared)
-        progress.expect(sum(map(len, plan.jobs(options.output))))
-        table = outcomes.train(plan, options.output, Launcher(options.output, workers, progress.on_end), metric)
-        outcomes.write(table, options.output)
-        print(f"\n{self._report(options)}")
-        sys.exit(exit_code)
-
-    def _report(self, options: CompareOptions) -> str:
-        from reports.documents import report
-        from reports.sources import Reading
-
-        source = f"compare:{options.output}"
-        reading = Reading(factors=("condition",) if options.may_differ else ())
-        return report.write(
-            source, options.output / "report", report.Options(margin=options.margin, goal=options.goal, reading=reading)
-        )
+        looks = options.look(arms, seeds[0], progress)
+        differing = [look.arm for look in looks.looks if look.reading.name != "identical"]
+        if differing and len(seeds) > 1 and not options.first_look:
+            print(f"\n{options.compare_outcomes([arms[0], *differing], seeds, metric, progress)}")
+        sys.exit(max(EXIT_CODES[look.reading.name] for look in looks.looks))
 
     def _read(self) -> tuple[list[Arm], CompareOptions]:
         if self.file is None:

@@ -95,7 +95,8 @@ def summarise(points: Points) -> Outcome:
 
 def read_episodes(folder: Path) -> Points:
     """Return the returns of the environments that a run trains in: those that make the most steps."""
-    rows = [json.loads(line) for path in _files(folder / "watch", "episodes-*.jsonl") for line in path.open()]
+    texts = [path.read_text(encoding="utf-8") for path in _files(folder / "watch", "episodes-*.jsonl")]
+    rows = [json.loads(line) for text in texts for line in text.splitlines()]
     if not rows:
         raise AbsentError(f"{folder}: no episode of an environment of gymnasium's ended: name another metric, {FORMS}")
     table = pd.DataFrame(rows)

@@ -55,7 +55,7 @@ def train(plan: Plan, folder: Path, launcher: Launcher, metric: Metric) -> pd.Da
     """Run what has not ended, and return what all runs came to.
 
     Returns:
-        A table for `study report`: columns run, condition, seed, replicate, status, error, final_return and
+        A table for `study report`: columns run, condition, seed, replicate, status, error, seconds, final_return and
         auc_return.
 
     Raises:
@@ -72,14 +72,20 @@ def _row(run: Ended, metric: Metric) -> dict[str, object]:
         "replicate": 0 if run.job.kind == "plain" else 1,
         "status": "finished",
         "error": "",
+        "seconds": run.seconds,
     }
     if run.exit_code:
         return {**row, "status": "failed", "error": f"exit code {run.exit_code}: {run.last_line}"}
     return {**row, **dataclasses.asdict(metric.read(run.folder))}
 
 
+def seconds_a_seed(table: pd.DataFrame) -> float:
+    """Return how long the runs of a seed take, one after the other."""
+    return float(table["seconds"].sum() / table["seed"].nunique())
+
+
 def write(table: pd.DataFrame, folder: Path) -> Path:
     """Write the table, and return its path."""
     path = folder / TABLE
-    table.to_csv(path, index=False)
+    table.drop(columns="seconds").to_csv(path, index=False)
     return path
