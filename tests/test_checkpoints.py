@@ -256,20 +256,20 @@ train([make_cell(cell) for cell in json.loads(sys.argv[1])], Path(sys.argv[2]), 
 def test_kill_and_go_on_until_it_is_done(tmp_path: Path, small: MakeCell, env_id: str) -> None:
     shape = {
         "seed": 3, "precision": "float32", "env_id": env_id, "num_envs": 2, "num_steps": 64, "num_minibatches": 2,
-        "update_epochs": 2, "total_timesteps": 128 * 100, "hidden_size": 16, "eval_episodes": 1,
+        "update_epochs": 2, "total_timesteps": 128 * 300, "hidden_size": 16, "eval_episodes": 1,
     }  # fmt: skip
     parameters = [{"condition": condition, **shape} for condition in ("mvn_std", "normal_std")]
     cells = [small(**one) for one in parameters]
     train(cells, tmp_path / "whole", "disabled")
 
     rng = random.Random(0)
-    progress = Ledger(tmp_path / "cut").path(cells[0]) / "updates.jsonl"
-    for _ in range(4):
+    progress = Ledger(tmp_path / "cut").path(cells[0]) / "checkpoint"
+    for _ in range(3):
         process = subprocess.Popen([sys.executable, "-c", TRAIN, json.dumps(parameters), str(tmp_path / "cut")])
         started = progress.stat().st_mtime_ns if progress.exists() else 0
         while process.poll() is None and (not progress.exists() or progress.stat().st_mtime_ns == started):
             time.sleep(0.01)
-        time.sleep(rng.uniform(0, 0.3))
+        time.sleep(rng.uniform(0, 0.2))
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert Ledger(tmp_path / "cut").waiting(cells) == cells, "killed too late to show anything"

@@ -22,7 +22,7 @@ def describe_look(look: Look, looks: Looks) -> list[str]:
         ("environments", _data(look.gaps)),
         ("first difference", _difference(look.reading.first, look)),
         ("beyond round-off", _beyond(look)),
-        ("round-off", _control(look.reading)),
+        ("control", _control(look.reading)),
         ("not seen", _not_seen(look)),
     ]
     width = max(len(name) for name, _ in rows)
@@ -163,8 +163,8 @@ def _control(reading: Reading) -> str:
         return ""
     where = "in float64" if reading.in_double else "in float32"
     return (
-        f"gaps {where} are at most {reading.over_control:.2g} times the ULP control's; up to "
-        f"{reading.threshold:.2g} times is round-off"
+        f"gaps {where} are at most {reading.over_control:.2g} times those that one ULP makes; "
+        f"up to {reading.threshold:.2g} times is round-off's size"
     )
 
 

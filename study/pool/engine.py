@@ -27,6 +27,9 @@ SECONDS_BETWEEN_TRIES = 1.0
 SECONDS_TO_END = 90
 """How long this machine's workers may take to end what they train: an update, checkpoints, and what W&B takes."""
 
+SILENT = logging.CRITICAL + 1
+"""Dask logs a message that it couldn't send to what has just ended as critical."""
+
 CONFIG = {
     "distributed.scheduler.allowed-failures": DEATHS,
     "distributed.scheduler.work-stealing": False,
@@ -79,7 +82,7 @@ class Engine:
         """
         dask.config.set(CONFIG)
         for name in ("distributed", "tornado", "asyncio"):  # what matters of a worker's death is said by the driver
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+            logging.getLogger(name).setLevel(SILENT)
         self._cluster = None if self._scheduler else _begin_local(self._workers)
         self._client = await self._connect()
         return self
@@ -198,7 +201,7 @@ def _begin_local(workers: int) -> LocalCluster:
             # Without certificates, anyone on this machine could have the workers run code as this user.
             security=Security.temporary(),
             dashboard_address="127.0.0.1:0",
-            silence_logs=logging.CRITICAL,
+            silence_logs=SILENT,
         )
     except (OSError, RuntimeError) as error:
         raise WorkerError(f"workers can't be begun: {in_one_line(error)}") from error
