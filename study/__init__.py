@@ -10,6 +10,7 @@
 - `seeds`, `spaces` and `tuning`: how many seeds, and fair tuning.
 - `estimate`: how long cells take here.
 - `compare`: anyone's trainers, watched from outside: what differs, since when, and whether it is more than round-off.
+- `policies`: two policies compared, or one checked, without training.
 - `watching`: `study.watch`, for training that `compare` doesn't see.
 - `probe`: the thread's numbers, without any training.
 - `bench`: how fast it all is.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -158,7 +159,9 @@ def test_a_store_and_a_report_may_have_names_that_are_no_text(
     assert "\\udcff" in (runs / "report" / "report.md").read_text()
 
 
-@pytest.mark.parametrize("command", [each.__name__.lower() for each in get_args(Command)])
+@pytest.mark.parametrize(
+    "command", [re.sub(r"(?<!^)(?=[A-Z])", "-", each.__name__).lower() for each in get_args(Command)]
+)
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(command, "--help", capsys=capsys)
     assert code == 0

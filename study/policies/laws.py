@@ -1,0 +1,201 @@
+"""Mistakes that have a name: what each does to a log-density, its Gaussian, its gradients or its entropy.
+
+To add one, write what it makes of what the right policy says.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from study.policies.seen import Seen
+
+EXACT = 1e-6
+"""The relative distance within which what a law predicts is what is seen: far from round-off, and from other laws."""
+
+
+def is_close(one: Tensor, other: Tensor, tolerance: float = EXACT) -> bool:
+    """Whether two tensors are the same but for a relative distance."""
+    if one.shape != other.shape or not (torch.isfinite(one).all() and torch.isfinite(other).all()):
+        return False
+    return float((one - other).norm()) <= tolerance * (float(one.norm()) + 1e-12)
+
+
+Law = Callable[[Seen, Seen], bool]
+
+HALF_LOG = 0.5 * math.log(2 * math.pi)
+EPSILONS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
+"""What is added to keep a logarithm finite."""
+
+
+def _adds(term: Callable[[Seen], Tensor]) -> Law:
+    """The law of a log-density to which a term was added."""
+    return lambda a, b: is_close(b.log_prob - a.log_prob, term(a), 1e-5)
+
+
+def _scales(factor: Callable[[Seen], float]) -> Law:
+    return lambda a, b: factor(a) != 1 and is_close(b.log_prob, factor(a) * a.log_prob)
+
+
+def _log_std(seen: Seen) -> Tensor:
+    return torch.log(seen.std).sum(1)
+
+
+def _square(seen: Seen) -> Tensor:
+    return ((seen.latent - seen.mean) ** 2 / seen.variance).sum(1)
+
+
+def _jacobian(seen: Seen) -> Tensor:
+    return torch.log1p(-(seen.actions**2)).sum(1)
+
+
+def _is_bounded(seen: Seen) -> bool:
+    return not torch.equal(seen.actions, seen.latent)
+
+
+def _of_bounded(law: Law) -> Law:
+    return lambda a, b: _is_bounded(a) and law(a, b)
+
+
+def _epsilon(a: Seen, b: Seen) -> bool:
+    difference = b.log_prob - a.log_prob
+    exact = torch.log1p(-(a.actions**2))
+    return any(
+        is_close(difference, (exact - torch.log(1 - a.actions**2 + epsilon)).sum(1), 1e-3) for epsilon in EPSILONS
+    )
+
+
+def _clamped(a: Seen, b: Seen) -> bool:
+    low, high = b.log_prob.min(), b.log_prob.max()
+    return is_close(b.log_prob, a.log_prob.clamp(low, high)) and not is_close(a.log_prob, b.log_prob)
+
+
+def _clipped_action(a: Seen, b: Seen) -> bool:
+    """The density of an action doesn't change any more beyond a bound."""
+    flat = ~torch.isfinite(b.variance)
+    if not flat.any() or flat.all() or not torch.isfinite(b.variance[~flat]).all():
+        return False
+    return float(a.latent[flat].abs().min()) >= float(a.latent[~flat].abs().max()) - 1e-9
+
+
+DENSITY: dict[str, Law] = {
+    "missing sum over action dimensions": lambda a, b: len(b.shape) > len(a.shape) and b.shape[-1] == b.width,
+    "mean over action dimensions instead of their sum": _scales(lambda a: 1 / a.width),
+    "logarithm to base 2": _scales(lambda _: 1 / math.log(2)),
+    "logarithm to base 10": _scales(lambda _: 1 / math.log(10)),
+    "log-density with the wrong sign": _scales(lambda _: -1.0),
+    "missing constant, half of log 2 pi": _adds(lambda a: torch.full_like(a.log_prob, HALF_LOG * a.width)),
+    "missing log std": _adds(_log_std),
+    "missing log std and constant": _adds(lambda a: _log_std(a) + HALF_LOG * a.width),
+    "log std added instead of subtracted": _adds(lambda a: 2 * _log_std(a)),
+    "missing half of the square": _adds(lambda a: -0.5 * _square(a)),
+    "missing tanh correction": _of_bounded(_adds(_jacobian)),
+    "tanh correction with the wrong sign": _of_bounded(_adds(lambda a: 2 * _jacobian(a))),
+    "tanh correction's mean instead of its sum": _of_bounded(_adds(lambda a: _jacobian(a) * (1 - 1 / a.width))),
+    "epsilon in the tanh correction": _of_bounded(_epsilon),
+    "clamped log-density": _clamped,
+    "action clipped before the log-density": _clipped_action,
+}
+"""Of the density itself."""
+
+
+def _std_is(std: Callable[[Tensor], Tensor]) -> Law:
+    """The law of a Gaussian with the same mean and another standard deviation."""
+    return lambda a, b: _has_same_mean(a, b) and is_close(b.std, std(a.std))
+
+
+def _mean_is(mean: Callable[[Tensor], Tensor]) -> Law:
+    """The law of a Gaussian with the same variance and another mean."""
+    return lambda a, b: is_close(b.variance, a.variance) and is_close(b.mean, mean(a.mean))
+
+
+def _has_same_mean(a: Seen, b: Seen) -> bool:
+    return is_close(a.mean, b.mean, 1e-5)
+
+
+def _log_std_is_std(a: Seen, b: Seen) -> bool:
+    """Where the std is above 1; elsewhere its logarithm is none, and something else was done."""
+    above = a.std > 1.01
+    return bool(above.any()) and is_close(b.std[above], torch.log(a.std[above]))
+
+
+def _softplus_of_another_beta(a: Seen, b: Seen) -> bool:
+    """Solve for beta by the first number, and look whether it explains all others."""
+    if not _has_same_mean(a, b):
+        return False
+    raw = torch.log(torch.expm1(a.std))
+    low, high = torch.tensor(1e-2, dtype=raw.dtype), torch.tensor(1e2, dtype=raw.dtype)
+    for _ in range(200):
+        beta = (low * high).sqrt()
+        too_large = torch.nn.functional.softplus(beta * raw[0, 0]) / beta > b.std[0, 0]
+        low, high = (beta, high) if too_large else (low, beta)
+    return is_close(b.std, torch.nn.functional.softplus(beta * raw) / beta, 1e-4)
+
+
+def _clamped_std(a: Seen, b: Seen) -> bool:
+    same = torch.isclose(a.std, b.std, rtol=EXACT)
+    return _has_same_mean(a, b) and bool(same.any()) and is_close(b.std, a.std.clamp(b.std.min(), b.std.max()))
+
+
+GAUSSIAN: dict[str, Law] = {
+    "std used as a variance": _std_is(torch.sqrt),
+    "variance used as a std": _std_is(torch.square),
+    "precision used as a variance": _std_is(torch.reciprocal),
+    "log std used as a std": _log_std_is_std,
+    "softplus instead of exp": _std_is(torch.log1p),
+    "exp instead of softplus": _std_is(torch.expm1),
+    "softplus of another beta": _softplus_of_another_beta,
+    "clamped std": _clamped_std,
+    "std of another dimension": lambda a, b: a.width > 1 and _std_is(lambda std: std.flip(1))(a, b),
+    "std times a constant": lambda a, b: (
+        _has_same_mean(a, b) and is_close(b.std / a.std, (b.std / a.std)[:1, :1].expand_as(a.std))
+    ),
+    "tanh of the mean": _mean_is(torch.tanh),
+    "missing tanh of the mean": lambda a, b: is_close(a.variance, b.variance) and is_close(a.mean, torch.tanh(b.mean)),
+    "mean with the wrong sign": _mean_is(torch.neg),
+    "clipped mean": lambda a, b: _mean_is(lambda mean: mean.clamp(b.mean.min(), b.mean.max()))(a, b),
+    "mean of another dimension": lambda a, b: a.width > 1 and _mean_is(lambda mean: mean.flip(1))(a, b),
+}
+"""Of the Gaussian that a density looks like."""
+
+
+def name_density(a: Seen, b: Seen) -> str | None:
+    """Return the name of what sets b's density apart from a's; None where it has none."""
+    return next((name for name, law in {**DENSITY, **GAUSSIAN}.items() if law(a, b)), None)
+
+
+def name_gradients(a: Seen, b: Seen) -> Iterator[str]:
+    """Return what sets gradients of equal densities apart, by parameter."""
+    for (name, one), other in zip(a.gradients.items(), b.gradients.values(), strict=True):
+        if is_close(one, other):
+            continue
+        if not other.any():
+            yield f"no gradient by {name}: detached"
+        elif is_close(other / other.norm(), one / one.norm()):
+            yield f"gradient by {name} {float(other.norm() / one.norm()):.4g} times as large"
+        else:
+            yield f"another gradient by {name}"
+
+
+def name_entropy(a: Seen, b: Seen) -> str | None:
+    """Return the name of what sets b's entropy apart from a's; None where they are the same, or aren't known."""
+    if a.entropy is None or b.entropy is None:
+        return None
+    if a.entropy[0].shape != b.entropy[0].shape and b.entropy[0].shape[-1:] == (b.width,) and b.width > 1:
+        return "missing sum over action dimensions in the entropy"
+    one, other = (torch.cat([own.reshape(-1) for own in seen.entropy or ()]) for seen in (a, b))
+    if is_close(one, other):
+        return None
+    dimensions = torch.stack([(torch.log(a.std[:, place]) + HALF_LOG + 0.5) for place in range(a.width)])
+    expected = dimensions.sum(0)
+    if other.shape == expected.shape and a.width > 1 and is_close(one, expected):
+        if any(is_close(other, own) for own in dimensions):
+            return "entropy of one dimension"
+        if is_close(other, expected / a.width):
+            return "entropy's mean over action dimensions instead of their sum"
+    if is_close(other, -one):
+        return "entropy with the wrong sign"
+    if one.shape == other.shape and float((other - one).std()) < EXACT:
+        return "entropy off by a constant"
+    return "another entropy"

@@ -1,0 +1,100 @@
+"""What a policy is: a function from parameters and observations to a distribution of actions."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+SPREAD = 0.3
+"""The standard deviation by which parameters are moved."""
+
+
+class DistributionLike(Protocol):
+    """What a policy returns. `entropy` and `sample` are used where it has them."""
+
+    def log_prob(self, action: Tensor, /) -> Tensor:
+        """Return log-densities, `[N]`, of actions `[N, actions]`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Policy:
+    """A policy.
+
+    Attributes:
+        distribution: From parameters by name and observations `[N, observations]` to a distribution.
+        parameters: By name, the values near which it is tried.
+        bounded: Whether actions lie within -1 and 1, by a tanh.
+    """
+
+    distribution: Callable[[Mapping[str, Tensor], Tensor], DistributionLike]
+    parameters: Mapping[str, Tensor]
+    bounded: bool = False
+
+    def moved(self, point: int, dtype: torch.dtype) -> dict[str, Tensor]:
+        """Return parameters: as given for point 0, otherwise moved by normal noise that is the point's own."""
+        generator = torch.Generator().manual_seed(1000 + point)
+        found = {}
+        for name, given in self.parameters.items():
+            noise = torch.randn(given.shape, generator=generator, dtype=torch.float64)
+            found[name] = (given.detach().double() + SPREAD * noise * (point > 0)).to(dtype).requires_grad_()
+        return found
+
+
+class _Calls(nn.Module):
+    """A module whose forward is another's method."""
+
+    def __init__(self, module: nn.Module, method: str) -> None:
+        super().__init__()
+        self.module, self._method = module, method
+
+    def forward(self, observation: Tensor) -> Any:
+        return getattr(self.module, self._method)(observation)
+
+
+def from_module(module: nn.Module, method: str = "forward", bounded: bool = False) -> Policy:
+    """Return the policy of a module.
+
+    Args:
+        module: Its parameters are the policy's.
+        method: The method that takes observations and returns a distribution.
+        bounded: Whether actions lie within -1 and 1.
+    """
+    return _from_calls(_Calls(module, method), bounded)
+
+
+def _from_calls(calls: _Calls, bounded: bool) -> Policy:
+    def distribution(parameters: Mapping[str, Tensor], observation: Tensor) -> DistributionLike:
+        named = {f"module.{name}": value for name, value in parameters.items()}
+        found: DistributionLike = torch.func.functional_call(calls, named, (observation,))
+        return found
+
+    return Policy(distribution=distribution, parameters=dict(calls.module.named_parameters()), bounded=bounded)
+
+
+class _CallsSB3(_Calls):
+    """Stable-Baselines3 casts observations to float32: its networks are given the parameters' precision."""
+
+    def __init__(self, policy: nn.Module) -> None:
+        super().__init__(policy, "get_distribution")
+        self._features = policy.get_submodule("features_extractor")
+
+    def forward(self, observation: Tensor) -> Any:
+        dtype = observation.dtype
+        hook = self._features.register_forward_pre_hook(lambda _, inputs: tuple(own.to(dtype) for own in inputs))
+        try:
+            return super().forward(observation)
+        finally:
+            hook.remove()
+
+
+def from_sb3(policy: nn.Module) -> Policy:
+    """Return the policy of Stable-Baselines3's `ActorCriticPolicy`, such as `model.policy` of PPO and A2C.
+
+    Its networks for values are no part of it: gradients of the log-density don't reach them.
+    """
+    found = _from_calls(_CallsSB3(policy), bounded=False)
+    of_values = ("value_net", "mlp_extractor.value_net", "vf_features_extractor")
+    own = {name: value for name, value in found.parameters.items() if not name.startswith(of_values)}
+    return dataclasses.replace(found, parameters=own)
