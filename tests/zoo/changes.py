@@ -2,8 +2,9 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable
-from typing import Any
+import types
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -18,6 +19,11 @@ PPO = ("ppo", "sb3-ppo")
 SB3 = ("sb3-ppo", "sb3-sac", "sb3-dqn")
 
 Plant = Callable[[str, Setup], None]
+Quantity = Literal["weights", "gradient", "update"]
+Since = int | range
+
+SOMETIME, LATER = range(1, 1000), range(2, 1000)
+"""Optimizer steps at which a bug may first act, where the data decide when it does."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,19 +34,30 @@ class Change:
         is_bug: Whether it changes the mathematics.
         trainers: Those that it is planted in.
         plant: Plants it.
+        acts_on: Of an optimizer step, what a bug changes first: the weights before it, the gradient, or its update.
+        since: The optimizer step at which a bug first acts, or by trainer; a range where the data decide.
     """
 
     is_bug: bool
     trainers: tuple[str, ...]
     plant: Plant
+    acts_on: Quantity = "gradient"
+    since: Since | Mapping[str, Since] = 1
+
+    def first_steps(self, trainer: str) -> range:
+        """Return the optimizer steps at which a bug may first act, counted from 1 over all optimizers."""
+        since = self.since[trainer] if isinstance(self.since, Mapping) else self.since
+        return since if isinstance(since, range) else range(since, since + 1)
 
 
 CHANGES: dict[str, Change] = {}
 
 
-def bug(*trainers: str) -> Callable[[Plant], Plant]:
+def bug(
+    *trainers: str, acts_on: Quantity = "gradient", since: Since | Mapping[str, Since] = 1
+) -> Callable[[Plant], Plant]:
     """Mark a function that plants a bug."""
-    return lambda plant: _add(plant, is_bug=True, trainers=trainers)
+    return lambda plant: _add(plant, is_bug=True, trainers=trainers, acts_on=acts_on, since=since)
 
 
 def harmless(*trainers: str) -> Callable[[Plant], Plant]:
@@ -48,9 +65,9 @@ def harmless(*trainers: str) -> Callable[[Plant], Plant]:
     return lambda plant: _add(plant, is_bug=False, trainers=trainers)
 
 
-def _add(plant: Plant, *, is_bug: bool, trainers: tuple[str, ...]) -> Plant:
+def _add(plant: Plant, **entry: Any) -> Plant:
     name = str(getattr(plant, "__name__", "")).replace("_", "-")
-    CHANGES[name] = Change(is_bug=is_bug, trainers=trainers, plant=plant)
+    CHANGES[name] = Change(plant=plant, **entry)
     return plant
 
 
@@ -59,26 +76,40 @@ def _change_adam(**settings: Any) -> None:
     replace(torch.optim, "Adam", lambda parameters, **given: adam(parameters, **{**given, **settings}))
 
 
+def _replace_normal(trainer: str, setup: Setup, normal: type[Normal]) -> None:
+    if trainer == "ppo":
+        setup.prepare.append(lambda script: replace(script, "Normal", normal))
+        return
+    from stable_baselines3.common import distributions
+
+    replace(distributions, "Normal", normal)
+
+
 # Bugs ----------------------------------------------------------------------------------------------------------------
 
 
 @bug(*PPO)
 def std_as_variance(trainer: str, setup: Setup) -> None:
-    if trainer == "ppo":
+    class NormalOfVariance(Normal):
+        def __init__(self, mean: Tensor, variance: Tensor) -> None:
+            super().__init__(mean, variance.sqrt())
 
-        def policy(agent: Any, observation: Tensor) -> Normal:
-            mean = agent.actor_mean(observation)
-            return Normal(mean, torch.exp(agent.actor_logstd).expand_as(mean).sqrt())
+    _replace_normal(trainer, setup, NormalOfVariance)
 
-        setup.prepare.append(lambda script: setattr(script.Agent, "policy", policy))
-        return
-    from stable_baselines3.common.distributions import DiagGaussianDistribution
 
-    def proba_distribution(self: Any, mean_actions: Tensor, log_std: Tensor) -> Any:
-        self.distribution = Normal(mean_actions, (torch.ones_like(mean_actions) * log_std.exp()).sqrt())
-        return self
+@bug(*PPO)
+def actions_clipped_before_the_update(trainer: str, setup: Setup) -> None:
+    bound = {"Pendulum-v1": 2.0, "Reacher-v5": 1.0}[setup.env_id]
 
-    replace(DiagGaussianDistribution, "proba_distribution", proba_distribution)
+    class ClippedNormal(Normal):
+        def rsample(self, sample_shape: Any = ()) -> Tensor:
+            return super().rsample(sample_shape).clamp(-bound, bound)
+
+        def sample(self, sample_shape: Any = ()) -> Tensor:
+            sampled: Tensor = super().sample(sample_shape)  # type: ignore[no-untyped-call]
+            return sampled.clamp(-bound, bound)
+
+    _replace_normal(trainer, setup, ClippedNormal)
 
 
 @bug(*PPO)
@@ -115,7 +146,7 @@ def no_advantage_normalisation(trainer: str, setup: Setup) -> None:
         setup.options["normalize_advantage"] = False
 
 
-@bug("sb3-ppo", "sb3-sac")
+@bug("sb3-ppo", "sb3-sac", since={"sb3-ppo": 1, "sb3-sac": SOMETIME})
 def truncation_as_termination(trainer: str, setup: Setup) -> None:
     class Ends(gym.Wrapper[Any, Any, Any, Any]):
         def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
@@ -126,7 +157,7 @@ def truncation_as_termination(trainer: str, setup: Setup) -> None:
     setup.wrappers.append(Ends)
 
 
-@bug(*ALL)
+@bug(*ALL, acts_on="update")
 def adam_epsilon(trainer: str, setup: Setup) -> None:
     if trainer == "ppo":
         _change_adam(eps=1e-8)
@@ -141,12 +172,12 @@ def value_loss_twice(trainer: str, setup: Setup) -> None:
     setup.options["vf_coef"] = 1.0
 
 
-@bug(*PPO)
+@bug(*PPO, since=LATER)
 def no_value_clipping(trainer: str, setup: Setup) -> None:
     setup.options.update({"clip_vloss": False} if trainer == "ppo" else {"clip_range_vf": None})
 
 
-@bug(*PPO)
+@bug(*PPO, since=5)
 def shuffled_once(trainer: str, setup: Setup) -> None:
     del setup
     epochs, kept = itertools.cycle(range(4)), list[Any]()
@@ -173,7 +204,7 @@ def entropy_sign(trainer: str, setup: Setup) -> None:
     setup.options["ent_coef"] *= -1
 
 
-@bug(*PPO)
+@bug(*PPO, acts_on="update", since={"ppo": 17, "sb3-ppo": 1})
 def learning_rate_not_annealed(trainer: str, setup: Setup) -> None:
     setup.options.update({"anneal_lr": False} if trainer == "ppo" else {"learning_rate": 3e-4})
 
@@ -184,7 +215,7 @@ def rewards_scaled(trainer: str, setup: Setup) -> None:
     setup.wrappers.append(lambda env: gym.wrappers.TransformReward(env, lambda reward: 0.1 * float(reward)))
 
 
-@bug(*ALL)
+@bug(*ALL, acts_on="weights")
 def seed_not_passed(trainer: str, setup: Setup) -> None:
     del trainer
     setup.seed = None
@@ -195,7 +226,7 @@ def minibatches_too_small(trainer: str, setup: Setup) -> None:
     setup.options.update({"num_minibatches": 8} if trainer == "ppo" else {"batch_size": 32})
 
 
-@bug("sb3-sac", "sb3-dqn")
+@bug("sb3-sac", "sb3-dqn", since={"sb3-sac": 3, "sb3-dqn": 50})
 def target_not_updated(trainer: str, setup: Setup) -> None:
     setup.options.update({"tau": 0.0} if trainer == "sb3-sac" else {"target_update_interval": 10**6})
 
@@ -218,7 +249,7 @@ def no_gradient_clipping(trainer: str, setup: Setup) -> None:
     setup.options["max_grad_norm"] = 1e9
 
 
-@bug("sb3-sac")
+@bug("sb3-sac", since=3)
 def target_updated_too_fast(trainer: str, setup: Setup) -> None:
     del trainer
     setup.options["tau"] = 0.02
@@ -329,7 +360,7 @@ def sums_in_another_order(trainer: str, setup: Setup) -> None:
 
 
 @harmless(*ALL)
-def adam_by_single_tensors(trainer: str, setup: Setup) -> None:
+def adam_foreach(trainer: str, setup: Setup) -> None:
     if trainer == "ppo":
         _change_adam(foreach=True)
     else:
@@ -339,12 +370,7 @@ def adam_by_single_tensors(trainer: str, setup: Setup) -> None:
 @harmless(*ALL)
 def adam_fused(trainer: str, setup: Setup) -> None:
     if trainer == "ppo":
-        adam = torch.optim.Adam
-        setup.prepare.append(
-            lambda script: setattr(
-                script.torch.optim, "Adam", lambda own, lr, eps: adam(own, lr=lr, eps=eps, fused=True)
-            )
-        )
+        _change_adam(fused=True)
     else:
         setup.options["policy_kwargs"] = {"optimizer_kwargs": {"fused": True, **_usual_epsilon(trainer)}}
 
@@ -391,6 +417,42 @@ def forward_once_more(trainer: str, setup: Setup) -> None:
 
     del trainer
     setup.callbacks.append(Forward())
+
+
+@harmless(*ALL)
+def activations_in_place(trainer: str, setup: Setup) -> None:
+    del trainer, setup
+    replace(nn.Tanh, "forward", lambda _, inputs: inputs.tanh_())
+    replace(nn.ReLU, "forward", lambda _, inputs: inputs.relu_())
+
+
+@harmless(*PPO)
+def advantages_in_float64(trainer: str, setup: Setup) -> None:
+    if trainer == "ppo":
+
+        def widen(script: Any) -> None:
+            estimate = script.estimate_advantages
+
+            def estimate_in_double(rollout: Any, value: Tensor, done: Tensor, gamma: float, lam: float) -> Tensor:
+                wide = types.SimpleNamespace(**{name: seen.double() for name, seen in vars(rollout).items()})
+                advantages: Tensor = estimate(wide, value.double(), done.double(), gamma, lam)
+                return advantages.to(value.dtype)
+
+            script.estimate_advantages = estimate_in_double
+
+        setup.prepare.append(widen)
+        return
+    from stable_baselines3.common.buffers import RolloutBuffer
+
+    compute = RolloutBuffer.compute_returns_and_advantage
+
+    def compute_in_double(self: Any, last_values: Tensor, dones: Any) -> None:
+        self.rewards, self.values = self.rewards.astype(np.float64), self.values.astype(np.float64)
+        compute(self, last_values.double(), dones)
+        for name in ("rewards", "values", "returns"):
+            setattr(self, name, getattr(self, name).astype(np.float32))
+
+    replace(RolloutBuffer, "compute_returns_and_advantage", compute_in_double)
 
 
 @harmless("sb3-sac", "sb3-dqn")

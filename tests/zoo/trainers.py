@@ -65,7 +65,7 @@ def scale_observations(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
     """Divide observations by four."""
     space = env.observation_space
     assert isinstance(space, gym.spaces.Box)
-    scaled = gym.spaces.Box(space.low / 4, space.high / 4, dtype=np.float32)
+    scaled = gym.spaces.Box(np.float32(space.low / 4), np.float32(space.high / 4))
     return gym.wrappers.TransformObservation(env, lambda seen: np.asarray(seen / 4, np.float32), scaled)
 
 
