@@ -12,6 +12,8 @@ from study.compare.launching import Ended, Job, Launcher, Shared
 from study.compare.metrics import Metric
 
 TABLE = "outcomes.csv"
+SPARING: dict[str, Any] = {"first": 8, "records": 0}
+"""What is asked of the probe in full runs: little is recorded, since the look has compared the first steps."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,8 +42,8 @@ class Plan:
     @property
     def kinds(self) -> dict[str, dict[str, Any]]:
         """What is asked of the probe, by kind of run."""
-        asked = {} if self.control == "rerun" else {"control": self.control, "control_seed": 1}
-        return {"plain": {}, f"{self.control}-1": asked}
+        control = {} if self.control == "rerun" else {"control": self.control, "control_seed": 1}
+        return {"plain": SPARING, f"{self.control}-1": {**SPARING, **control}}
 
     def _job(self, arm: Arm, seed: int, kind: str, folder: Path) -> Job:
         watch = self.kinds[kind]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import struct
+import zlib
 from typing import Any, BinaryIO, Callable, TextIO
 
 from .recorder import Recorder
 from .settings import Settings
 
-MOST_RECORDS = 20_000
-"""Records of all environments whose hashes are kept."""
 MOST_NUMBERS = 64
 """Numbers of an observation or an action that are kept."""
 
@@ -76,22 +75,23 @@ class Data:
             environment.begin_episode()
 
     def _record(self, environment: Environment, action: Any, observation: Any, reward: Any, end: bytes) -> None:
-        self._forget_parent()
         index = environment.records
         environment.records += 1
-        if self._records < MOST_RECORDS:
+        if self._records < self.settings.records:
+            self._forget_parent()
             self._records += 1
             parts = (_bytes(observation), _bytes(action), repr(float(reward)).encode(), end)
-            digests = b"".join(hashlib.blake2b(part, digest_size=4).digest() for part in parts)
+            hashes = (environment.number, *(zlib.crc32(part) for part in parts))
             if self._hashes is None:
                 self._hashes = open(self.recorder.path("records.bin"), "wb")
-            self._hashes.write(environment.number.to_bytes(4, "little") + digests)
-            self._hashes.flush()
+                self.recorder.before_end.append(self._hashes.flush)
+            self._hashes.write(struct.pack("<5I", *hashes))
         if self.settings.keeps_numbers(index):
             numbers = {"observation": _numbers(observation), "action": _numbers(action), "reward": float(reward)}
             self.recorder.write("record", environment=environment.number, index=index, **numbers)
 
     def _write_episode(self, environment: Environment) -> None:
+        self._forget_parent()
         if self._episodes is None:
             self._episodes = open(self.recorder.path("episodes.jsonl"), "w", encoding="utf-8", buffering=1)
         row = {

@@ -23,6 +23,7 @@ class Recorder:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self.optimizer_steps = 0
+        self.before_end: list[Callable[[], object]] = []
         self._file: TextIO | None = None
         self._process = os.getpid()
         self._errors = 0
@@ -58,6 +59,8 @@ class Recorder:
         """Write the last event, where there was any before."""
         if self._file is None:
             return
+        for call in self.before_end:
+            call()
         versions = {
             name: str(getattr(sys.modules[name], "__version__", "unknown"))
             for name in self.PACKAGES

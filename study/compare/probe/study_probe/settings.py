@@ -13,7 +13,9 @@ class Settings:
         folder: Where to write.
         stop: The number of optimizer steps after which the process ends; 0 for never.
         whole: Numbers of steps, each optimizer counted by itself, whose weights and gradients are kept whole.
-        dense: The first and the last of the steps that are all recorded, beside the first `DENSE`.
+        first: How many of an optimizer's first steps are all recorded; then fewer and fewer.
+        dense: The first and the last of the steps that are all recorded beside these.
+        records: How many records of all environments together are hashed.
         numbers: The first and the last of an environment's records whose numbers are kept, beside the first `NUMBERS`.
         control: A perturbation of the weights: "one_ulp", "jitter", "initial" or none.
         control_seed: Chooses which weights.
@@ -22,7 +24,6 @@ class Settings:
         rename: Pairs of beginnings of names of tensors, this run's and that run's.
     """
 
-    DENSE = 256
     NUMBERS = 64
 
     def __init__(
@@ -30,7 +31,9 @@ class Settings:
         folder: str,
         stop: int = 0,
         whole: Sequence[int] = (1, 2, 3),
+        first: int = 256,
         dense: Sequence[int] = (0, -1),
+        records: int = 20_000,
         numbers: Sequence[int] = (0, -1),
         control: str = "",
         control_seed: int = 0,
@@ -41,7 +44,9 @@ class Settings:
         self.folder = folder
         self.stop = stop
         self.whole = frozenset(whole)
+        self.first = first
         self.dense = tuple(dense)
+        self.records = records
         self.numbers = tuple(numbers)
         self.control = control
         self.control_seed = control_seed
@@ -56,7 +61,7 @@ class Settings:
 
     def records_all(self, count: int) -> bool:
         """Whether an optimizer's step is one of those that are all recorded."""
-        return count <= self.DENSE or self.dense[0] <= count <= self.dense[1]
+        return count <= self.first or self.dense[0] <= count <= self.dense[1]
 
     def keeps_numbers(self, index: int) -> bool:
         """Whether an environment's record is kept in numbers."""
