@@ -22,7 +22,9 @@ class StepGap:
         step: Its number among the steps of all of the first run's optimizers.
         optimizer: The index of the pair of optimizers.
         count: Its number among the steps of this optimizer.
-        gradients: The relative gap of each tensor's gradient, `[tensors]`; 0 for the same bits.
+        gradients: The relative gap of each tensor's gradient, `[tensors]`; 0 for the same bits. It is relative to the
+            gradient's norm, or to its median over all steps where that is larger: a gradient that nearly cancels in
+            one step is all rounding there.
         parameters: The relative gap of each tensor after the step, `[tensors]`.
         settings: The optimizer's settings in which both differ, with both values.
         same_random: Whether the global random generators were in the same state.
@@ -110,12 +112,17 @@ def measure_gaps(a: Recording, b: Recording) -> Gaps:
     pairs = match(a, b)
     environments = match_environments(a, b)
     common = [] if pairs is None else _common(a, b, pairs)
+    typical = [] if pairs is None else [_typical_norms(a, pair.a.number) for pair in pairs]
     return Gaps(
         pairs=pairs,
         initial={} if pairs is None else _initial_gaps(pairs),
         same_random=a.random == b.random,
         data=first_difference(a, b, environments),
-        steps=[_step_gap(index, pairs[index], one, other, environments) for index, one, other in common if pairs],
+        steps=[
+            _step_gap(index, pairs[index], one, other, environments, typical[index])
+            for index, one, other in common
+            if pairs
+        ],
         missing=None if pairs is None else _missing(a, b, pairs),
         is_seen=bool(a.steps) and bool(b.steps),
         epsilon=max(
@@ -138,20 +145,30 @@ def _epsilon(dtype: str) -> float:
     return EPSILON.get(dtype.rpartition(".")[2], EPSILON["float32"])
 
 
-def relative_gap(one: Sequence[float] | Floats, other: Sequence[float] | Floats) -> float:
-    """Return the relative distance of two vectors; of 0 to anything else it is infinite."""
+def relative_gap(one: Sequence[float] | Floats, other: Sequence[float] | Floats, typical: float = 0.0) -> float:
+    """Return the distance of two vectors, relative to the first's norm, or to a typical norm if that is larger.
+
+    Of 0 to anything else it is infinite.
+    """
     first, second = np.asarray(one, float), np.asarray(other, float)
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         return 0.0 if np.array_equal(first, second, equal_nan=True) else math.inf
-    distance, size = float(np.linalg.norm(first - second)), float(np.linalg.norm(first))
+    distance, size = float(np.linalg.norm(first - second)), max(float(np.linalg.norm(first)), typical)
     if distance == 0:
         return 0.0
     return distance / size if size else math.inf
 
 
-def _gap(hashes: tuple[str, str], sketches: tuple[Sequence[float], Sequence[float]]) -> float:
+def _gap(hashes: tuple[str, str], sketches: tuple[Sequence[float], Sequence[float]], typical: float = 0.0) -> float:
     """The relative gap of two tensors, by hash and sketch; exactly 0 for the same bits."""
-    return 0.0 if hashes[0] == hashes[1] else max(relative_gap(*sketches), LEAST)
+    return 0.0 if hashes[0] == hashes[1] else max(relative_gap(*sketches, typical), LEAST)
+
+
+def _typical_norms(run: Recording, optimizer: int) -> Floats:
+    """The median norm of each tensor's gradient over the steps that were recorded, `[tensors]`."""
+    steps = [step.gradient_sketches for (number, _), step in run.steps.items() if number == optimizer]
+    norms = [[float(np.linalg.norm(sketch)) for sketch in sketches] for sketches in steps]
+    return np.median(np.nan_to_num(np.array(norms)), axis=0) if norms and norms[0] else np.zeros(0)
 
 
 def _initial_gaps(pairs: Sequence[Pair]) -> dict[str, float]:
@@ -174,23 +191,37 @@ def _common(a: Recording, b: Recording, pairs: Sequence[Pair]) -> list[tuple[int
     return sorted(found, key=lambda common: common[1].step)
 
 
-def _step_gap(index: int, pair: Pair, one: Step, other: Step, environments: Sequence["EnvironmentPair"]) -> StepGap:
-    def gaps(hashes: str, sketches: str) -> Floats:
-        own, their = (getattr(one, hashes), getattr(one, sketches)), (getattr(other, hashes), getattr(other, sketches))
-        if not own[0] or not their[0]:
-            return np.zeros(0)
-        return np.array([_gap((own[0][i], their[0][j]), (own[1][i], their[1][j])) for i, j in enumerate(pair.order)])
-
+def _step_gap(
+    index: int,
+    pair: Pair,
+    one: Step,
+    other: Step,
+    environments: Sequence["EnvironmentPair"],
+    typical: Floats,
+) -> StepGap:
+    own, their = (one.gradients, one.gradient_sketches), (other.gradients, other.gradient_sketches)
+    weights = (one.parameters, one.parameter_sketches), (other.parameters, other.parameter_sketches)
     return StepGap(
         step=one.step,
         optimizer=index,
         count=one.count,
-        gradients=gaps("gradients", "gradient_sketches"),
-        parameters=gaps("parameters", "parameter_sketches"),
+        gradients=_tensor_gaps(pair, own, their, typical) if one.gradients and other.gradients else np.zeros(0),
+        parameters=_tensor_gaps(pair, *weights, np.zeros(len(pair.order))),
         settings=_different_settings(pair, one, other),
         same_random=one.random == other.random,
         same_data=all(environment.is_same_until(one, other) for environment in environments),
         records=sum(one.records),
+    )
+
+
+Sketched = tuple[Sequence[str], Sequence[Sequence[float]]]
+"""Hashes and sketches of tensors."""
+
+
+def _tensor_gaps(pair: Pair, own: Sketched, their: Sketched, typical: Floats) -> Floats:
+    """The relative gap of each tensor, `[tensors]`."""
+    return np.array(
+        [_gap((own[0][i], their[0][j]), (own[1][i], their[1][j]), float(typical[i])) for i, j in enumerate(pair.order)]
     )
 
 

@@ -4,7 +4,7 @@ A difference is round-off's where it is of the size of a control's. The controls
 moved by one ULP: what that changes after a step is what rounding alone may change. Two of them tell how much controls
 differ among themselves, and ten times that is the threshold: the thread's own advice was "about ten times typical
 round-off". Where both arms also run in float64, their gap there is what is followed: round-off is too small there to
-hide a real difference, or to flip a comparison.
+hide a real difference, or to flip a comparison. That holds only if the first gap does shrink in float64.
 """
 
 import dataclasses
@@ -16,6 +16,9 @@ import numpy as np
 
 from study.compare.gaps import DataGap, Gaps, StepGap
 from study.compare.recordings import Floats
+
+SHRINKS = 2.0**-14
+"""The ratio of a first gap in float64 to that in float32, at most: half the bits by which epsilons differ, 29."""
 
 Name = Literal["identical", "round-off", "real", "late", "unpaired", "unseen"]
 Where = Literal["initial weights", "random numbers", "data", "gradient", "optimizer", "update", "steps", "networks"]
@@ -196,11 +199,11 @@ def read(gaps: Gaps, perturbed: Sequence[Gaps], double: Gaps | None = None, reru
         because = "two equal runs of the first arm differ by more than round-off"
         return Reading(name="unpaired", first=first, beyond=first, because=because)
     start = control.threshold(gaps.steps[0])
-    seen = Reading(name="round-off", first=first, threshold=start, steps=gaps.last_step, in_double=double is not None)
+    followed = double if double is not None and _shrinks(gaps, double) else gaps
+    seen = Reading(name="round-off", first=first, threshold=start, steps=gaps.last_step, in_double=followed is double)
     early = _before_the_first_step(first, gaps, control)
     if early is not None:
         return dataclasses.replace(seen, name=early[0], beyond=first, because=early[1])
-    followed = double or gaps
     beyond, ratio = _follow(followed, control)
     at_first = next((step for step in gaps.steps if not step.is_same), None)
     if beyond is None and at_first is not None and _ratio(at_first, control) > control.threshold(at_first):
@@ -247,6 +250,19 @@ def _follow(gaps: Gaps, control: Control) -> tuple[Difference | None, float]:
         if ratio > control.threshold(step):
             return _largest(step, gaps, control), largest
     return None, largest
+
+
+def _shrinks(single: Gaps, double: Gaps) -> bool:
+    """Whether the first gap is round-off's by precision, so that float64 hides no more of it than float32 does.
+
+    Where something is kept in float32 in both, such as a replay buffer, it doesn't shrink, and the same chaos follows.
+    """
+    first = [next((_size_of(step) for step in gaps.steps if not step.is_same), 0.0) for gaps in (single, double)]
+    return first[1] <= SHRINKS * first[0]
+
+
+def _size_of(step: StepGap) -> float:
+    return float(np.concatenate([_finite(step.gradients), _finite(step.parameters)]).max(initial=0.0))
 
 
 IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable", "initial_lr"}
