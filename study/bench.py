@@ -185,7 +185,7 @@ def _bare_environment(hyperparameters: Hyperparameters, seconds: float) -> Measu
             if terminated or truncated:
                 env.reset()
 
-    return _measurement(hyperparameters, _timed(some_steps, len(actions), seconds))
+    return _measurement(hyperparameters, timed(some_steps, len(actions), seconds))
 
 
 def _cohort(runs: int, hyperparameters: Hyperparameters, seconds: float) -> Measurement:
@@ -206,7 +206,7 @@ def _cohort(runs: int, hyperparameters: Hyperparameters, seconds: float) -> Meas
             (cohort.actors.normaliser, "rewards"),
         )
     ]
-    timing = _timed(lambda: next(updates), runs * hyperparameters.batch_size, seconds)
+    timing = timed(lambda: next(updates), runs * hyperparameters.batch_size, seconds)
     collect = collecting.seconds / timing.cpu_seconds
     environment = sum(watch.seconds for watch in surroundings) / timing.cpu_seconds
     return dataclasses.replace(
@@ -239,9 +239,7 @@ def _stable_baselines3(hyperparameters: Hyperparameters, seconds: float) -> Meas
     )
     learner.learn(hyperparameters.batch_size)
     steps = hyperparameters.batch_size
-    return _measurement(
-        hyperparameters, _timed(lambda: learner.learn(steps, reset_num_timesteps=False), steps, seconds)
-    )
+    return _measurement(hyperparameters, timed(lambda: learner.learn(steps, reset_num_timesteps=False), steps, seconds))
 
 
 def _jax(runs: int, hyperparameters: Hyperparameters, seconds: float) -> Measurement:
@@ -250,10 +248,10 @@ def _jax(runs: int, hyperparameters: Hyperparameters, seconds: float) -> Measure
     from study import bench_jax
 
     update = bench_jax.updates(hyperparameters, runs)
-    return _measurement(hyperparameters, _timed(update, runs * hyperparameters.batch_size, seconds))
+    return _measurement(hyperparameters, timed(update, runs * hyperparameters.batch_size, seconds))
 
 
-class _Timing(NamedTuple):
+class Timing(NamedTuple):
     """How many environment steps took how long."""
 
     steps: int
@@ -261,17 +259,17 @@ class _Timing(NamedTuple):
     seconds: float
 
 
-def _timed(work: Callable[[], Any], steps: int, seconds: float) -> _Timing:
+def timed(work: Callable[[], Any], steps: int, seconds: float) -> Timing:
     """Do work of so many steps, once at least, and again and again for so many seconds."""
     start, cpu_start, done, taken = time.perf_counter(), time.process_time(), 0, 0.0
     while not done or taken < seconds:
         work()
         done += steps
         taken = time.perf_counter() - start
-    return _Timing(done, time.process_time() - cpu_start, taken)
+    return Timing(done, time.process_time() - cpu_start, taken)
 
 
-def _measurement(hyperparameters: Hyperparameters, timing: _Timing) -> Measurement:
+def _measurement(hyperparameters: Hyperparameters, timing: Timing) -> Measurement:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return Measurement(
         env_id=hyperparameters.env_id,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from rich.console import Console
-from tyro.conf import arg
+from tyro.conf import FlagCreatePairsOff, arg
 
 from study.cells import MistakeError
 from study.files import require_writable
@@ -13,29 +13,50 @@ from study.files import require_writable
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Bench:
-    """How fast training is here, beside bare environments and other libraries. A round takes seven minutes."""
+    """How fast training is here, beside bare environments and other libraries. A round takes seven minutes.
+
+    With --policies, what each condition's policy costs instead, by the number of action dimensions: a round takes ten
+    seconds.
+    """
+
+    policies: FlagCreatePairsOff[bool] = False
+    """measure what policies cost, not training"""
 
     env_ids: tuple[str, ...] = ("Pendulum-v1", "Hopper-v5", "HalfCheetah-v5")
     """where to measure: of Pendulum-v1, Hopper-v5 and HalfCheetah-v5"""
     rounds: int = 3
     """how often everything is measured, in turns; the median counts"""
-    seconds: float = 3.0
-    """how long each measurement goes on, at least; one update at least"""
-    output: Annotated[Path, arg(aliases=["-o"])] = Path("bench.json")
-    """the JSON file to write"""
+    seconds: float | None = None
+    """how long each measurement goes on, at least, by default 3, or 0.05 with --policies; one update at least"""
+    output: Annotated[Path | None, arg(aliases=["-o"])] = None
+    """the file to write, by default bench.json; policy_cost.csv with --policies, with a figure beside it"""
 
     def run(self) -> None:
-        """Measure, print a table, and write JSON."""
+        """Measure, print tables, and write them to a file."""
+        if self.rounds < 1:
+            raise MistakeError(f"--rounds must be at least 1, not {self.rounds}")
+        if self.seconds is not None and not 0 < self.seconds < float("inf"):
+            raise MistakeError(f"--seconds must be positive, not {self.seconds}")
+        if self.policies:
+            self._measure_policies(self.output or Path("policy_cost.csv"))
+        else:
+            self._measure_training(self.output or Path("bench.json"))
+
+    def _measure_training(self, output: Path) -> None:
         from study import bench
 
         unknown = sorted(set(self.env_ids) - set(bench.SETTINGS))
         if unknown or not self.env_ids:
             raise MistakeError(f"--env-ids must be of {', '.join(bench.SETTINGS)}, not {' '.join(unknown) or 'empty'}")
-        if self.rounds < 1:
-            raise MistakeError(f"--rounds must be at least 1, not {self.rounds}")
-        if not 0 < self.seconds < float("inf"):
-            raise MistakeError(f"--seconds must be positive, not {self.seconds}")
-        require_writable(self.output)
-        measurements = bench.measure(self.env_ids, self.rounds, self.seconds, Console(stderr=True))
+        require_writable(output)
+        measurements = bench.measure(self.env_ids, self.rounds, self.seconds or 3.0, Console(stderr=True))
         Console().print(*bench.tables(measurements))
-        bench.write(self.output, measurements)
+        bench.write(output, measurements)
+
+    def _measure_policies(self, output: Path) -> None:
+        from study.policies import cost
+
+        require_writable(output)
+        costs = cost.measure(cost.WIDTHS, self.rounds, self.seconds or 0.05, Console(stderr=True))
+        Console().print(*cost.tables(costs))
+        cost.write(output, costs)
