@@ -44,11 +44,9 @@ FOUND: dict[str, tuple[str, int | None, str]] = {
     "product": ("round-off", None, ""),
     "twice": ("real", 1, "2 times as large: first.weight, first.bias, second.weight, second.bias"),
     "detached": ("real", 1, "none, where the first arm has one: first.weight"),
-    "rewards": ("real", 1, ""),
     "anneal": ("late", 51, "the optimizer: lr 0.001 against 0.00099"),
     "late": ("late", 334, ""),
     "wide": ("unpaired", 0, ""),
-    "unseeded": ("unpaired", 0, ""),
 }
 """By difference, the reading, the optimizer step from which on it acts, and words that name it."""
 

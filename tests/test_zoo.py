@@ -11,7 +11,7 @@ from tests.zoo.judge import compare, is_right
 @pytest.mark.slow
 def test_planted_bugs_are_told_from_harmless_changes(tmp_path: Path) -> None:
     pytest.importorskip("stable_baselines3")
-    changes = ["entropy-sign", "target-not-updated", "adam-fused", "evaluated-apart"]
+    changes = ["target-not-updated", "adam-fused"]
     rows = compare("sb3-sac", "Pendulum-v1", changes, tmp_path)
     assert [row["change"] for row in rows] == changes
     for row in rows:

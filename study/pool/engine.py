@@ -81,7 +81,12 @@ class Engine:
             MistakeError: The scheduler can't be reached.
         """
         dask.config.set(CONFIG)
-        for name in ("distributed", "tornado", "asyncio"):  # what matters of a worker's death is said by the driver
+        for name in (
+            "distributed",
+            "distributed.client",
+            "tornado",
+            "asyncio",
+        ):  # what matters of a worker's death is said by the driver
             logging.getLogger(name).setLevel(SILENT)
         self._cluster = None if self._scheduler else _begin_local(self._workers)
         self._client = await self._connect()
