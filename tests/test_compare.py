@@ -243,7 +243,6 @@ def gaps(gradients: list[float], parameters: list[float] | None = None, settings
             gradients=np.array([gradient]),
             parameters=np.array([(parameters or gradients)[index]]),
             settings=settings or {},
-            same_random=True,
             same_data=True,
             records=0,
         )

@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from reports import thread
-from reports.errors import UnreadableSourceError
+from reports.errors import UnreadableSourceError, near
 from reports.factors import Factor
-from reports.sources.reading import Reading, near
+from reports.sources.reading import Reading
 from reports.sources.runs import COLUMNS, Runs, as_numbers, plain, title
 
 DEFAULTS: dict[str, Any] = {"precision": "unknown", "replicate": 0, "status": "finished", "error": ""}

@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from reports.errors import UnreadableSourceError
+from reports.errors import UnreadableSourceError, near
 from reports.factors import Factor
 from reports.files import read_file
 from reports.sources.declare import THREAD, thread_factors, wrong_reference
 from reports.sources.looks import read_looks
-from reports.sources.reading import AS_IS, Reading, near
+from reports.sources.reading import AS_IS, Reading
 from reports.sources.runs import COLUMNS, COST, LARGEST, Runs
 from reports.thread import CONDITIONS
 

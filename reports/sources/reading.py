@@ -1,7 +1,6 @@
 """How runs are to be read: what their columns are, and what to compare."""
 
 import dataclasses
-import difflib
 from collections.abc import Iterable
 
 from reports.sources.mapping import Mapping
@@ -53,10 +52,3 @@ def names_of(names: Iterable[str]) -> tuple[str, ...]:
 
 AS_IS = Reading()
 """Runs as they are."""
-
-
-def near(name: str, names: Iterable[str]) -> str:
-    """Return the end of an error about an unknown name: the one that was meant, or all there are."""
-    choices = list(names)
-    close = difflib.get_close_matches(name, choices, n=1)
-    return f". Did you mean {close[0]!r}?" if close else f"; choose from {', '.join(choices)}"

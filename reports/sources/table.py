@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.errors import UnreadableSourceError
+from reports.errors import UnreadableSourceError, near
 from reports.files import read_file
 from reports.sources.declare import declare
 from reports.sources.mapping import Mapping
-from reports.sources.reading import AS_IS, Reading, near
+from reports.sources.reading import AS_IS, Reading
 from reports.sources.runs import COLUMNS, Runs
 
 

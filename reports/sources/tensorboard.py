@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from reports.errors import UnreadableSourceError
+from reports.errors import UnreadableSourceError, near
 from reports.sources.declare import declare
 from reports.sources.folders import describe, folder_of
 from reports.sources.mapping import DEFAULT_WINDOW, split_window, summarise
-from reports.sources.reading import Reading, near
+from reports.sources.reading import Reading
 from reports.sources.runs import Runs
 
 SCHEME = "tb:"
@@ -40,7 +40,7 @@ def read_tensorboard(source: str, reading: Reading) -> Runs:
     rows = describe(source, [place.relative_to(folder).as_posix() for place in places], reading.mapping)
     mapped = reading.mapping.values.get("outcome") if reading.mapping else None
     wanted, window = split_window(mapped.text) if mapped else (None, DEFAULT_WINDOW)
-    accumulators = [_load(place) for place in places]
+    accumulators = [load_events(place) for place in places]
     tags = sorted({tag for accumulator in accumulators for tag in accumulator.Tags()["scalars"]})
     tag = _choose(source, wanted, tags)
     for row, accumulator in zip(rows, accumulators, strict=True):
@@ -58,8 +58,12 @@ def _choose(source: str, wanted: str | None, tags: list[str]) -> str:
     return wanted
 
 
-def _load(place: Path) -> Any:
-    """Return the scalars of a folder's event files, all of them."""
+def load_events(place: Path) -> Any:
+    """Return the scalars of a folder's event files, all of them.
+
+    Raises:
+        UnreadableSourceError: TensorBoard isn't installed.
+    """
     try:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     except ImportError as error:

@@ -13,7 +13,7 @@ import tyro
 from rich.console import Console
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
 
-from study.cells import MistakeError, read_seeds
+from study.cells import MistakeError, brief, read_seeds
 from study.compare.arms import Arm, require_arms
 from study.compare.planfile import read_options
 from study.files import write_atomically
@@ -206,7 +206,7 @@ def _make_arms(arm: Sequence[str], env: Sequence[str], cwd: Sequence[str], shell
 def _split(text: str, separator: str, form: str) -> tuple[str, str]:
     first, found, rest = text.partition(separator)
     if not found or not first:
-        raise MistakeError(f"{brief_text(text)} isn't of the form {form}")
+        raise MistakeError(f"{brief(text)} isn't of the form {form}")
     return first, rest
 
 
@@ -217,8 +217,3 @@ def _of_arm(text: str, arms: Mapping[str, str], form: str) -> tuple[str, str]:
             f"{form.split()[0]} {text}: there is no arm {name!r}; choose from {', '.join(arms) or 'none'}"
         )
     return name, rest
-
-
-def brief_text(text: str) -> str:
-    """Return a text as it is quoted in an error."""
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")

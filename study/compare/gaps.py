@@ -27,7 +27,6 @@ class StepGap:
             one step is all rounding there.
         parameters: The relative gap of each tensor after the step, `[tensors]`.
         settings: The optimizer's settings in which both differ, with both values.
-        same_random: Whether the global random generators were in the same state.
         same_data: Whether the environments had been told and had answered the same, bit for bit.
         records: How many records the first run's environments had.
     """
@@ -38,7 +37,6 @@ class StepGap:
     gradients: Floats
     parameters: Floats
     settings: dict[str, tuple[Any, Any]]
-    same_random: bool
     same_data: bool
     records: int
 
@@ -208,7 +206,6 @@ def _step_gap(
         gradients=_tensor_gaps(pair, own, their, typical) if one.gradients and other.gradients else np.zeros(0),
         parameters=_tensor_gaps(pair, *weights, np.zeros(len(pair.order))),
         settings=_different_settings(pair, one, other),
-        same_random=one.random == other.random,
         same_data=all(environment.is_same_until(one, other) for environment in environments),
         records=sum(one.records),
     )

@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -74,7 +75,7 @@ class Ended:
     exit_code: int
     seconds: float
 
-    @property
+    @functools.cached_property
     def recording(self) -> Recording:
         """What the probe wrote."""
         return Recording(self.folder / "watch")
@@ -158,7 +159,7 @@ class Launcher:
         if there["run"] != described:
             raise MistakeError(f"{folder} has a run of another command or of other options: use another folder")
         ended = Ended(job=job, folder=folder, exit_code=there["exit_code"], seconds=there["seconds"])
-        changed = ended.recording.changed_sources
+        changed = Recording(folder / "watch").changed_sources  # which isn't kept: there may be many runs
         if self._repeat and (changed or ended.exit_code):
             return None
         if not changed:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from reports.sources.tensorboard import FILES, load_events
 from study.cells import MistakeError
 
 FORMS = "episodes, tb:TAG, csv:FILE:COLUMN, json:FILE:KEY or stdout:REGEX"
@@ -107,15 +108,10 @@ def read_episodes(folder: Path) -> Points:
 
 def read_tensorboard(folder: Path, tag: str) -> Points:
     """Return a tag's scalars."""
-    try:
-        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    except ImportError as error:
-        raise MistakeError("reading event files needs TensorBoard: `pip install tensorboard`") from error
     points: Points = []
     tags: set[str] = set()
-    for place in sorted({path.parent for path in _files(folder, "*tfevents*")}):
-        accumulator = EventAccumulator(str(place), size_guidance={"scalars": 0})
-        accumulator.Reload()
+    for place in sorted({path.parent for path in _files(folder, FILES)}):
+        accumulator = load_events(place)
         tags |= set(accumulator.Tags()["scalars"])
         if tag in accumulator.Tags()["scalars"]:
             points += [(float(event.step), float(event.value)) for event in accumulator.Scalars(tag)]

@@ -54,11 +54,11 @@ def name_gradients(pair: Pair, a: Whole, b: Whole) -> list[str]:
     common = _common_factor([own.factor for own in parallel])
     words = []
     shared = [own.name for own in parallel if _is_same(own.factor, common)]
-    if shared and not _is_same(common, 1.0) and len(shared) > 1:
-        words.append(f"{_times(common)}: {brief(shared)} (a rescaling that these tensors share)")
-    elif shared and not _is_same(common, 1.0):
-        words.append(f"{_times(common)}: {brief(shared)}")
-    beside = " beside that" if not _is_same(common, 1.0) and len(shared) > 1 else ""
+    is_rescaled = not _is_same(common, 1.0)
+    several = is_rescaled and len(shared) > 1
+    if is_rescaled and shared:
+        words.append(f"{_times(common)}: {brief(shared)}{' (a rescaling that these tensors share)' * several}")
+    beside = " beside that" * several
     others = sorted((own for own in parallel if own.name not in shared), key=lambda own: own.factor)
     for factor, group in itertools.groupby(others, key=lambda own: float(f"{own.factor / common:.3g}")):
         words.append(f"{_times(factor)}{beside}: {brief([own.name for own in group])}")
@@ -68,17 +68,16 @@ def name_gradients(pair: Pair, a: Whole, b: Whole) -> list[str]:
             f"cosine {min(cosines):.3f}" if len(turned) == 1 else f"cosines {min(cosines):.3f} to {max(cosines):.3f}"
         )
         words.append(f"another direction ({spread}): {brief([own.name for own in turned])}")
-    same = [own.name for own in parallel if own.name in shared and _is_same(common, 1.0)]
-    if same and words:
-        words.append(f"the same: {brief(same)}")
+    if shared and words and not is_rescaled:
+        words.append(f"the same: {brief(shared)}")
     return words
 
 
 def name_update(pair: Pair, a: Whole, b: Whole, settings: Mapping[str, tuple[Any, Any]]) -> list[str]:
     """Return in what the update of the same gradients differs: the optimizer's settings, or the size of the step."""
     told = [f"{name} {one} against {other}" for name, (one, other) in settings.items() if one != other]
-    moves = [_compare(pair.a.names[0], a.after - a.before, _in_order(pair, b.after) - _in_order(pair, b.before))]
-    size = moves[0]
+    move, other = (np.concatenate(own) for own in _split(pair, a.after - a.before, b.after - b.before))
+    size = _compare("the step", move, other)
     step = f"the step is {size.factor:.4g} times as large" if size.is_parallel else "the step has another direction"
     return [f"the optimizer: {', '.join(told)}"] * bool(told) + [step]
 
@@ -104,10 +103,6 @@ def _split(pair: Pair, one: Floats, other: Floats) -> tuple[list[Floats], list[F
     own = np.split(one, np.cumsum([math.prod(shape) for shape in pair.a.shapes])[:-1])
     their = np.split(other, np.cumsum([math.prod(shape) for shape in pair.b.shapes])[:-1])
     return own, [their[index] for index in pair.order]
-
-
-def _in_order(pair: Pair, other: Floats) -> Floats:
-    return np.concatenate(_split(pair, other, other)[1])
 
 
 def _common_factor(factors: Sequence[float]) -> float:

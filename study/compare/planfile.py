@@ -1,12 +1,12 @@
 """A comparison as a YAML file: the same options as on the command line, checked before anything is run."""
 
 import dataclasses
-import difflib
 import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
+from reports.errors import near
 from study.cells import MistakeError, brief
 from study.compare.arms import Arm
 from study.sweepfile import read_yaml
@@ -35,7 +35,7 @@ def _read_arm(name: str, given: Any, folder: Path) -> Arm:
         raise MistakeError(f"arm {name!r} must be a command, or have `command:`")
     for key, value in fields.items():
         if key not in ARM:
-            raise MistakeError(f"arm {name!r} has an unknown key {key!r}{_near(str(key), ARM)}")
+            raise MistakeError(f"arm {name!r} has an unknown key {key!r}{near(str(key), ARM)}")
         if not isinstance(value, ARM[key]):
             raise MistakeError(f"arm {name!r}: {key} must be {_NAMES[ARM[key]]}, not {brief(value)}")
     env = {str(key): str(value) for key, value in fields.get("env", {}).items()}
@@ -72,7 +72,7 @@ def _with_options(options: T, given: Mapping[str, Any]) -> T:
     for key, value in given.items():
         name = key.replace("-", "_")
         if name not in fields:
-            raise MistakeError(f"has an unknown key {key!r}{_near(name, fields)}")
+            raise MistakeError(f"has an unknown key {key!r}{near(name, fields)}")
         changes[name] = _convert(key, value, getattr(options, name), fields[name].type)
     return dataclasses.replace(options, **changes)  # type: ignore[type-var]
 
@@ -96,8 +96,3 @@ def _convert(key: str, value: Any, default: Any, declared: Any) -> Any:
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         raise MistakeError(f"{key} must be {_NAMES.get(wanted, wanted.__name__)}, not {brief(value)}")
     return value
-
-
-def _near(name: str, names: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(name, names, n=1)
-    return f". Did you mean {close[0]!r}?" if close else f"; choose from {', '.join(names)}"

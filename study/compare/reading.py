@@ -21,7 +21,7 @@ SHRINKS = 2.0**-14
 """The ratio of a first gap in float64 to that in float32, at most: half the bits by which epsilons differ, 29."""
 
 Name = Literal["identical", "round-off", "real", "late", "unpaired", "unseen"]
-Where = Literal["initial weights", "random numbers", "data", "gradient", "optimizer", "update", "steps", "networks"]
+Where = Literal["initial weights", "data", "gradient", "optimizer", "update", "steps", "networks"]
 
 TYPICAL = 10.0
 """How many times larger than the controls' a gap of round-off may be, beside what controls differ among themselves."""
@@ -94,16 +94,25 @@ def find_first(gaps: Gaps) -> Difference | None:
 
 def _in_step(step: StepGap, gaps: Gaps) -> Difference | None:
     """The first difference in a step: in the data, the gradients, or the update that is made of them."""
-    assert gaps.pairs is not None
-    names = gaps.pairs[step.optimizer].a.names
-    at = Difference(where="gradient", step=step.step, optimizer=step.optimizer, count=step.count)
     if not step.same_data:
         return _of_data(gaps.data, step.step) if gaps.data else Difference(where="data", step=step.step)
     if step.gradients.any():
-        return dataclasses.replace(at, sizes=_by_name(names, step.gradients))
-    if step.parameters.any():
-        return dataclasses.replace(at, where=_of_update(step), sizes=_by_name(names, step.parameters))
-    return None
+        return _at(step, "gradient", gaps)
+    return _at(step, _of_update(step), gaps) if step.parameters.any() else None
+
+
+def _at(step: StepGap, where: Where, gaps: Gaps) -> Difference:
+    """A difference in a step: in its gradients, or else in the weights after it."""
+    assert gaps.pairs is not None
+    names = gaps.pairs[step.optimizer].a.names
+    sizes = step.gradients if where == "gradient" else step.parameters
+    return Difference(
+        where=where,
+        step=step.step,
+        optimizer=step.optimizer,
+        count=step.count,
+        sizes={name: float(gap) for name, gap in zip(names, sizes, strict=True) if gap},
+    )
 
 
 def _of_update(step: StepGap) -> Where:
@@ -112,10 +121,6 @@ def _of_update(step: StepGap) -> Where:
 
 def _of_data(data: DataGap, step: int) -> Difference:
     return Difference(where="data", step=step, sizes=data.sizes)
-
-
-def _by_name(names: Sequence[str], gaps: Floats) -> dict[str, float]:
-    return {name: float(gap) for name, gap in zip(names, gaps, strict=True) if gap}
 
 
 class Control:
@@ -206,8 +211,8 @@ def read(gaps: Gaps, perturbed: Sequence[Gaps], double: Gaps | None = None, reru
         return dataclasses.replace(seen, name=early[0], beyond=first, because=early[1])
     beyond, ratio = _follow(followed, control)
     at_first = next((step for step in gaps.steps if not step.is_same), None)
-    if beyond is None and at_first is not None and _ratio(at_first, control) > control.threshold(at_first):
-        beyond, ratio = _largest(at_first, gaps, control), _ratio(at_first, control)
+    if beyond is None and at_first is not None and (size := _ratio(at_first, control)) > control.threshold(at_first):
+        beyond, ratio = _largest(at_first, gaps, control), size
         seen = dataclasses.replace(seen, because="it shrinks in float64: one arm computes in a lower precision")
     if beyond is None and gaps.missing is not None:
         beyond = Difference(where="steps", step=gaps.missing)
@@ -222,7 +227,7 @@ def _before_the_first_step(first: Difference, gaps: Gaps, control: Control) -> t
     threshold = control.threshold(gaps.steps[0])
     if first.where == "initial weights" and first.size > threshold * control.epsilon:
         return "unpaired", "the initial weights are others"
-    if first.where == "data" and first.count <= 1 and first.size > threshold * control.epsilon:
+    if first.where == "data" and first.size > threshold * control.epsilon:
         if first.step > 1:
             return "late", ""
         if not gaps.same_random:
@@ -237,16 +242,10 @@ def _follow(gaps: Gaps, control: Control) -> tuple[Difference | None, float]:
     """The first difference beyond round-off, and the largest ratio to the controls' gap until then."""
     largest = 0.0
     for step in gaps.steps:
-        if step.settings and (step.parameters.any() or step.gradients.any()):
-            names = gaps.pairs[step.optimizer].a.names if gaps.pairs else []
-            if _mathematical(step):
-                sizes = _by_name(names, step.parameters)
-                found = Difference(
-                    where="optimizer", step=step.step, optimizer=step.optimizer, count=step.count, sizes=sizes
-                )
-                return found, max(largest, _ratio(step, control))
         ratio = _ratio(step, control)
         largest = max(largest, ratio)
+        if _has_another_optimizer(step):
+            return _at(step, "optimizer", gaps), largest
         if ratio > control.threshold(step):
             return _largest(step, gaps, control), largest
     return None, largest
@@ -269,8 +268,10 @@ IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable", "initial_l
 """Settings of an optimizer that choose how the same mathematics is computed, or that it doesn't use."""
 
 
-def _mathematical(step: StepGap) -> bool:
-    return bool(step.settings.keys() - IMPLEMENTATION)
+def _has_another_optimizer(step: StepGap) -> bool:
+    """Whether the optimizers' settings are other mathematics, in a step in which something differs."""
+    differs = step.parameters.any() or step.gradients.any()
+    return bool(differs) and bool(step.settings.keys() - IMPLEMENTATION)
 
 
 def _ratio(step: StepGap, control: Control) -> float:
@@ -282,11 +283,6 @@ def _ratio(step: StepGap, control: Control) -> float:
 
 def _largest(step: StepGap, gaps: Gaps, control: Control) -> Difference:
     """The part of a step that is beyond round-off: the gradients, or else the update."""
-    assert gaps.pairs is not None
-    names = gaps.pairs[step.optimizer].a.names
-    allowed = control.threshold(step)
     gradients, _ = control.gap(step)
-    at = Difference(where="gradient", step=step.step, optimizer=step.optimizer, count=step.count)
-    if (step.gradients > allowed * gradients).any():
-        return dataclasses.replace(at, sizes=_by_name(names, step.gradients))
-    return dataclasses.replace(at, where=_of_update(step), sizes=_by_name(names, step.parameters))
+    is_beyond = (step.gradients > control.threshold(step) * gradients).any()
+    return _at(step, "gradient" if is_beyond else _of_update(step), gaps)

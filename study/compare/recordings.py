@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +31,6 @@ class Optimizer:
         hashes: Of its tensors' initial values.
         sketches: Of its tensors' initial values.
         dtypes: Its tensors' precisions, such as "torch.float32".
-        devices: On which its tensors are.
         threads: Of torch.
     """
 
@@ -43,13 +41,7 @@ class Optimizer:
     hashes: Sequence[str] = ()
     sketches: Sequence[Sequence[float]] = ()
     dtypes: Sequence[str] = ()
-    devices: Sequence[str] = ()
     threads: int | None = None
-
-    @property
-    def size(self) -> int:
-        """How many numbers its tensors have."""
-        return sum(math.prod(shape) for shape in self.shapes)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,7 +53,6 @@ class Step:
         optimizer: The optimizer's number.
         count: Its number among the steps of this optimizer, from 1.
         records: How many records each environment had.
-        random: Hashes of the global random generators' states.
         gradients: Hashes of the gradients.
         gradient_sketches: Sketches of the gradients.
         parameters: Hashes of the weights after the step.
@@ -73,7 +64,6 @@ class Step:
     optimizer: int
     count: int
     records: Sequence[int]
-    random: Mapping[str, str]
     gradients: Sequence[str]
     gradient_sketches: Sequence[Sequence[float]]
     parameters: Sequence[str]
@@ -107,11 +97,7 @@ class Recording:
     @cached_property
     def optimizers(self) -> dict[int, Optimizer]:
         """By their numbers."""
-        fields = [field.name for field in dataclasses.fields(Optimizer)]
-        return {
-            event["number"]: Optimizer(**{name: event[name] for name in fields if name in event})
-            for event in self.of("optimizer")
-        }
+        return {event["number"]: Optimizer(**_fields(Optimizer, event)) for event in self.of("optimizer")}
 
     @cached_property
     def steps(self) -> dict[tuple[int, int], Step]:
@@ -119,15 +105,9 @@ class Recording:
         found, settings = {}, dict[int, Mapping[str, Any]]()
         for event in self.of("step"):
             settings[event["optimizer"]] = event.get("settings", settings.get(event["optimizer"], {}))
-            kept = {name: value for name, value in event.items() if name not in ("kind", "settings")}
-            step = Step(**{"random": {}, **kept}, settings=settings[event["optimizer"]])
+            step = Step(**_fields(Step, {**event, "settings": settings[event["optimizer"]]}))
             found[step.optimizer, step.count] = step
         return found
-
-    @property
-    def last_step(self) -> int:
-        """The number of the last step that was recorded."""
-        return max((step.step for step in self.steps.values()), default=0)
 
     @cached_property
     def environments(self) -> list[str]:
@@ -180,6 +160,11 @@ class Recording:
             return None
         with np.load(path) as arrays:
             return Whole(**{name: arrays[name] for name in ("before", "gradient", "after")})
+
+
+def _fields(of: type[Optimizer | Step], event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an event has of a dataclass."""
+    return {field.name: event[field.name] for field in dataclasses.fields(of) if field.name in event}
 
 
 def _hash(path: Path) -> str:

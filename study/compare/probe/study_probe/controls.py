@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import math
 import os
 from typing import Any, Sequence
 
@@ -101,13 +102,6 @@ def _initial_weights(folder: str, optimizer: int) -> dict[str, Any]:
         if found is not None:
             with numpy.load(os.path.join(folder, found["whole"])) as arrays:
                 whole = arrays["before"]
-            weights: dict[str, Any] = {}
-            start = 0
-            for name, shape in zip(found["names"], found["shapes"]):
-                size = 1
-                for length in shape:
-                    size *= length
-                weights[name] = whole[start : start + size]
-                start += size
-            return weights
+            ends = numpy.cumsum([math.prod(shape) for shape in found["shapes"]])
+            return dict(zip(found["names"], numpy.split(whole, ends[:-1])))
     raise LookupError(f"{folder} has no weights of an optimizer {optimizer}")

@@ -100,7 +100,6 @@ class Watched:
             "names": self.names,
             "shapes": [list(parameter.shape) for parameter in self.parameters],
             "dtypes": sorted({str(parameter.dtype) for parameter in self.parameters}),
-            "devices": sorted({str(parameter.device) for parameter in self.parameters}),
             "threads": torch.get_num_threads(),
             "hashes": [tensors.hash_of(parameter) for parameter in self.parameters],
             "sketches": [tensors.sketch(parameter) for parameter in self.parameters],
@@ -119,7 +118,6 @@ class Watched:
         if self._is_whole():
             self._before = self._whole(self.parameters), self._whole(gradients)
         self._settings_now = self._read_settings()
-        self._random = _random_states()
 
     def after_step(self, step: int) -> None:
         """Write the step."""
@@ -132,7 +130,6 @@ class Watched:
             "optimizer": self.number,
             "count": self._count,
             "records": self._steps.data.counts,
-            "random": self._random,
             "gradients": self._hashes,
             "gradient_sketches": self._sketches,
             "parameters": [tensors.hash_of(parameter) for parameter in self.parameters],

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Sequence
 
 
+@dataclasses.dataclass
 class Settings:
     """What to watch, and what to change.
 
@@ -26,33 +28,18 @@ class Settings:
 
     NUMBERS = 64
 
-    def __init__(
-        self,
-        folder: str,
-        stop: int = 0,
-        whole: Sequence[int] = (1, 2, 3),
-        first: int = 256,
-        dense: Sequence[int] = (0, -1),
-        records: int = 20_000,
-        numbers: Sequence[int] = (0, -1),
-        control: str = "",
-        control_seed: int = 0,
-        double: bool = False,
-        weights: str = "",
-        rename: Sequence[Sequence[str]] = (),
-    ) -> None:
-        self.folder = folder
-        self.stop = stop
-        self.whole = frozenset(whole)
-        self.first = first
-        self.dense = tuple(dense)
-        self.records = records
-        self.numbers = tuple(numbers)
-        self.control = control
-        self.control_seed = control_seed
-        self.double = double
-        self.weights = weights
-        self.rename = [tuple(pair) for pair in rename]
+    folder: str
+    stop: int = 0
+    whole: Sequence[int] = (1, 2, 3)
+    first: int = 256
+    dense: Sequence[int] = (0, -1)
+    records: int = 20_000
+    numbers: Sequence[int] = (0, -1)
+    control: str = ""
+    control_seed: int = 0
+    double: bool = False
+    weights: str = ""
+    rename: Sequence[Sequence[str]] = ()
 
     @classmethod
     def parse(cls, text: str) -> Settings:
