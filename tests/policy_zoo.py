@@ -38,7 +38,11 @@ class Made:
 def parameters(action_size: int) -> dict[str, Tensor]:
     """Return parameters as a trainer initialises them: every std is 1."""
     weight = torch.randn(action_size, OBSERVATIONS, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return {"weight": 0.3 * weight, "scale": torch.zeros(action_size, dtype=torch.float64)}
+    return {
+        "weight": 0.3 * weight,
+        "scale": torch.zeros(action_size, dtype=torch.float64),
+        "lower": torch.zeros(action_size, action_size, dtype=torch.float64),
+    }
 
 
 def mean(p: Parameters, o: Tensor) -> Tensor:
@@ -69,6 +73,14 @@ def usual_softplus(p: Parameters, o: Tensor) -> Any:
     return gaussian(mean(p, o), softplus_std(p, o))
 
 
+def scale_tril(p: Parameters) -> Tensor:
+    return p["lower"].tril(-1) + torch.diag_embed(p["scale"].exp())
+
+
+def correlated(p: Parameters, o: Tensor) -> Any:
+    return MultivariateNormal(mean(p, o), scale_tril=scale_tril(p))
+
+
 def squashed(p: Parameters, o: Tensor) -> Any:
     return TransformedDistribution(usual(p, o), [TanhTransform(cache_size=1)])
 
@@ -85,6 +97,11 @@ def by_hand(log_prob: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Callable[[P
 def squashed_by_hand(log_prob: Callable[[Tensor, Tensor, Any], Tensor]) -> Callable[[Parameters, Tensor], Any]:
     """Return a policy whose log-density is a function of action, action before the tanh and Gaussian."""
     return lambda p, o: Made(lambda a: log_prob(a, torch.atanh(a), usual(p, o)), squashed(p, o).sample)
+
+
+def sampled(sample: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Parameters, Tensor], Any]:
+    """Return a policy whose samples are a function of mean and std."""
+    return lambda p, o: Made(usual(p, o).log_prob, lambda: sample(mean(p, o), std(p, o)))
 
 
 def with_entropy(entropy: Callable[[Tensor], Tensor]) -> Callable[[Parameters, Tensor], Any]:
@@ -158,6 +175,16 @@ RIGHT: dict[str, tuple[Callable[[Parameters, Tensor], Any], Callable[[Parameters
     ),
     "tanh without a cache": (squashed, lambda p, o: TransformedDistribution(usual(p, o), [TanhTransform()])),
     "tanh by TorchRL's formula": (squashed, lambda p, o: StableTanhNormal(usual(p, o))),
+    "noise of the other sign": (usual, sampled(lambda m, s: m - s * torch.randn_like(m))),
+    "a covariance of a factor": (
+        correlated,
+        lambda p, o: MultivariateNormal(mean(p, o), covariance_matrix=scale_tril(p) @ scale_tril(p).mT),
+    ),
+    "in float32 inside": (usual, lambda p, o: gaussian(mean(p, o).float(), std(p, o).float())),
+    "a constant rounded to float32": (
+        usual,
+        by_hand(lambda a, m, s: (-0.5 * ((a - m) / s) ** 2 - s.log() - 0.5 * torch.tensor(2 * math.pi).log()).sum(-1)),
+    ),
     "tanh by hand": (squashed, squashed_by_hand(lambda a, u, base: base.log_prob(u) - correction(a).sum(-1))),
 }  # fmt: skip
 """Two right policies that are the same."""
@@ -182,6 +209,21 @@ MISTAKES: dict[str, tuple[str, Callable[[Parameters, Tensor], Any], Callable[[Pa
         "std used as a variance",
         lambda p, o: MultivariateNormal(mean(p, o), scale_tril=torch.diag_embed(std(p, o))),
         lambda p, o: MultivariateNormal(mean(p, o), torch.diag_embed(std(p, o))),
+    ),
+    "factor as covariance": (
+        "scale_tril used as a covariance", correlated,
+        lambda p, o: MultivariateNormal(mean(p, o), scale_tril(p), validate_args=False),
+    ),
+    "divided by the std": (
+        "square divided by the std instead of the variance", usual,
+        by_hand(lambda a, m, s: (-0.5 * (a - m) ** 2 / s - s.log() - 0.5 * math.log(2 * math.pi)).sum(-1)),
+    ),
+    "samples of the variance": (
+        "samples: variance used as a std", usual, sampled(lambda m, s: torch.normal(m, s**2)),
+    ),
+    "samples clipped": ("samples: clipped", usual, sampled(lambda m, s: torch.normal(m, s).clamp(-1, 1))),
+    "std off by a millionth": (
+        "std times a constant", usual, lambda p, o: gaussian(mean(p, o), std(p, o) * (1 + 1e-6)),
     ),
     "mean over dimensions": (
         "mean over action dimensions instead of their sum", usual, by_hand(lambda a, m, s: terms(a, m, s).mean(-1)),
@@ -253,15 +295,15 @@ MISTAKES: dict[str, tuple[str, Callable[[Parameters, Tensor], Any], Callable[[Pa
 """By mistake, the name that it should get, a right policy, and the mistaken one."""
 
 ONLY_WIDE = {
-    "mean over dimensions", "no sum", "tanh correction's mean", "entropy of one dimension", "entropy's mean",
-    "another dimension's std",
+    "factor as covariance", "mean over dimensions", "no sum", "tanh correction's mean", "entropy of one dimension",
+    "entropy's mean", "another dimension's std",
 }  # fmt: skip
 """Mistakes that none are where an action is one number."""
 
 ANOTHER_DISTRIBUTION = {
     "covariance of std", "Normal of a variance", "precision for a covariance", "log std as std", "softplus of beta 2",
     "scale_tril as covariance", "exp for softplus", "softplus for exp", "clamped std", "tanh of the mean",
-    "another dimension's std", "tanh correction's epsilon",
+    "another dimension's std", "tanh correction's epsilon", "std off by a millionth",
 }  # fmt: skip
 """Mistakes that alone can't be seen: what they make is a distribution; the last differs by less than samples show."""
 

@@ -110,6 +110,24 @@ def test_a_std_that_can_be_negative_is_no_distribution() -> None:
     assert finding.name == "no distribution at moved parameters"
 
 
+@pytest.mark.parametrize("size", [1.0, 0.1, 0.001])
+def test_a_std_that_is_a_parameter_stays_positive(size: float) -> None:
+    direct = Policy(
+        distribution=lambda p, o: Independent(Normal(o @ p["weight"].T, p["std"].expand(len(o), -1)), 1),
+        parameters={"weight": torch.zeros(2, OBSERVATIONS), "std": torch.full((2,), size)},
+    )
+    assert_same_policy(direct, direct, observation_size=OBSERVATIONS, action_size=2)
+    assert_policy(direct, observation_size=OBSERVATIONS, action_size=2)
+
+
+def test_it_is_said_whose_std_is_negative() -> None:
+    mistaken = policy(lambda p, o: Independent(Normal(o @ p["weight"].T, p["scale"].expand(len(o), -1)), 1), 2)
+    for one, other, words in ((usual, mistaken, "the second: "), (mistaken, usual, "the first: ")):
+        pair = [own if isinstance(own, Policy) else policy(own, 2) for own in (one, other)]
+        (finding,) = compare(*pair, observation_size=OBSERVATIONS, action_size=2).findings
+        assert finding.detail.startswith(words)
+
+
 def test_samples_of_another_scale_are_seen_alone() -> None:
     def distribution(p: object, o: torch.Tensor) -> object:
         right = usual(p, o)  # type: ignore[arg-type]

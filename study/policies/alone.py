@@ -1,21 +1,44 @@
 """One policy alone: whether its density, samples, entropy and gradients belong to one distribution."""
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from study.policies.comparison import Finding
+from study.policies.comparison import Finding, no_distribution
 from study.policies.policy import Policy
-from study.policies.seen import ACTIONS, POINTS, inputs, look, over_dimensions
+from study.policies.seen import (
+    ACTIONS,
+    ERRORS,
+    POINTS,
+    Seen,
+    directions,
+    entropy_of,
+    errors_apart,
+    is_staircase,
+    look,
+    over_dimensions,
+    samples_of,
+    slopes,
+    tanh_log_det,
+)
 
-SAMPLES = 40_000
-"""Of each point."""
-ERRORS = 6.0
-"""Standard errors beyond which an average is another: by chance once in 500 million."""
-STEP = 1e-5
-"""Of finite differences in float64: about the cube root of machine epsilon."""
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Step:
+    """The step of finite differences, about the cube root of a precision's epsilon, and how exact they then are."""
+
+    size: float
+    relative: float
+    absolute: float
+
+
+FLOAT64 = Step(size=1e-5, relative=1e-4, absolute=1e-5)
+FLOAT32 = Step(size=5e-3, relative=2e-2, absolute=2e-2)
+"""For what is computed in float32 inside."""
 WIDE = 1.5
 """The standard deviation, over the samples', of the Gaussian by which a density is integrated: wider tails."""
 
@@ -36,11 +59,16 @@ def check(policy: Policy, *, observation_size: int, action_size: int) -> list[Fi
     for point in range(1, POINTS):
         parameters = policy.moved(point, torch.float64)
         try:
-            found += _check_shape(policy, parameters, observation_size, action_size)
-            found += _check_gradients(policy, parameters, observation_size, action_size)
-            found += _check_samples(policy, parameters, observation_size, action_size, point)
+            seen = look(policy, [parameters], observation_size, action_size)
+            found += _check_shape(seen)
+            step = FLOAT32 if is_staircase(policy, parameters, observation_size, action_size) else FLOAT64
+            differences = slopes(policy, parameters, observation_size, action_size, step.size)
+            found += _check_gradients(seen, parameters, differences, step)
+            sampled = samples_of(policy, parameters, observation_size, action_size, seed=point)
+            if sampled is not None:
+                found += _check_samples(policy, *sampled, seed=point)
         except ValueError as error:
-            found.append(Finding(name="no distribution at moved parameters", detail=" ".join(str(error).split())[:200]))
+            found.append(no_distribution(error))
     return list({finding.name: finding for finding in found}.values())
 
 
@@ -54,61 +82,41 @@ def assert_policy(policy: Policy, *, observation_size: int, action_size: int) ->
     assert not found, "that isn't a policy:\n" + "\n".join(f"- {finding}" for finding in found)
 
 
-def _check_shape(
-    policy: Policy, parameters: Mapping[str, Tensor], observation_size: int, action_size: int
-) -> Iterator[Finding]:
-    shape = look(policy, [parameters], observation_size, action_size).shape
-    if shape != (ACTIONS,):
-        detail = f"log-densities of {ACTIONS} actions have shape {list(shape)}, not [{ACTIONS}]"
+def _check_shape(seen: Seen) -> Iterator[Finding]:
+    if seen.shape != (ACTIONS,):
+        detail = f"log-densities of {ACTIONS} actions have shape {list(seen.shape)}, not [{ACTIONS}]"
         yield Finding(name="another shape", detail=detail)
 
 
 def _check_gradients(
-    policy: Policy, parameters: Mapping[str, Tensor], observation_size: int, action_size: int
+    seen: Seen, parameters: Mapping[str, Tensor], expected: Mapping[str, float], step: Step
 ) -> Iterator[Finding]:
     """Along one random direction of each parameter."""
-    seen = look(policy, [parameters], observation_size, action_size)
-    generator = torch.Generator().manual_seed(11)
-    weights = torch.linspace(-1, 1, ACTIONS, dtype=torch.float64)
-    for name, value in parameters.items():
-        direction = torch.randn(value.shape, generator=generator, dtype=torch.float64)
-        sums = []
-        for sign in (1, -1):
-            moved = {**parameters, name: (value.detach() + sign * STEP * direction).requires_grad_()}
-            sums.append(float(weights @ look(policy, [moved], observation_size, action_size).log_prob))
-        expected = (sums[0] - sums[1]) / (2 * STEP)
+    for name, direction in directions(parameters).items():
         told = float(seen.gradients[name].reshape(-1) @ direction.reshape(-1))
-        if not math.isclose(told, expected, rel_tol=1e-4, abs_tol=1e-5):
-            detail = f"by {name}: {told:.6g}, by finite differences {expected:.6g}"
+        if not math.isclose(told, expected[name], rel_tol=step.relative, abs_tol=step.absolute):
+            detail = f"by {name}: {told:.6g}, by finite differences {expected[name]:.6g}"
             yield Finding(name="gradients aren't the density's", detail=detail)
 
 
-def _check_samples(
-    policy: Policy, parameters: Mapping[str, Tensor], observation_size: int, action_size: int, point: int
-) -> Iterator[Finding]:
-    observations, _ = inputs(observation_size, action_size, torch.float64)
-    many = observations[:1].expand(SAMPLES, -1)
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(point)
-        distribution = policy.distribution(parameters, many)
-        if not hasattr(distribution, "sample"):
-            return
-        actions = distribution.sample()
-        latent = torch.atanh(actions.clamp(-1 + 1e-12, 1 - 1e-12)) if policy.bounded else actions
-        centre, spread = latent.mean(0), WIDE * latent.std(0)
-        probe = centre + spread * torch.randn(SAMPLES, action_size, dtype=torch.float64)
+def _check_samples(policy: Policy, distribution: Any, actions: Tensor, seed: int) -> Iterator[Finding]:
+    latent = torch.atanh(actions.clamp(-1 + 1e-12, 1 - 1e-12)) if policy.bounded else actions
+    centre, spread = latent.mean(0), WIDE * latent.std(0)
+    generator = torch.Generator().manual_seed(seed)
+    probe = centre + spread * torch.randn(latent.shape, generator=generator, dtype=torch.float64)
+    with torch.no_grad():
         weights = _weights(policy, distribution, probe, centre, spread)
         yield from _compare_moments(weights, latent, probe)
-        log_prob = over_dimensions(distribution.log_prob(actions), action_size)
-        yield from _compare_entropy(distribution, log_prob)
+        log_prob = over_dimensions(distribution.log_prob(actions), actions.shape[1])
+        yield from _compare_entropy(entropy_of(distribution), log_prob)
 
 
-def _weights(policy: Policy, distribution: object, probe: Tensor, centre: Tensor, spread: Tensor) -> Tensor:
+def _weights(policy: Policy, distribution: Any, probe: Tensor, centre: Tensor, spread: Tensor) -> Tensor:
     """The density at points that a wide Gaussian drew, over that Gaussian's: its mean is the density's integral."""
     action = torch.tanh(probe) if policy.bounded else probe
-    log_density = over_dimensions(distribution.log_prob(action), probe.shape[1])  # type: ignore[attr-defined]
+    log_density = over_dimensions(distribution.log_prob(action), probe.shape[1])
     if policy.bounded:
-        log_density = log_density + (2 * (math.log(2) - probe - torch.nn.functional.softplus(-2 * probe))).sum(1)
+        log_density = log_density + tanh_log_det(probe)
     drawn = torch.distributions.Normal(centre, spread).log_prob(probe).sum(1)
     return torch.exp(log_density - drawn)
 
@@ -121,20 +129,14 @@ def _compare_moments(weights: Tensor, latent: Tensor, probe: Tensor) -> Iterator
     centre = latent.mean(0)
     moments = {"mean": (latent, probe), "spread": ((latent - centre) ** 2, (probe - centre) ** 2)}
     for name, (drawn, at_probe) in moments.items():
-        integrated = weights[:, None] * at_probe
-        errors = ((drawn.var(0) + integrated.var(0)) / len(latent)).sqrt()
-        apart = (drawn.mean(0) - integrated.mean(0)).abs() / errors
-        if float(apart.max()) > ERRORS:
-            detail = f"their {name} is {float(apart.max()):.0f} standard errors from the density's"
+        apart = errors_apart(drawn, weights[:, None] * at_probe)
+        if apart > ERRORS:
+            detail = f"their {name} is {apart:.0f} standard errors from the density's"
             yield Finding(name="samples aren't the density's", detail=detail)
             return
 
 
-def _compare_entropy(distribution: object, log_prob: Tensor) -> Iterator[Finding]:
-    try:
-        told = distribution.entropy()  # type: ignore[attr-defined]
-    except (AttributeError, NotImplementedError):
-        return
+def _compare_entropy(told: Tensor | None, log_prob: Tensor) -> Iterator[Finding]:
     if told is None:
         return
     if told.shape != log_prob.shape:

@@ -1,19 +1,24 @@
 """Two policies: the same, the same up to rounding, or different, and in what."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
+from torch import Tensor
 
-from study.policies.laws import name_density, name_entropy, name_gradients
+from study.errors import in_one_line
+from study.policies.laws import lacks_sum, name_density, name_entropy, name_gradients, name_samples
 from study.policies.policy import Policy
-from study.policies.seen import POINTS, Seen, look
+from study.policies.seen import POINTS, Seen, is_staircase, look, samples_of
 
+PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 EPSILON = torch.finfo(torch.float64).eps
 CANCELLATION = 2**14
 """By how much cancellation may amplify rounding: of terms of some hundreds, less than one may be left."""
-LOWER = 2**29 * EPSILON * 2**6
-"""Below this, a gap in float64 is of float32's rounding: something inside is computed in a lower precision."""
+ROUNDED = 2**-22
+"""What a constant that was rounded to float32 does to a log-density in float64, with some cancellation."""
+COMPUTED = 2**-17
+"""What float32 inside does to it, where cancellation amplifies the rounding of each term."""
 HARMLESS = frozenset({"lower precision inside"})
 
 
@@ -69,14 +74,24 @@ def compare(a: Policy, b: Policy, *, observation_size: int, action_size: int) ->
     names = _match(a, b)
     if names is None:
         return Compared(findings=[Finding(name="other parameters", detail=_parameters(a, b))], gaps={})
+    sizes = observation_size, action_size
+    seen, points = {}, []
     try:
-        single = _look_at_both(a, b, names, observation_size, action_size, torch.float32)
-        double = _look_at_both(a, b, names, observation_size, action_size, torch.float64)
-    except ValueError as error:  # torch.distributions refuse a std that is negative
-        reason = " ".join(str(error).split())[:200]
-        return Compared(findings=[Finding(name="no distribution at moved parameters", detail=reason)], gaps={})
-    gaps = {"float32": _gap(*single), "float64": _gap(*double)}
-    return Compared(findings=_find(*double, gaps["float64"]), gaps=gaps)
+        for precision, dtype in PRECISIONS.items():
+            points = [_take(a, b, names, point, dtype) for point in range(POINTS)]
+            of_a, of_b = zip(*points, strict=True)
+            seen[precision] = _look("the first", a, of_a, *sizes), _look("the second", b, of_b, *sizes)
+    except ValueError as error:
+        return Compared(findings=[no_distribution(error)], gaps={})
+    gaps = {precision: _gap(*both) for precision, both in seen.items()}
+    is_rounded = any(is_staircase(policy, own, *sizes) for policy, own in zip((a, b), points[1], strict=True))
+    compared = Compared(
+        findings=_find(*seen["float64"], gaps["float64"], COMPUTED if is_rounded else ROUNDED), gaps=gaps
+    )
+    if compared.are_same:
+        findings = [*compared.findings, *_compare_samples(a, b, points[1:], *sizes)]
+        compared = dataclasses.replace(compared, findings=findings)
+    return compared
 
 
 def assert_same_policy(a: Policy, b: Policy, *, observation_size: int, action_size: int) -> None:
@@ -106,19 +121,43 @@ def _parameters(a: Policy, b: Policy) -> str:
     return f"{one} against {other}"
 
 
-def _look_at_both(
-    a: Policy, b: Policy, names: dict[str, str], observation_size: int, action_size: int, dtype: torch.dtype
-) -> tuple[Seen, Seen]:
-    moved = [a.moved(point, dtype) for point in range(POINTS)]
-    taken = [
-        {
-            own: values[other].detach().reshape(b.parameters[own].shape).clone().requires_grad_()
-            for own, other in names.items()
-        }
-        for values in moved
-    ]
-    ordered = [{name: values[name] for name in names.values()} for values in moved]
-    return look(a, ordered, observation_size, action_size), look(b, taken, observation_size, action_size)
+def _take(
+    a: Policy, b: Policy, names: Mapping[str, str], point: int, dtype: torch.dtype
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The first's parameters at a point, and the same numbers for the second, by its names and in its shapes."""
+    moved = a.moved(point, dtype)
+    taken = {
+        own: moved[other].detach().reshape(b.parameters[own].shape).clone().requires_grad_()
+        for own, other in names.items()
+    }
+    return {name: moved[name] for name in names.values()}, taken
+
+
+def _look(
+    which: str, policy: Policy, points: Sequence[Mapping[str, Tensor]], observation_size: int, action_size: int
+) -> Seen:
+    try:
+        return look(policy, points, observation_size, action_size)
+    except ValueError as error:
+        raise ValueError(f"{which}: {in_one_line(error)}") from error
+
+
+def _compare_samples(
+    a: Policy,
+    b: Policy,
+    points: Sequence[tuple[dict[str, Tensor], dict[str, Tensor]]],
+    observation_size: int,
+    action_size: int,
+) -> list[Finding]:
+    pairs = []
+    for seed, (one, other) in enumerate(points):
+        sampled = samples_of(a, one, observation_size, action_size, seed=2 * seed)
+        by_other = samples_of(b, other, observation_size, action_size, seed=2 * seed + 1)
+        if sampled is None or by_other is None:
+            return []
+        pairs.append((sampled[1], by_other[1]))
+    name = name_samples(pairs)
+    return [] if name is None else [Finding(name=name)]
 
 
 def _gap(a: Seen, b: Seen) -> float:
@@ -126,20 +165,26 @@ def _gap(a: Seen, b: Seen) -> float:
     return float(difference.max()) if torch.isfinite(difference).all() else float("inf")
 
 
-def _find(a: Seen, b: Seen, gap: float) -> list[Finding]:
+def _find(a: Seen, b: Seen, gap: float, rounding: float) -> list[Finding]:
+    """What sets two densities apart, in float64, where gaps up to `rounding` are those of a lower precision."""
     findings = []
-    if a.shape != b.shape and not (len(b.shape) > len(a.shape) and b.shape[-1] == b.width):
+    if lacks_sum(a, b):
+        findings.append(Finding(name="missing sum over action dimensions", detail=f"shape {list(b.shape)}"))
+    elif a.shape != b.shape:
         shape = f"log-densities of shape {list(b.shape)} against {list(a.shape)}"
         findings.append(Finding(name="another shape", detail=shape))
-    elif a.shape != b.shape:
-        findings.append(Finding(name="missing sum over action dimensions", detail=f"shape {list(b.shape)}"))
-    if gap > LOWER:
+    if gap > rounding:
         findings.append(Finding(name=name_density(a, b) or "another density"))
     elif gap > CANCELLATION * EPSILON:
         findings.append(Finding(name="lower precision inside"))
     else:
         findings += [Finding(name=name) for name in name_gradients(a, b)]
     entropy = name_entropy(a, b)
-    if entropy is not None and gap <= LOWER and a.shape == b.shape:
+    if entropy is not None and gap <= rounding and a.shape == b.shape:
         findings.append(Finding(name=entropy))
-    return list({finding.name: finding for finding in findings}.values())
+    return findings
+
+
+def no_distribution(error: ValueError) -> Finding:
+    """Return the finding that `torch.distributions` refuse parameters, such as a negative std."""
+    return Finding(name="no distribution at moved parameters", detail=in_one_line(error)[:200])

@@ -1,15 +1,15 @@
-"""Mistakes that have a name: what each does to a log-density, its Gaussian, its gradients or its entropy.
+"""Mistakes that have a name: what each does to a log-density, its Gaussian, its gradients, its entropy or its samples.
 
-To add one, write what it makes of what the right policy says.
+To add one, write what it makes of what is seen of the right policy.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from study.policies.seen import Seen
+from study.policies.seen import ERRORS, Seen, errors_apart, tanh_log_det
 
 EXACT = 1e-6
 """The relative distance within which what a law predicts is what is seen: far from round-off, and from other laws."""
@@ -46,8 +46,8 @@ def _square(seen: Seen) -> Tensor:
     return ((seen.latent - seen.mean) ** 2 / seen.variance).sum(1)
 
 
-def _jacobian(seen: Seen) -> Tensor:
-    return torch.log1p(-(seen.actions**2)).sum(1)
+def _square_over_std(seen: Seen) -> Tensor:
+    return ((seen.latent - seen.mean) ** 2 / seen.std).sum(1)
 
 
 def _is_bounded(seen: Seen) -> bool:
@@ -80,7 +80,6 @@ def _clipped_action(a: Seen, b: Seen) -> bool:
 
 
 DENSITY: dict[str, Law] = {
-    "missing sum over action dimensions": lambda a, b: len(b.shape) > len(a.shape) and b.shape[-1] == b.width,
     "mean over action dimensions instead of their sum": _scales(lambda a: 1 / a.width),
     "logarithm to base 2": _scales(lambda _: 1 / math.log(2)),
     "logarithm to base 10": _scales(lambda _: 1 / math.log(10)),
@@ -89,10 +88,13 @@ DENSITY: dict[str, Law] = {
     "missing log std": _adds(_log_std),
     "missing log std and constant": _adds(lambda a: _log_std(a) + HALF_LOG * a.width),
     "log std added instead of subtracted": _adds(lambda a: 2 * _log_std(a)),
+    "square divided by the std instead of the variance": _adds(lambda a: 0.5 * _square(a) - 0.5 * _square_over_std(a)),
     "missing half of the square": _adds(lambda a: -0.5 * _square(a)),
-    "missing tanh correction": _of_bounded(_adds(_jacobian)),
-    "tanh correction with the wrong sign": _of_bounded(_adds(lambda a: 2 * _jacobian(a))),
-    "tanh correction's mean instead of its sum": _of_bounded(_adds(lambda a: _jacobian(a) * (1 - 1 / a.width))),
+    "missing tanh correction": _of_bounded(_adds(lambda a: tanh_log_det(a.latent))),
+    "tanh correction with the wrong sign": _of_bounded(_adds(lambda a: 2 * tanh_log_det(a.latent))),
+    "tanh correction's mean instead of its sum": _of_bounded(
+        _adds(lambda a: tanh_log_det(a.latent) * (1 - 1 / a.width))
+    ),
     "epsilon in the tanh correction": _of_bounded(_epsilon),
     "clamped log-density": _clamped,
     "action clipped before the log-density": _clipped_action,
@@ -102,12 +104,17 @@ DENSITY: dict[str, Law] = {
 
 def _std_is(std: Callable[[Tensor], Tensor]) -> Law:
     """The law of a Gaussian with the same mean and another standard deviation."""
-    return lambda a, b: _has_same_mean(a, b) and is_close(b.std, std(a.std))
+    return lambda a, b: _has_same_mean(a, b) and _explains(std(a.std), a.std, b.std)
 
 
 def _mean_is(mean: Callable[[Tensor], Tensor]) -> Law:
     """The law of a Gaussian with the same variance and another mean."""
-    return lambda a, b: is_close(b.variance, a.variance) and is_close(b.mean, mean(a.mean))
+    return lambda a, b: is_close(b.variance, a.variance) and _explains(mean(a.mean), a.mean, b.mean)
+
+
+def _explains(predicted: Tensor, a: Tensor, b: Tensor) -> bool:
+    """Whether a prediction of b is right about its difference from a, which may be small."""
+    return is_close(b - a, predicted - a, 1e-4)
 
 
 def _has_same_mean(a: Seen, b: Seen) -> bool:
@@ -130,12 +137,13 @@ def _softplus_of_another_beta(a: Seen, b: Seen) -> bool:
         beta = (low * high).sqrt()
         too_large = torch.nn.functional.softplus(beta * raw[0, 0]) / beta > b.std[0, 0]
         low, high = (beta, high) if too_large else (low, beta)
-    return is_close(b.std, torch.nn.functional.softplus(beta * raw) / beta, 1e-4)
+    return _explains(torch.nn.functional.softplus(beta * raw) / beta, a.std, b.std)
 
 
 def _clamped_std(a: Seen, b: Seen) -> bool:
     same = torch.isclose(a.std, b.std, rtol=EXACT)
-    return _has_same_mean(a, b) and bool(same.any()) and is_close(b.std, a.std.clamp(b.std.min(), b.std.max()))
+    clamped = a.std.clamp(b.std.min(), b.std.max())
+    return _has_same_mean(a, b) and bool(same.any()) and _explains(clamped, a.std, b.std)
 
 
 GAUSSIAN: dict[str, Law] = {
@@ -145,12 +153,10 @@ GAUSSIAN: dict[str, Law] = {
     "log std used as a std": _log_std_is_std,
     "softplus instead of exp": _std_is(torch.log1p),
     "exp instead of softplus": _std_is(torch.expm1),
+    "std times a constant": lambda a, b: _std_is(lambda std: std * (b.std / a.std)[0, 0])(a, b),
     "softplus of another beta": _softplus_of_another_beta,
     "clamped std": _clamped_std,
     "std of another dimension": lambda a, b: a.width > 1 and _std_is(lambda std: std.flip(1))(a, b),
-    "std times a constant": lambda a, b: (
-        _has_same_mean(a, b) and is_close(b.std / a.std, (b.std / a.std)[:1, :1].expand_as(a.std))
-    ),
     "tanh of the mean": _mean_is(torch.tanh),
     "missing tanh of the mean": lambda a, b: is_close(a.variance, b.variance) and is_close(a.mean, torch.tanh(b.mean)),
     "mean with the wrong sign": _mean_is(torch.neg),
@@ -160,9 +166,34 @@ GAUSSIAN: dict[str, Law] = {
 """Of the Gaussian that a density looks like."""
 
 
+def _is_gaussian(seen: Seen) -> bool:
+    """Whether the density is, normalisation included, that of the diagonal Gaussian that it looks like."""
+    if not torch.isfinite(seen.mean).all():
+        return False
+    gaussian = torch.distributions.Normal(seen.mean, seen.std, validate_args=False).log_prob(seen.latent).sum(1)
+    return is_close(seen.log_prob, gaussian - tanh_log_det(seen.latent) if _is_bounded(seen) else gaussian, 1e-5)
+
+
+def _is_factor_for_covariance(a: Seen, b: Seen) -> bool:
+    """Of a Gaussian with correlations: torch reads the lower triangle of what it is given as a covariance."""
+    if not torch.isfinite(a.precision).all() or not torch.isfinite(b.precision).all():
+        return False
+    factor, failed = torch.linalg.cholesky_ex(torch.linalg.inv(a.precision))
+    return not failed.any() and is_close(
+        b.precision @ (factor + factor.tril(-1).mT), torch.eye(a.width).expand_as(factor), 1e-5
+    )
+
+
 def name_density(a: Seen, b: Seen) -> str | None:
     """Return the name of what sets b's density apart from a's; None where it has none."""
-    return next((name for name, law in {**DENSITY, **GAUSSIAN}.items() if law(a, b)), None)
+    laws = {**DENSITY, **GAUSSIAN} if _is_gaussian(b) else DENSITY
+    name = next((name for name, law in laws.items() if law(a, b)), None)
+    return "scale_tril used as a covariance" if name is None and _is_factor_for_covariance(a, b) else name
+
+
+def lacks_sum(a: Seen, b: Seen) -> bool:
+    """Whether b alone has a log-density for each dimension of an action."""
+    return len(b.shape) > len(a.shape) and b.shape[-1] == b.width
 
 
 def name_gradients(a: Seen, b: Seen) -> Iterator[str]:
@@ -199,3 +230,32 @@ def name_entropy(a: Seen, b: Seen) -> str | None:
     if one.shape == other.shape and float((other - one).std()) < EXACT:
         return "entropy off by a constant"
     return "another entropy"
+
+
+def _scaled(factor: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """What samples become whose std is multiplied by a function of it."""
+    return lambda one, _: one.mean(0) + (one - one.mean(0)) * factor(one.std(0))
+
+
+SAMPLES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "samples: variance used as a std": _scaled(lambda std: std),
+    "samples: std used as a variance": _scaled(lambda std: std.rsqrt()),
+    "samples: clipped": lambda one, other: one.clamp(other.min(0).values, other.max(0).values),
+}
+"""What a's samples become, given b's."""
+
+
+def name_samples(pairs: Sequence[tuple[Tensor, Tensor]]) -> str | None:
+    """Return the name of what sets b's samples apart from a's, `[N, actions]` at each point; None if nothing does."""
+    if all(_have_same_moments(one, other) for one, other in pairs):
+        return None
+    for name, become in SAMPLES.items():
+        if all(_have_same_moments(become(one, other), other) for one, other in pairs):
+            return name
+    return "samples of another distribution"
+
+
+def _have_same_moments(one: Tensor, other: Tensor) -> bool:
+    centre = one.mean(0)
+    apart = errors_apart(one, other), errors_apart((one - centre) ** 2, (other - centre) ** 2)
+    return max(apart) <= ERRORS

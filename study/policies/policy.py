@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 SPREAD = 0.3
-"""The standard deviation by which parameters are moved."""
+"""The standard deviation of the noise by which parameters are moved."""
 
 
 class DistributionLike(Protocol):
@@ -33,12 +33,16 @@ class Policy:
     bounded: bool = False
 
     def moved(self, point: int, dtype: torch.dtype) -> dict[str, Tensor]:
-        """Return parameters: as given for point 0, otherwise moved by normal noise that is the point's own."""
+        """Return parameters: as given for point 0, otherwise moved by normal noise that is the point's own.
+
+        Each moves away from zero, so that what must be positive stays so; a zero moves either way.
+        """
         generator = torch.Generator().manual_seed(1000 + point)
         found = {}
         for name, given in self.parameters.items():
-            noise = torch.randn(given.shape, generator=generator, dtype=torch.float64)
-            found[name] = (given.detach().double() + SPREAD * noise * (point > 0)).to(dtype).requires_grad_()
+            noise = SPREAD * torch.randn(given.shape, generator=generator, dtype=torch.float64) * (point > 0)
+            value = given.detach().double()
+            found[name] = torch.where(value == 0, noise, value + value.sign() * noise.abs()).to(dtype).requires_grad_()
         return found
 
 
