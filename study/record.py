@@ -1,7 +1,6 @@
 """Studies as Optuna's own, for its dashboard and its plots. They are a record: nothing is read back from them."""
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy.pool import NullPool
 
 from study.cells import MistakeError
+from study.errors import warn
 from study.tracking.runs import addresses
 from study.urls import without_password
 
@@ -73,7 +73,7 @@ class Record:
         except UNUSABLE as error:
             if not self._is_lost:
                 self._is_lost = True
-                print(f"storage {self._storage} doesn't record any more: {_first_line(error)}", file=sys.stderr)
+                warn(f"storage {self._storage} doesn't record any more: {_first_line(error)}")
 
 
 def _open(url: str) -> BaseStorage:

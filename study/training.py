@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import math
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
@@ -16,6 +15,7 @@ from agents.records import Failure, Outcome, Run
 from agents.reference import Reference
 from study import provenance
 from study.cells import Cell
+from study.errors import warn
 from study.ledger import Entry, Json, Ledger
 from study.tracking.assignment import assignment
 from study.tracking.runs import TrackedRun, Tracker, finish_together
@@ -67,10 +67,9 @@ def train(
             stack.enter_context(entry) for cell in cells if (entry := ledger.begin(cell, facts)) is not None
         ]
         if starting_over := sum(entry.starts_over for entry in entries):
-            print(
+            warn(
                 f"{starting_over} interrupted cells start over: they were begun by another version of this program or "
-                "its packages, or on another processor, or their updates.jsonl isn't whole",
-                file=sys.stderr,
+                "its packages, or on another processor, or their updates.jsonl isn't whole"
             )
         tracker = Tracker(runs_dir, wandb_mode)
         tracked = {entry.cell.id: stack.enter_context(tracker.begin(entry.cell, entry.path)) for entry in entries}

@@ -1,6 +1,5 @@
 """What W&B knows of cells that other machines have trained, or are training: so that none is paid for twice."""
 
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ import wandb
 
 from reports.sources.wandb import FILES, download
 from study.cells import Cell
-from study.errors import in_one_line
+from study.errors import in_one_line, warn
 from study.ledger import Ledger
 from study.tracking.runs import TrackedRun, project
 
@@ -30,7 +29,7 @@ def copy_finished(cells: Sequence[Cell], ledger: Ledger) -> dict[str, str]:
         try:
             files = download(run)
         except (OSError, wandb.Error) as error:
-            print(f"Run {run.id} has trained this cell, and can't be read: {in_one_line(error)}", file=sys.stderr)
+            warn(f"Run {run.id} has trained this cell, and can't be read: {in_one_line(error)}")
             continue
         entry = ledger.begin(cell, {}) if files.keys() >= set(FILES) else None
         if entry is not None:
@@ -67,5 +66,5 @@ def _runs_of(cells: Sequence[Cell]) -> list[Run]:
         runs = wandb.Api(timeout=30).runs(project(), filters, order="+created_at", lazy=False)
         return [run for run in runs if run.config.get("cell_id") in ids]
     except (OSError, ValueError, wandb.Error) as error:
-        print(f"Whether others have trained these cells can't be told: {in_one_line(error)}", file=sys.stderr)
+        warn(f"Whether others have trained these cells can't be told: {in_one_line(error)}")
         return []

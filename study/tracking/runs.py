@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import os
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +18,7 @@ from typing import Any, Self
 import wandb
 
 from study.cells import Cell, MistakeError
-from study.errors import in_one_line
+from study.errors import in_one_line, warn
 from study.ledger import dump
 from study.tracking.assignment import assignment
 
@@ -89,10 +88,7 @@ def _reason_to_stay_offline() -> str | None:
 
 
 def _say_offline(reason: str | None, runs_dir: Path) -> None:
-    print(
-        f"W&B runs offline, since {reason}: `wandb sync {runs_dir}/wandb/offline-run-*` uploads its runs.",
-        file=sys.stderr,
-    )
+    warn(f"W&B runs offline, since {reason}: `wandb sync {runs_dir}/wandb/offline-run-*` uploads its runs.")
 
 
 def addresses(run_ids: Iterable[str]) -> dict[str, str]:
@@ -246,15 +242,10 @@ class TrackedRun:
         except TimeoutError:
             self._failed = True
             folder = Path(self._run.dir).parent
-            print(
-                f"W&B hasn't taken run {self.id} in time: `wandb sync --include-online {folder}` uploads it",
-                file=sys.stderr,
-            )
+            warn(f"W&B hasn't taken run {self.id} in time: `wandb sync --include-online {folder}` uploads it")
         except Exception as error:
             self._failed = True
-            print(
-                f"W&B has failed, and run {self.id} goes on in the ledger alone: {in_one_line(error)}", file=sys.stderr
-            )
+            warn(f"W&B has failed, and run {self.id} goes on in the ledger alone: {in_one_line(error)}")
 
     def __enter__(self) -> Self:
         return self
@@ -289,7 +280,7 @@ def settle_assigned_run(summary: Mapping[str, Any], runs_dir: Path = Path("runs"
         run = Tracker(runs_dir, mode).open(id=asked.run)
         _end(run, summary, exit_code=1 if summary["status"] == "failed" else 0)
     except Exception as error:
-        print(f"W&B has failed, and knows nothing of it: {in_one_line(error)}", file=sys.stderr)
+        warn(f"W&B has failed, and knows nothing of it: {in_one_line(error)}")
 
 
 def _end(run: wandb.Run, summary: Mapping[str, Any], exit_code: int) -> None:
