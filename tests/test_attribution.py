@@ -183,6 +183,24 @@ def test_one_failure_leaves_nothing_equivalent() -> None:
     assert effect.mean_conclusion == "undecided"
 
 
+def test_no_level_is_equivalent_where_its_runs_fail() -> None:
+    runs = study(seeds=24, round_off=0.2)
+    fails = (runs["implementation"] == "normal") & (runs["parameterization"] == "std") & (runs["seed"] < 4)
+    effect = of(answer(lost_where(runs, fails), margin=1.0), "implementation")
+    said = {each.where: each.conclusion for each in effect.mean.simple}
+    assert said["parameterization std"] == "undecided"
+    assert said["parameterization variance"] == "equivalent"
+
+
+def test_few_runs_that_finished_are_not_equal() -> None:
+    runs = study(seeds=20, round_off=0.01)
+    runs = lost_where(runs, runs["seed"] < 17)
+    effect = of(answer(runs, margin=1.0), "implementation")
+    assert effect.failures.conclusion == "same"
+    assert effect.main.can_reject
+    assert effect.mean_conclusion == "undecided"
+
+
 def test_failures_of_the_same_seeds_are_no_difference() -> None:
     runs = failing(failing(study(seeds=24, round_off=0.2), {3, 5}), {3, 5}, "mvn")
     effect = of(answer(runs, margin=1.0), "implementation")
@@ -695,6 +713,45 @@ def test_a_few_equal_outcomes_show_nothing(seeds: int, conclusion: str) -> None:
     values = [float(seed) for seed in range(seeds)]
     found = attribute(two_arms(values, values), "final_return", CONDITION, margin=1.0)
     assert of(found, "condition").conclusion == conclusion
+
+
+def test_one_pair_that_is_left_is_not_identical() -> None:
+    values = [math.nan] * 10 + [1.0]
+    found = attribute(lost_where(two_arms(values, values), np.isnan(two_arms(values, values)["final_return"])),
+                      "final_return", CONDITION, margin=1.0)  # fmt: skip
+    assert of(found, "condition").mean_conclusion == "undecided"
+
+
+def test_where_ranks_decide_no_detectable_effect_is_claimed() -> None:
+    runs = study(seeds=24, round_off=0.2)
+    assert of(answer(runs), "implementation").main.detectable is not None
+    found = answer(failing(runs, {3}))
+    assert of(found, "implementation").main.detectable is None
+    assert "80%" not in words.blind_spots(found, str)
+
+
+def test_it_is_said_where_alone_a_factor_is_compared() -> None:
+    runs = plain(study(seeds=20, round_off=0.2))
+    three = runs[runs["condition"] != "normal_sqrt"]
+    found = of(answer(three, margin=1.0), "implementation")
+    assert found.contrast.compared_at == (
+        "parameterization std, precision float32",
+        "parameterization std, precision float64",
+    )
+    assert "compared at parameterization std" in words.headline(answer(three), found, "final_return", str)
+    assert any("compared at parameterization std" in each for each in cautions.of_answer(answer(three)))
+    lacking = runs[(runs["implementation"] == "mvn") | (runs["precision"] == "float32")]
+    at = of(answer(lacking), "implementation").contrast.compared_at
+    assert at == ("parameterization variance, precision float32", "parameterization std, precision float32")
+    assert of(answer(runs), "implementation").contrast.compared_at is None
+
+
+def test_the_effect_that_keeps_a_factor_from_equivalence_is_told() -> None:
+    runs = plain(study(seeds=20, round_off=0.1, between_seeds=0.1))
+    runs.loc[(runs["implementation"] == "normal") & (runs["parameterization"] == "std"), "final_return"] += 0.3
+    mean = of(answer(runs, margin=0.35), "implementation").mean
+    assert mean.main.is_equivalent
+    assert mean.keeping.where.startswith("parameterization std")
 
 
 def test_where_no_test_can_reject_no_detectable_effect_is_claimed() -> None:

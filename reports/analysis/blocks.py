@@ -209,6 +209,9 @@ class Contrast:
     level: str
     strata: tuple[Stratum, ...]
     precisions: tuple[str, ...]
+    compared_at: tuple[str, ...] | None = None
+    """The levels of the other factors, and the precisions, at which there are runs of both levels, where those aren't
+    all at which there are runs."""
 
     @property
     def whole(self) -> Part:
@@ -303,8 +306,29 @@ def contrasts(blocks: Blocks, factors: Sequence[Factor]) -> list[Contrast]:
         for level in factor.others:
             strata = tuple(_strata(blocks.arms, factor, level, others))
             if strata:
-                found.append(Contrast(factor, level, strata, blocks.precisions))
+                contrast = Contrast(factor, level, strata, blocks.precisions)
+                found.append(dataclasses.replace(contrast, compared_at=_compared_at(blocks, contrast)))
     return found
+
+
+def _compared_at(blocks: Blocks, contrast: Contrast) -> tuple[str, ...] | None:
+    """Where a contrast has runs of both levels; None for wherever there are runs."""
+    others = {name: {arm.levels[name] for arm in blocks.arms} for name in contrast.strata[0].levels}
+    several = [name for name, levels in others.items() if len(levels) > 1]
+
+    def places(levels: Sequence[Mapping[str, str]], is_there: NDArray[Any]) -> dict[str, None]:
+        """Names of combinations of levels, `[combinations]`, and precisions, of which `is_there` is true."""
+        found = []
+        for combination, precision in np.argwhere(is_there).tolist():
+            names = [f"{name} {levels[combination][name]}" for name in several]
+            names += [f"precision {blocks.precisions[precision]}"] * (len(blocks.precisions) > 1)
+            found.append(", ".join(names))
+        return dict.fromkeys(found)
+
+    there = places([arm.levels for arm in blocks.arms], np.any(blocks.ended, axis=0))
+    both = np.any(np.isfinite(contrast.differences(blocks.ranks)), axis=0)
+    compared = places([stratum.levels for stratum in contrast.strata], both)
+    return None if compared.keys() >= there.keys() else tuple(compared)
 
 
 def _strata(arms: Sequence[Arm], factor: Factor, level: str, others: Sequence[str]) -> list[Stratum]:

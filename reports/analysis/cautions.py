@@ -85,7 +85,8 @@ def of_answer(answer: Attribution) -> list[str]:
                     "levels that change the outcome, so the spread is untested"
                 )
     if answer.margin is None and answer.effects:
-        found.append("no equivalence margin: the reference's runs don't vary between seeds; give a margin")
+        why = "don't vary between seeds" if len(answer.blocks.seeds) > 1 else "are of one seed"
+        found.append(f"no equivalence margin: the reference's runs {why}; give a margin")
     if answer.effects and answer.paired and not answer.blocks.has_controls:
         found.append("no ULP control: whether round-off alone makes runs vary as much is untested")
     found += _failed_controls(answer.blocks)
@@ -129,6 +130,9 @@ def _of_effect(effect: Effect) -> list[str]:
     if not effect.mean.can_reject:
         what = "run" if isinstance(main.test, TwoSample) else "seed"
         found.append(f"{label}: with {_count(main.size, what)} no test can find a difference; {main.fewest} are needed")
+    if effect.contrast.compared_at is not None:
+        where = "; ".join(effect.contrast.compared_at) or "no level of the others"
+        found.append(f"{label}: compared at {where} only, since elsewhere there are runs of one level alone")
     if effect.spread and effect.spread.uncovered:
         there = "; ".join(effect.spread.uncovered)
         found.append(f"{label}: no seed has ULP controls of both levels at {there}, so the spread is untested there")

@@ -53,7 +53,9 @@ class Effect:
         That a few runs have the same outcome shows nothing, unless they are the same bit for bit.
         """
         found = self.mean.conclusion(self.failures.may_differ)
-        is_shown = self.mechanism.reading == "identical" or (self.mean.can_reject and self.main.margin is not None)
+        is_shown = self.mechanism.reading == "identical" or (
+            self.mean.can_show_equality and self.main.margin is not None
+        )
         return "undecided" if found == "identical" and not is_shown else found
 
     @property

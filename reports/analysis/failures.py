@@ -49,6 +49,16 @@ class Failures:
         return self.conclusion in ("different", "undecided")
 
 
+def may_differ(blocks: Blocks, contrast: Contrast, part: Part, paired: bool) -> bool:
+    """Return whether it isn't shown that runs of a part fail about as often at both levels."""
+    shares = _shares(blocks)
+    if not any(_count_runs(side)[0] for side in contrast.sides(shares, part)):
+        return False
+    differences = contrast.by_seed(shares, part)
+    are_same = paired and not differences[np.isfinite(differences)].any()
+    return not (are_same or _is_bounded(shares, contrast, part, paired))
+
+
 def judge_failures(blocks: Blocks, contrasts: Sequence[Contrast], paired: bool) -> list[Failures]:
     """Count and test the failed runs of each contrast, by Holm over those in which any failed."""
     found = [_count(blocks, contrast, paired) for contrast in contrasts]
@@ -61,7 +71,7 @@ def judge_failures(blocks: Blocks, contrasts: Sequence[Contrast], paired: bool) 
 
 
 def _count(blocks: Blocks, contrast: Contrast, paired: bool) -> Failures:
-    shares = np.where(blocks.ended, blocks.failed.astype(float), np.nan)
+    shares = _shares(blocks)
     runs = [_count_runs(side) for side in contrast.sides(shares)]
     if not (runs[0][0] or runs[1][0]):
         return Failures(reference=runs[0], level=runs[1], p=None, p_adjusted=None, are_same=True, is_bounded=True)
@@ -78,6 +88,11 @@ def _count(blocks: Blocks, contrast: Contrast, paired: bool) -> Failures:
         are_same=paired and not differences[np.isfinite(differences)].any(),
         is_bounded=all(_is_bounded(shares, contrast, part, paired) for part in (contrast.whole, *parts)),
     )
+
+
+def _shares(blocks: Blocks) -> Array:
+    """1 for a run that failed, 0 for one that finished, NaN where there is none, `[seeds, arms, precisions]`."""
+    return np.where(blocks.ended, blocks.failed.astype(float), np.nan)
 
 
 def _p(shares: Array, contrast: Contrast, part: Part, paired: bool) -> float:

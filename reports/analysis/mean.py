@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from reports import statistics
 from reports.analysis.blocks import Blocks, Contrast, Part
 from reports.analysis.conclusions import MeanConclusion
+from reports.analysis.failures import may_differ
 from reports.statistics import ALPHA, Array, Margin, Test, TwoSample
 
 Indices = NDArray[np.intp]
@@ -36,6 +37,7 @@ class Estimate:
         p_adjusted: By Holm, over the family.
         level: The level at which Holm judged it.
         margin: The equivalence margin.
+        failures_may_differ: Whether it isn't shown that runs fail about as often there at both levels.
     """
 
     where: str = ""
@@ -48,6 +50,7 @@ class Estimate:
     p_adjusted: float
     level: float
     margin: Margin | None
+    failures_may_differ: bool = False
 
     @property
     def size(self) -> int:
@@ -92,7 +95,15 @@ class Estimate:
     @property
     def can_reject(self) -> bool:
         """Whether a test of so many seeds can find anything different at `level`."""
-        return (self.ranked or self.test).smallest_p <= self.level * (1 + 1e-9)
+        return self._can_reject(self.ranked or self.test)
+
+    @property
+    def can_show_equality(self) -> bool:
+        """Whether so many runs that finished could have shown a difference at `level`."""
+        return self.can_reject and self._can_reject(self.test)
+
+    def _can_reject(self, test: Test) -> bool:
+        return test.smallest_p <= self.level * (1 + 1e-9)
 
     @property
     def is_different(self) -> bool:
@@ -104,14 +115,23 @@ class Estimate:
         """Whether two one-sided tests place it inside the margin, and a difference could have been seen."""
         return (
             self.margin is not None
-            and self.can_reject
+            and self.can_show_equality
             and statistics.p_equivalent(self.test, self.margin, self.seeds, enough=ALPHA) <= ALPHA
         )
 
+    @property
+    def conclusion(self) -> MeanConclusion:
+        """What the tests of this effect say, seen alone."""
+        if self.is_different:
+            return "different"
+        return "equivalent" if self.is_equivalent and not self.failures_may_differ else "undecided"
+
     @functools.cached_property
     def detectable(self) -> float | None:
-        """The effect that a study like this finds with a chance of 80%; None where it can find none."""
-        return statistics.detectable(self.error, self.size, self.level) if self.error and self.can_reject else None
+        """The effect that a study like this finds with a chance of 80%; None if it can find none, or ranks decide."""
+        if not self.error or not self.can_reject or self.ranked is not None:
+            return None
+        return statistics.detectable(self.error, self.size, self.level)
 
     @property
     def fewest(self) -> int:
@@ -177,6 +197,24 @@ class Mean:
     def can_reject(self) -> bool:
         """Whether any of their tests can find a difference."""
         return any(effect.can_reject for effect in self.deciding)
+
+    @property
+    def can_show_equality(self) -> bool:
+        """Whether all of them could have shown a difference of the runs that finished."""
+        return all(effect.can_show_equality for effect in self.deciding)
+
+    @property
+    def is_decided_elsewhere(self) -> bool:
+        """Whether another effect than the main one decides most."""
+        return self.keeping is not self.main
+
+    @property
+    def keeping(self) -> Estimate:
+        """The effect that decides most: the most different, or the one that is furthest from being equivalent."""
+        found = [effect for effect in self.deciding if effect.is_different]
+        if found:
+            return min(found, key=lambda effect: effect.p_adjusted)
+        return max(self.deciding, key=lambda effect: 0.0 if effect.p_equivalent is None else effect.p_equivalent)
 
     @property
     def is_equivalent(self) -> bool:
@@ -328,12 +366,15 @@ def _paired(blocks: Blocks, contrast: Contrast, part: Part, resamples: int) -> E
 
     complete, seeds = test(blocks.outcomes)
     ranked = test(blocks.ranks)[0] if has_failures(blocks, contrast) else None
-    return _estimate(contrast, part, complete, ranked, seeds)
+    found = _estimate(contrast, part, complete, ranked, seeds)
+    return found and dataclasses.replace(found, failures_may_differ=may_differ(blocks, contrast, part, paired=True))
 
 
 def _unpaired(blocks: Blocks, contrast: Contrast, part: Part) -> Estimate | None:
     ranked = _two_sample(blocks.ranks, contrast, part) if has_failures(blocks, contrast) else None
-    return _estimate(contrast, part, _two_sample(blocks.outcomes, contrast, part), ranked, np.array([], dtype=np.intp))
+    none = np.array([], dtype=np.intp)
+    found = _estimate(contrast, part, _two_sample(blocks.outcomes, contrast, part), ranked, none)
+    return found and dataclasses.replace(found, failures_may_differ=may_differ(blocks, contrast, part, paired=False))
 
 
 def has_failures(blocks: Blocks, contrast: Contrast) -> bool:

@@ -1,5 +1,6 @@
 """Which figures a design's report has, and of what."""
 
+import dataclasses
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -33,7 +34,7 @@ def draw(design: Design, output: Path, index: int) -> dict[str, str]:
     answer, returns = design.answer, _returns(design)
     rows = list(_rows(answer, returns))
     if rows:
-        margin = answer.margin.value if answer.margin else None
+        margin = answer.margin.value if answer.margin and answer.margin.deviation is None else None
         figures.first_page(rows, margin, design.outcome, path("first-page"))
     lines = list(_gap_lines(design))
     if lines:
@@ -58,7 +59,7 @@ def styles(effects: Sequence[Effect]) -> list[figures.Style]:
 def _rows(answer: Attribution, returns: Returns | None) -> Iterator[figures.Row]:
     for effect, style in zip(answer.effects, styles(answer.effects), strict=True):
         main = effect.main
-        yield figures.Row(
+        row = figures.Row(
             label=f"{label(effect, one_line)}\n{one_line(effect.level)} - {one_line(effect.factor.reference)}"
             + "\n(finished runs only)" * (main.ranked is not None),
             differences=main.differences,
@@ -68,6 +69,18 @@ def _rows(answer: Attribution, returns: Returns | None) -> Iterator[figures.Row]
             curve=_difference_curve(returns, effect.contrast) if answer.paired else None,
             style=style,
         )
+        yield row
+        if effect.mean.is_decided_elsewhere:
+            keeping = effect.mean.keeping
+            yield dataclasses.replace(
+                row,
+                label=f"{label(effect, one_line)}\nat {one_line(keeping.where)}",
+                differences=keeping.differences,
+                estimate=keeping.estimate,
+                deciding=keeping.ci_adjusted,
+                ninety=keeping.ci90,
+                curve=None,
+            )
     test = answer.placebo
     if test is not None and answer.effects:
         yield figures.Row(

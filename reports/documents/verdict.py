@@ -72,6 +72,7 @@ def _factor(answer: Attribution, effect: Effect) -> Json:
     factor, mean, spread, failures = effect.factor, effect.mean, effect.spread, effect.failures
     return {
         "must_agree": factor.must_agree,
+        "compared_at": effect.contrast.compared_at,
         "reference": factor.reference,
         "level": effect.level,
         "mechanism": plain_mechanism(effect.mechanism),
@@ -104,7 +105,10 @@ def _factor(answer: Attribution, effect: Effect) -> Json:
             "p_adjusted": failures.p_adjusted,
             "conclusion": failures.conclusion,
         },
-        "simple_effects": [{"where": simple.where, **_estimate(simple)} for simple in (*mean.simple, *mean.cells)],
+        "simple_effects": [
+            {"where": simple.where, **_estimate(simple), "conclusion": simple.conclusion}
+            for simple in (*mean.simple, *mean.cells)
+        ],
         "interactions": [
             _interaction(found)
             for found in answer.interactions

@@ -111,8 +111,14 @@ def contrast(effect: Effect, show: Show) -> str:
 
 def headline(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
     """What was found of a factor, in a sentence or two."""
-    name = label(effect, show)
+    name = label(effect, show) + compared_at(effect, show)
     return f"{name[:1].upper()}{name[1:]}: {_mechanism(effect.mechanism)}, and {_mean(answer, effect, outcome, show)}."
+
+
+def compared_at(effect: Effect, show: Show) -> str:
+    """Where a factor's levels are compared, in brackets; empty where that is wherever there are runs."""
+    found = effect.contrast.compared_at
+    return "" if found is None else f" (compared at {show('; '.join(found)) or 'no level of the others'} only)"
 
 
 def headlines(answer: Attribution, outcome: str, show: Show) -> str:
@@ -168,10 +174,16 @@ def _mean(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
             said = f"no difference in {what} beyond {number(_beyond(effect))} either way (90%, {sample})"
         case _ if not effect.mean.can_reject:
             said = f"nothing can be concluded on {what} from {sample}: at least {main.fewest} are needed"
+        case _ if main.ranked is not None:
+            finished = (
+                f"among runs that finished, {measured} ({sample})" if main.test.size else "no pair of runs finished"
+            )
+            said = f"whether it changes {what} is undecided in ranks, in which a failed run is the worst "
+            said += f"(p {p_value(main.p_adjusted)}); {finished}"
         case _:
             said = f"whether it changes {what} is undecided: {measured} ({sample})"
-            if effect.mean.deviating:
-                said += f", though it does at some levels of other factors: {_deviations(answer, effect, show)}"
+    if effect.mean_conclusion == "undecided" and effect.mean.deviating:
+        said += f", though it does at some levels of other factors: {_deviations(answer, effect, show)}"
     if effect.spread_conclusion in conclusions.SPREAD:
         said += f"; {conclusions.SPREAD[effect.spread_conclusion]}"
     elif effect.conclusion == conclusions.ROUND_OFF_AT_FIRST and effect.mean_conclusion != "undecided":
@@ -265,7 +277,7 @@ def blind_spots(answer: Attribution, show: Show) -> str:
         f"Failures or collapses in fewer than {100 * statistics.rarest_visible(size):.2g}% of the "
         f"{'seeds' if answer.paired else 'runs'} of an arm may not have shown up (95%, {sample_size(answer, size)})"
     )
-    first = next((effect.main for effect in answer.effects if effect.main.can_reject), None)
+    first = next((effect.main for effect in answer.effects if effect.main.detectable), None)
     if first is not None:
         times = statistics.exaggeration(first.size, first.level)
         said.append(
@@ -273,6 +285,9 @@ def blind_spots(answer: Attribution, show: Show) -> str:
             "smallest that passes"
         )
     return ". ".join(said) + "."
+
+
+ALL_DECIDED = "Every effect on the mean is decided."
 
 
 def what_would_settle(answer: Attribution, core_seconds: float | None, show: Show) -> str:
@@ -312,10 +327,19 @@ def what_would_settle(answer: Attribution, core_seconds: float | None, show: Sho
             cost = "" if core_seconds is None else f", and {number(runs * core_seconds / 60)} core-minutes"
             size = count(needed, "seed") if answer.paired else f"{needed} runs a level"
             total = f": {count(runs, 'run')}{cost}, without controls" * answer.paired
+            if answer.paired and needed <= len(answer.blocks.seeds):
+                size, total = f"{size} with all their runs", ", of which this study has fewer"
             said.append(
                 f"About {size} in all would decide each mean of the {label(effect, show)} effect with a chance of 80%, "
                 f"if it is as it seems{total}"
             )
+    untested = [label(effect, show) for effect in answer.effects if effect.mechanism.reading == "untested"]
+    if untested and said:
+        said.append(f"No number of seeds tells whether the computation is the same with the {' or '.join(untested)}")
+    elif untested:
+        said.append(
+            f"{ALL_DECIDED[:-1]}; whether the computation is the same with the {' or '.join(untested)} stays untested"
+        )
     return ". ".join(said) + "." * bool(said)
 
 
@@ -327,6 +351,11 @@ def _what_would_bound(effect: Effect, show: Show) -> str:
     if effect.spread.uncovered:
         return f"ULP controls of both levels at {show('; '.join(effect.spread.uncovered))} {tells}"
     return f"ULP controls that don't fail {tells}" if effect.spread.lost else f"More seeds, with ULP controls, {tells}"
+
+
+def band(answer: Attribution) -> str:
+    """What the figure's band is; empty where it has none, since the error of an estimated margin counts too."""
+    return "; the band is the equivalence margin" if answer.margin and answer.margin.deviation is None else ""
 
 
 def margin_caution(answer: Attribution, show: Show) -> str:
@@ -356,7 +385,7 @@ def first_table(answer: Attribution, outcome: str, show: Show) -> list[list[str]
         ["", *heads, "ULP control"],
         ["---"] * (len(effects) + 2),
         ["conclusion", *(f"**{effect.conclusion}**" for effect in effects), "a placebo"],
-        ["same mathematics?", *(mechanism_cell(effect.mechanism) for effect in effects), "yes"],
+        ["same mathematics?", *(mechanism_cell(effect.mechanism) for effect in effects), "by design"],
         [f"difference in {show(outcome)}", *(mean_cell(effect) for effect in effects), _test(control)],
         ["so the mean is", *(mean_conclusion_cell(effect) for effect in effects), ""],
         [f"spread of pairs, over one ULP's (bound {BOUND:g})", *(spread_cell(effect) for effect in effects), "1"],
@@ -451,13 +480,6 @@ def failures_cell(effect: Effect) -> str:
     (k, n), (k_reference, n_reference) = effect.failures.level, effect.failures.reference
     said = f"{k_reference} of {n_reference}, {k} of {n}"
     return said if effect.failures.conclusion == "none" else f"{said}: {effect.failures.conclusion}"
-
-
-def simple_cell(estimate_: Estimate) -> str:
-    """What the tests say of a simple effect."""
-    if estimate_.is_different:
-        return "different"
-    return "equivalent" if estimate_.is_equivalent else "undecided"
 
 
 @dataclasses.dataclass(frozen=True)
