@@ -19,4 +19,6 @@
 
 from study.watching import watch
 
+__version__ = "0.1.0"
+
 __all__ = ["watch"]

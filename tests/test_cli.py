@@ -14,6 +14,7 @@ import pytest
 import torch
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
+import study
 from agents.cohort.networks import ActorCritic
 from study.cells import Cell, require_trainable
 from study.cli import main
@@ -79,6 +80,7 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
         ),
         (["check", "nothing.yaml"], "nothing.yaml: there is no such file"),
         (["sweep", "nothing.yaml"], "nothing.yaml: there is no such file"),
+        (["--version", "train"], "--version"),
         (["report", "nothing"], "nothing: there is no such directory or table"),
         (["report", ".", "--margin", "-1"], "--margin must be positive"),
         (["report", "wandb:someone"], "a W&B source is wandb:entity/project"),
@@ -253,6 +255,10 @@ def test_sweep_files_are_checked_the_sound_and_the_others(tmp_path: Path, capsys
         f"study: {wrong}: run_cap would leave out cells under W&B that are trained here: leave run_cap out",
         f"study: {nowhere}: environment 'Nowhere-v0' can't be made: Environment `Nowhere` doesn't exist.",
     ]
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version", capsys=capsys) == (0, f"study {study.__version__}\n", "")
 
 
 def test_a_sweep_file_of_runs_without_memory_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
