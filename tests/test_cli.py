@@ -257,6 +257,16 @@ def test_sweep_files_are_checked_the_sound_and_the_others(tmp_path: Path, capsys
     ]
 
 
+def test_check_refuses_the_program_of_another_project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = write_sweep(tmp_path)
+    content = json.loads(sweep.read_text())
+    del content["command"]
+    sweep.write_text(json.dumps({**content, "program": "train.py"}))
+    code, out, err = run("check", str(sweep), capsys=capsys)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"study: {sweep}: program 'train.py' isn't this project's, and an agent would run it")
+
+
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--version", capsys=capsys) == (0, f"study {study.__version__}\n", "")
 

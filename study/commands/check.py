@@ -12,7 +12,7 @@ from agents.environments import UnsuitableEnvironmentError
 from study.cells import Cell, MistakeError, require_trainable
 from study.memory import require_memory
 from study.pool.cohorts import available_cores
-from study.sweepfile import read_calls
+from study.sweepfile import read_calls, require_own_program
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,7 @@ class Check:
 def _read(path: Path) -> list[list[Cell]]:
     """A sweep file's calls, all of which can be trained. **Raises**: `MistakeError`."""
     calls = read_calls(path)
+    require_own_program(path)
     try:
         require_trainable(cell for call in calls for cell in call)
         for cell in {cell.kind: cell for call in calls for cell in call}.values():
