@@ -105,7 +105,11 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
         ),
         (["report", LONG], "can't be a file: File name too long"),
         (["report", f"sb3:{LONG}"], "can't be a file: File name too long"),
-        (["play", "0", "--runs-dir", LONG], "can't be a file: File name too long"),
+        (
+            ["play", "0", "--runs-dir", LONG],
+            # Python 3.13's glob finds nothing where earlier ones raise an error.
+            "has no run 0" if sys.version_info >= (3, 13) else "can't be a file: File name too long",
+        ),
         (["train", *SMALL_OPTIONS, "--runs-dir", LONG], "can't be read: File name too long"),
         (["check", LONG], "can't be read: File name too long"),
         (["report", NO_TEXT], "there is no such directory or table"),
