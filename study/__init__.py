@@ -2,6 +2,7 @@
 
 - `cells`: a run's complete description, and its id.
 - `sweepfile`: W&B sweep files, read as cells.
+- `shipped`: sweep files and search spaces that come with the package, found by name.
 - `ledger`: what a run leaves on disk.
 - `tracking`: what a run tells Weights & Biases, and what `wandb agent` asks for.
 - `training`: a cohort of cells, trained into ledger and tracking.
@@ -18,5 +19,7 @@
 """
 
 from study.watching import watch
+
+__version__ = "0.1.0"
 
 __all__ = ["watch"]

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes
 
+import study
 from agents import environments
 from reports.errors import UnreadableSourceError
 from study.cells import MistakeError, brief
@@ -58,6 +59,9 @@ def _parse(arguments: Sequence[str] | None) -> Command:
     """The command, from the command line. Tyro's complaint comes in a box of many lines; here it becomes one."""
     complaint = io.StringIO()
     given = list(_ungrouped(sys.argv[1:] if arguments is None else arguments))
+    if given == ["--version"]:
+        print(f"study {study.__version__}")
+        raise SystemExit(0)
     try:
         with contextlib.redirect_stderr(complaint):
             return tyro.cli(
@@ -65,7 +69,8 @@ def _parse(arguments: Sequence[str] | None) -> Command:
                 prog="study",
                 args=with_first_seed(given) if given[:1] == ["train"] else given,
                 config=(OmitArgPrefixes, OmitSubcommandPrefixes),
-                description="Two RL implementations should be the same and aren't: which part is round-off?",
+                description="Two RL implementations should be the same and aren't: which part is round-off? "
+                "`study --version` prints the version.",
             )
     except ValueError as error:
         _exit(str(error), code=2)

@@ -7,6 +7,7 @@ agent's call trains them as one cohort.
 
 import dataclasses
 import itertools
+import json
 import math
 import sys
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,12 @@ MACROS = {
     )
 }  # fmt: skip
 """What an agent replaces in a command."""
+
+DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
+"""What an agent runs, where a sweep file has no command."""
+
+OWN_COMMAND = ("${env}", "${interpreter}", "-m", "study", "train", "${args}")
+"""What an agent of this project's sweeps runs."""
 
 HOLES = ("run_cap", "early_terminate")
 """Those by which it would leave out what is trained here."""
@@ -203,6 +210,28 @@ def read_yaml(path: Path) -> Any:
         raise MistakeError("is nested too deeply, or in itself") from error
 
 
+def require_own_program(path: Path) -> None:
+    """Refuse a sweep file by which W&B's agents would run another project's program.
+
+    Agents run the file's `command`, or by default its `program`, with a run's parameters as arguments. A command that
+    doesn't contain `${program}` is taken as it is: it may be a script around `study train`.
+
+    Raises:
+        MistakeError: An agent would run a program other than `study`; the text names the file.
+    """
+    sweep = _read(path)
+    command = [str(part) for part in sweep.get("command") or DEFAULT_COMMAND]
+    if "${program}" not in command:
+        return
+    program = str(sweep.get("program"))
+    if Path(program).name == "study" and command[command.index("${program}") + 1 :][:1] == ["train"]:
+        return
+    raise MistakeError(
+        f"{path}: program {brief(sweep.get('program'))} isn't this project's, and an agent would run it: instead of "
+        f"program, give command: {json.dumps(OWN_COMMAND)}"
+    )
+
+
 def _read(path: Path) -> dict[str, Any]:
     content = read_yaml(path)
     if content is None:
@@ -244,9 +273,7 @@ def _check_command(command: Any) -> None:
     if command is None:
         return
     if not isinstance(command, list):
-        raise MistakeError(
-            'command must be a list, such as ["${env}", "${interpreter}", "-m", "study", "train", "${args}"]'
-        )
+        raise MistakeError(f"command must be a list, such as {json.dumps(OWN_COMMAND)}")
     macros = [part for part in map(str, command) if part.startswith("${") and part.endswith("}")]
     unknown = [macro for macro in macros if macro not in MACROS and not macro.startswith("${envvar:")]
     if unknown:

@@ -16,6 +16,7 @@ from agents.conditions import Condition
 from study.cells import Cell
 from study.ledger import Ledger
 from study.pool import Train
+from study.sweepfile import OWN_COMMAND
 from tests.conftest import SMALL
 
 LONG = {"total_timesteps": 12_288, "update_epochs": 4}
@@ -31,7 +32,7 @@ def write_sweep(folder: Path, **changes: Any) -> Path:
     }
     path = folder / "sweep.yaml"
     # JSON is YAML.
-    path.write_text(json.dumps({"method": "grid", "program": "x", "parameters": parameters}))
+    path.write_text(json.dumps({"method": "grid", "command": OWN_COMMAND, "parameters": parameters}))
     return path
 
 

@@ -12,7 +12,7 @@ from study.cells import MistakeError, make_cell
 from study.commands.report import Report
 from study.pool.cohorts import cohorts
 from study.spaces import read_space
-from study.sweepfile import Design, read_calls, read_cells, read_design
+from study.sweepfile import Design, read_calls, read_cells, read_design, require_own_program
 from tests.conftest import SMALL
 
 SWEEPS = sorted((Path(__file__).parent.parent / "sweeps").glob("*.yaml"))
@@ -181,6 +181,40 @@ def test_aliases_that_stand_for_too_much_are_refused(tmp_path: Path, bomb: str) 
     with pytest.raises(MistakeError, match="has aliases that stand for more than"):
         read_space(path, make_cell(SMALL))
     assert time.process_time() - start < 2.0
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "program: train.py",
+        "program: study",
+        "program: train.py\ncommand: ['${interpreter}', '${program}', '${args}']",
+        "program: train.py\ncommand: ['${program}', train, '${args}']",
+        "program: study\ncommand: ['${program}', bench, '${args}']",
+        "program: study\ncommand: ['${args}', '${program}']",
+        "program: [study]",
+    ],
+)
+def test_a_program_of_another_project_is_one_line(tmp_path: Path, head: str) -> None:
+    path = written(tmp_path, f"method: grid\n{head}\nparameters: {{{FACTORS}}}")
+    with pytest.raises(MistakeError) as error:
+        require_own_program(path)
+    assert str(error.value).startswith(f"{path}: program ")
+    assert str(error.value).endswith('give command: ["${env}", "${interpreter}", "-m", "study", "train", "${args}"]')
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "command: ['${interpreter}', -m, study, train, '${args}']",
+        "command: [./in_container.sh, study, train, '${args}']",
+        "program: train.py\ncommand: ['${interpreter}', -m, study, train, '${args}']",
+        "program: .venv/bin/study\ncommand: ['${program}', train, '${args}']",
+    ],
+)
+def test_what_runs_this_projects_training_is_accepted(tmp_path: Path, head: str) -> None:
+    require_own_program(written(tmp_path, f"method: grid\n{head}\nparameters: {{{FACTORS}}}"))
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from agents.environments import UnsuitableEnvironmentError
 from study.cells import Cell, MistakeError, require_trainable
 from study.memory import require_memory
 from study.pool.cohorts import available_cores
-from study.sweepfile import read_calls
+from study.shipped import find_sweep
+from study.sweepfile import read_calls, require_own_program
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,14 +21,17 @@ class Check:
     """Look at sweep files before anyone queues them: how many cells, how long here, and what W&B would swallow."""
 
     files: Positional[tuple[Path, ...]]
-    """sweep files, such as sweeps/*.yaml"""
+    """sweep files, such as sweeps/*.yaml, or names of shipped ones, such as thread"""
 
     def run(self) -> None:
         """Say of each file what is in it, or refuse it."""
         sound: dict[Path, list[list[Cell]]] = {}
         refused = []
-        for path in self.files:
+        if not self.files:
+            raise MistakeError("no sweep file is given: give files, or names of shipped ones, such as thread")
+        for given in self.files:
             try:
+                path = find_sweep(given)
                 sound[path] = _read(path)
             except MistakeError as error:
                 refused.append(str(error))
@@ -44,6 +48,7 @@ class Check:
 def _read(path: Path) -> list[list[Cell]]:
     """A sweep file's calls, all of which can be trained. **Raises**: `MistakeError`."""
     calls = read_calls(path)
+    require_own_program(path)
     try:
         require_trainable(cell for call in calls for cell in call)
         for cell in {cell.kind: cell for call in calls for cell in call}.values():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from reports.errors import UnreadableSourceError
+from study.shipped import find_sweep
 from study.sweepfile import OUTCOME, Design, read_cells, read_design
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Report:
     """the equivalence margin: what difference would matter? The sweep file's, or half the standard deviation between
     seeds"""
     sweep: Path | None = None
-    """only the runs of this sweep file, and a word on those that are missing"""
+    """only the runs of this sweep file, or of the shipped one of that name, and a word on those that are missing"""
     where: tuple[str, ...] = ()
     """only the runs for which this holds, as key=value"""
     map: str | None = None
@@ -73,7 +74,8 @@ class Report:
         from reports.documents.publish import publish
         from reports.sources import beside
 
-        expected = {cell.id: dataclasses.asdict(cell) for cell in read_cells(self.sweep)} if self.sweep else None
+        sweep = find_sweep(self.sweep) if self.sweep else None
+        expected = {cell.id: dataclasses.asdict(cell) for cell in read_cells(sweep)} if sweep else None
         output = self.output or beside(self.source)
         options = self._options()
         if self.plan:
@@ -89,7 +91,7 @@ class Report:
         from reports.sources import Mapping, Reading
 
         mapping = Mapping.parse(self.map) if self.map else None
-        fixed = read_design(self.sweep) if self.sweep else Design(None, "maximize", None)
+        fixed = read_design(find_sweep(self.sweep)) if self.sweep else Design(None, "maximize", None)
         outcome = self.outcome or (mapping and mapping.outcome) or fixed.outcome
         # A margin that was fixed in advance is the primary outcome's.
         margin = fixed.margin_of(outcome or OUTCOME) if self.margin is None else self.margin

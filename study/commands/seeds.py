@@ -9,6 +9,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from study.cells import MistakeError, require_trainable
 from study.commands.shared import PoolOptions, check_comparison, say_what_starts_over
+from study.shipped import find_sweep
 from study.sweepfile import OUTCOME, read_cells, read_design
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ class Seeds:
     """
 
     file: Positional[Path]
-    """a sweep file of one design; its first seed is the first here, and how many it has doesn't matter"""
+    """a sweep file of one design, or the name of a shipped one; its first seed is the first here, and how many it has
+    doesn't matter"""
     budget: int = 30
     """seeds at most"""
     first: int | None = None
@@ -50,21 +52,22 @@ class Seeds:
         if self.every < 1:
             raise MistakeError(f"--every must be at least 1, not {self.every}")
         first = self._first()
-        design = read_design(self.file)
+        file = find_sweep(self.file)
+        design = read_design(file)
         outcome = self.outcome or design.outcome or OUTCOME
         margin = design.margin_of(outcome) if self.margin is None else self.margin
         check_comparison(outcome, margin)
         if margin is None and design.margin is not None:
             raise MistakeError(
-                f"{self.file}: the equivalence margin must be one of {outcome}, not of {design.outcome or OUTCOME}: "
+                f"{file}: the equivalence margin must be one of {outcome}, not of {design.outcome or OUTCOME}: "
                 "give --margin"
             )
         if margin is None:
             raise MistakeError(
-                f"{self.file}: an equivalence margin must be fixed before the data: give --margin, or "
+                f"{file}: an equivalence margin must be fixed before the data: give --margin, or "
                 "`margin: {value: ...}` among its parameters"
             )
-        block = seeds.block(read_cells(self.file))
+        block = seeds.block(read_cells(file))
         require_trainable(block)
         blocks = seeds.Blocks(
             cells=block, schedule=seeds.make_schedule(first, self.every, self.budget), outcome=outcome, margin=margin

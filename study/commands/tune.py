@@ -10,6 +10,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from study.cells import MistakeError, require_trainable
 from study.commands.shared import PoolOptions, check_comparison, say_what_starts_over
+from study.shipped import find_space, find_sweep
 from study.sweepfile import OUTCOME, read_cells, read_design
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ class Tune:
     """
 
     file: Positional[Path]
-    """a sweep file of one design: its conditions, and what isn't searched"""
-    space: Path = Path("sweeps/spaces/ppo.yaml")
-    """the search space, in Optuna's terms"""
+    """a sweep file of one design, or the name of a shipped one: its conditions, and what isn't searched"""
+    space: Path = Path("ppo")
+    """the search space, in Optuna's terms: a file, or the name of a shipped one"""
     trials: int = 40
     """points that each condition tries"""
     seeds: int = 8
@@ -59,9 +60,10 @@ class Tune:
             if getattr(self, name) < fewest:
                 option = name.replace("_", "-")
                 raise MistakeError(f"--{option} must be at least {fewest}, not {getattr(self, name)}")
-        design = read_design(self.file)
+        file = find_sweep(self.file)
+        design = read_design(file)
         if design.goal == "minimize":
-            raise MistakeError(f"{self.file}: a search looks for what makes {design.outcome} large: negate the outcome")
+            raise MistakeError(f"{file}: a search looks for what makes {design.outcome} large: negate the outcome")
         outcome = self.outcome or design.outcome or OUTCOME
         margin = design.margin_of(outcome) if self.margin is None else self.margin
         check_comparison(outcome, margin)
@@ -76,10 +78,10 @@ class Tune:
                 f"of {self.held_out} held-out seeds no test can find a difference: that takes {fewest_for(ALPHA)}",
                 file=sys.stderr,
             )
-        block = seeds.block(read_cells(self.file))
+        block = seeds.block(read_cells(file))
         require_trainable(block)
         bases = {cell.condition: cell for cell in reversed(block) if cell.replicate == 0}
-        _, space = spaces.read_space(self.space, block[0])
+        _, space = spaces.read_space(find_space(self.space), block[0])
         self.pool.require_memory(block)
         say_what_starts_over(block)
         searches = [
