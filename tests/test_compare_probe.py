@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from study_probe import controls, tensors
+from study_probe.recorder import Recorder
 
 import study
 from study.compare.launching import PROBE
@@ -143,6 +144,21 @@ def test_a_folder_that_cannot_be_written_costs_nothing_but_the_recording(tmp_pat
     (tmp_path / "file").write_text("")
     watched = run(tmp_path / "file" / "watch", TRAINING)
     assert (watched.returncode, watched.stdout) == (0, run(tmp_path, TRAINING).stdout)
+    assert watched.stderr.count("this process isn't watched") == 1
+
+
+def test_after_an_error_of_writing_nothing_is_watched(capsys: pytest.CaptureFixture[str]) -> None:
+    recorder = Recorder("/nowhere/at all")
+    seen: list[int] = []
+
+    def record(step: int) -> None:
+        seen.append(step)
+        recorder.write("event")
+
+    for step in range(3):
+        recorder.safely(record)(step)
+    assert seen == [0]
+    assert capsys.readouterr().err.count("this process isn't watched") == 1
 
 
 def test_settings_that_cannot_be_read_are_said_and_the_program_runs(tmp_path: Path) -> None:

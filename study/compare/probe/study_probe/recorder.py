@@ -15,7 +15,7 @@ from typing import Any, Callable, TextIO
 
 
 class Recorder:
-    """Writes events, each with a `kind`."""
+    """Writes events, each with a `kind`. Once it can't write, nothing is watched any more."""
 
     MOST_ERRORS = 20
     PACKAGES = ("torch", "numpy", "gymnasium", "stable_baselines3", "mujoco", "jax", "tensorflow")
@@ -27,6 +27,7 @@ class Recorder:
         self._file: TextIO | None = None
         self._process = os.getpid()
         self._errors = 0
+        self._is_lost = False
         self._began = time.time()
         self._lock = threading.Lock()
 
@@ -46,13 +47,13 @@ class Recorder:
 
     def error(self, where: str, error: BaseException) -> None:
         """Write what went wrong in watching; say it once where it can't be written."""
-        if self._errors < self.MOST_ERRORS:
+        if self._errors < self.MOST_ERRORS and not self._is_lost:
             self._errors += 1
             text = f"{type(error).__name__}: {error}"
             try:
                 self.write("error", where=where, error=text)
             except OSError:
-                self._errors = self.MOST_ERRORS
+                self._is_lost = True
                 print(f"study: this process isn't watched: {text}", file=sys.stderr)
 
     def end(self, stopped: bool = False) -> None:
@@ -75,6 +76,8 @@ class Recorder:
         """Return a function that does the same, and records what it raises instead of raising it."""
 
         def safe(*arguments: Any, **options: Any) -> Any:
+            if self._is_lost:
+                return None
             try:
                 return function(*arguments, **options)
             except Exception as error:
