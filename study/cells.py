@@ -24,7 +24,7 @@ LARGEST_SEED = 2**53
 LARGEST_BLOCK = 10_000
 """More seeds than this in one call are likely a mistake."""
 
-_SEEDS = re.compile(r"\d{1,16}(-\d{1,16})?(,\d{1,16}(-\d{1,16})?)*")
+_SEEDS = re.compile(r"\d{1,16}(-\d{1,16}(:[1-9]\d{0,15})?)?(,\d{1,16}(-\d{1,16}(:[1-9]\d{0,15})?)?)*")
 
 COMPENSATION = {"adam": 0.5, "sgd": 0.25}
 """What makes a std of a variance: log std is the raw scale for the one and half of it for the other, which halves each
@@ -195,13 +195,14 @@ def make_cells(description: Mapping[str, Any]) -> list[Cell]:
 
 
 def read_seeds(text: Any) -> list[int]:
-    """Seeds from text such as "0-9" or "0-4,7"; YAML has one alone as a number. **Raises**: `MistakeError`."""
+    """Seeds from text such as "0-9", "0-4,7" or, each second one, "0-8:2"; YAML has one alone as a number. **Raises**: `MistakeError`."""
     if isinstance(text, bool) or not _SEEDS.fullmatch(str(text)):
-        raise MistakeError(f"parameter 'seeds' must be seeds such as 0-9 or 0-4,7, not {brief(text)}")
+        raise MistakeError(f"parameter 'seeds' must be seeds such as 0-9, 0-4,7 or 0-8:2, not {brief(text)}")
     seeds: list[int] = []
     for part in str(text).split(","):
-        first, _, last = part.partition("-")
-        block = range(int(first), int(last or first) + 1)
+        ends, _, step = part.partition(":")
+        first, _, last = ends.partition("-")
+        block = range(int(first), int(last or first) + 1, int(step or 1))
         if not block or len(seeds) + len(block) > LARGEST_BLOCK:
             raise MistakeError(f"parameter 'seeds' must name between 1 and {LARGEST_BLOCK:,} seeds, not {brief(text)}")
         seeds += block

@@ -172,3 +172,10 @@ def test_a_missing_factor_is_named() -> None:
 def test_seeds_are_read_as_they_are_written(blocks: list[tuple[int, int]]) -> None:
     text = ",".join(f"{first}-{first + more}" if more else str(first) for first, more in blocks)
     assert read_seeds(text) == [seed for first, more in blocks for seed in range(first, first + more + 1)]
+
+
+def test_seeds_may_have_a_step() -> None:
+    assert read_seeds("1000-1005:2,7") == [1000, 1002, 1004, 7]
+    for text in ("0-4:0", "0:2", "0-4:", "0-4:2:2"):
+        with pytest.raises(MistakeError, match="must be seeds such as"):
+            read_seeds(text)

@@ -19,7 +19,7 @@ class Train:
 
     cell: FlagConversionOff[Annotated[Cell, arg(name="")]]  # `--anneal_lr=True`, as an agent says it
     seeds: str | None = None
-    """instead of --seed, several, such as 0-9 or 0-4,7: trained together, to the same bits as one by one"""
+    """instead of --seed, several, such as 0-9, 0-4,7 or 0-8:2: trained together, to the same bits as one by one"""
     margin: float | None = None
     """the sweep's equivalence margin, which an agent passes on: it changes nothing, and W&B keeps it in the config"""
     factor: str | None = None
