@@ -195,7 +195,11 @@ def make_cells(description: Mapping[str, Any]) -> list[Cell]:
 
 
 def read_seeds(text: Any) -> list[int]:
-    """Seeds from text such as "0-9", "0-4,7" or, each second one, "0-8:2"; YAML has one alone as a number. **Raises**: `MistakeError`."""
+    """Return seeds from text such as "0-9", "0-4,7" or, each second one, "0-8:2"; YAML has one alone as a number.
+
+    Raises:
+        MistakeError: The text is none.
+    """
     if isinstance(text, bool) or not _SEEDS.fullmatch(str(text)):
         raise MistakeError(f"parameter 'seeds' must be seeds such as 0-9, 0-4,7 or 0-8:2, not {brief(text)}")
     seeds: list[int] = []
