@@ -16,8 +16,12 @@ from agents.conditions import Condition
 from study.cells import Cell
 from study.ledger import Ledger
 from study.pool import Train
+from study.shipped import SHIPPED
 from study.sweepfile import OWN_COMMAND
 from tests.conftest import SMALL
+
+SWEEPS = sorted(path for path in SHIPPED.glob("**/*.yaml") if path.parent.name not in ("demo", "spaces"))
+"""All designs that ship and ask a question."""
 
 LONG = {"total_timesteps": 12_288, "update_epochs": 4}
 """Runs that take long enough to be caught in the middle."""

@@ -290,7 +290,7 @@ def test_shipped_sweeps_are_checked_by_name_from_anywhere(
     assert code == 0
     thread, dose = out.splitlines()
     assert f"{SHIPPED / 'thread.yaml'}: 160 cells in 16 calls of an agent, about " in thread
-    assert f"{SHIPPED / 'dose.yaml'}: " in dose
+    assert f"{SHIPPED / 'precision' / 'dose.yaml'}: " in dose
 
 
 def test_a_sweep_of_several_files_trains_shared_cells_once(

@@ -11,11 +11,12 @@ import yaml
 from study.cells import MistakeError, make_cell
 from study.commands.report import Report
 from study.pool.cohorts import cohorts
+from study.shipped import SHIPPED, find_sweep
 from study.spaces import read_space
 from study.sweepfile import Design, read_calls, read_cells, read_design, require_own_program
 from tests.conftest import SMALL
+from tests.sweeps import SWEEPS
 
-SWEEPS = sorted((Path(__file__).parent.parent / "sweeps").glob("*.yaml"))
 FACTORS = "condition: {values: [mvn_std]}, seed: {values: [0]}, precision: {value: float32}"
 
 HUNDRED = ", ".join(map(str, range(1, 101)))
@@ -37,7 +38,7 @@ def written(tmp_path: Path, text: str) -> Path:
 
 
 def test_the_thread_is_its_design() -> None:
-    cells = read_cells(SWEEPS[0].with_name("thread.yaml"))
+    cells = read_cells(find_sweep(Path("thread")))
     assert len(cells) == len({cell.id for cell in cells}) == 4 * 10 * 2 * 2
     assert {cell.env_id for cell in cells} == {"Pendulum-v1"}
     assert {cell.total_timesteps for cell in cells} == {100_000}
@@ -47,9 +48,9 @@ def test_the_thread_is_its_design() -> None:
 def test_every_sweep_file_can_be_trained(path: Path) -> None:
     assert read_cells(path)
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert content["name"] == path.stem
+    assert content["name"] in (path.stem, f"{path.parent.name}_{path.stem}")
     assert "?" in content["description"]
-    assert content["metric"] == {"name": "final_return", "goal": "maximize"}
+    assert content["metric"] in [{"name": name, "goal": "maximize"} for name in ("final_return", "auc_return")]
     assert content["command"] == ["${env}", "${interpreter}", "-m", "study", "train", "${args}"]
 
 
@@ -322,3 +323,8 @@ def test_every_design_can_be_cut_into_cohorts(path: Path) -> None:
     cells = read_cells(path)
     cut = cohorts(cells, workers=2, memory=16e9)
     assert sorted(cell.id for cohort in cut for cell in cohort) == sorted(cell.id for cell in cells)
+
+
+def test_one_design_is_at_the_top_of_sweeps() -> None:
+    """`wandb sweep sweeps/*.yaml` takes one file."""
+    assert [path.name for path in SHIPPED.glob("*.yaml")] == ["thread.yaml"]

@@ -13,14 +13,15 @@ import wandb
 import yaml
 
 from agents.fingerprints import TENSORS
+from study.shipped import find_sweep
 from tests.conftest import SMALL
+from tests.sweeps import SWEEPS
 from tests.wandb_desk import PROJECT, RUN_WITH, Desk, end, ledger, saved, wait_until
 from tests.wandb_server import Mood, WandbServer
 
 pytestmark = pytest.mark.slow
 
 README = Path(__file__).parent.parent / "README.md"
-SWEEPS = sorted((README.parent / "sweeps").glob("*.yaml"))
 
 LONG = [256 * 2 * 2000]
 """Time steps of a run that goes on for long enough to be disturbed."""
@@ -280,7 +281,7 @@ def test_the_readme_s_section_works_as_it_stands(desk: Desk) -> None:
     assert len(commands) >= 4
     (desk.folder / "sweeps").mkdir()
     shorten(
-        SWEEPS[-1].with_name("thread.yaml"),
+        find_sweep(Path("thread")),
         desk.folder / "sweeps" / "thread.yaml",
         condition=["normal_std"],
         precision=["float32"],

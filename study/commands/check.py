@@ -21,7 +21,7 @@ class Check:
     """Look at sweep files before anyone queues them: how many cells, how long here, and what W&B would swallow."""
 
     files: Positional[tuple[Path, ...]]
-    """sweep files, such as sweeps/*.yaml, or names of shipped ones, such as thread"""
+    """sweep files, such as sweeps/thread.yaml, or names of shipped ones, such as thread"""
 
     def run(self) -> None:
         """Say of each file what is in it, or refuse it."""
