@@ -56,9 +56,9 @@ class Agent(nn.Module):
             is_mean = torch.arange(outputs, device=numerics.device) < self.action
             *_, bias = self.actor.parameters()
             bias.register_hook(lambda gradient: gradient * is_mean)
-        if numerics.compile:
-            self.actor.compile()
-            self.critic.compile()
+        if numerics.compile:  # a method of this file: torch traces none of its own, so not `self.actor.compile()`
+            torch.compiler.reset()  # what this process compiled before changes no bit
+            self._network = torch.compile(self._network)  # type: ignore[method-assign]
 
     def policy(self, observations: Tensor) -> Distribution:
         """Return the distribution of actions, `[..., action]`, given observations, `[..., observation]`."""
