@@ -252,6 +252,13 @@ def _pairs_of_runs(answer: Attribution) -> str:
     return said if effect == control else f"{said}, where an effect's is of {effect}"
 
 
+def nothing_compared(answer: Attribution, show: Show) -> str:
+    """Why there is no effect, in a sentence."""
+    if len(answer.arms) == 1:
+        return f"All runs are of one condition, {show(answer.arms[0].name)}: there is none to compare it with."
+    return "Nothing could be compared: see the warnings below."
+
+
 def effect_line(effect: Effect) -> str:
     """An effect, in a line for the terminal."""
     main = effect.main
