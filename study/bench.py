@@ -23,6 +23,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
@@ -47,6 +48,9 @@ SETTINGS = {
 
 COHORTS = (1, 8, 32, 128)
 """Numbers of runs trained together."""
+
+STEPPED = "envs of 32 runs"
+"""The environments that a cohort of 32 steps, with random actions."""
 
 TWO_WORKERS = "2 workers of 32"
 """Two processes at once, with a cohort of 32 each."""
@@ -85,6 +89,7 @@ def measure(env_ids: Sequence[str], rounds: int, seconds: float, console: Consol
     contestants: dict[str, Contestant] = {
         BARE: _bare_environment,
         PHYSICS: _bare_physics,
+        STEPPED: functools.partial(_environments, 32),
         **{_cohort_name(runs): functools.partial(_cohort, runs) for runs in COHORTS},
         TWO_WORKERS: functools.partial(_cohort, 32),
     }
@@ -224,6 +229,24 @@ def _bare_physics(hyperparameters: Hyperparameters, seconds: float) -> Measureme
             mujoco.mj_step(model, data, nstep=substeps)
 
     return _measurement(hyperparameters, timed(some_steps, len(actions), seconds))
+
+
+def _environments(runs: int, hyperparameters: Hyperparameters, seconds: float) -> Measurement:
+    """What is stepped for so many runs, as they are stepped in training, with random actions."""
+    number = runs * hyperparameters.num_envs
+    seeds = np.arange(number).reshape(runs, -1).tolist()
+    stepped = environments.CohortEnvironments(hyperparameters.env_id, seeds)
+    stepped.reset()
+    space = environments.make(hyperparameters.env_id).action_space
+    space.seed(0)
+    size = environments.sizes(hyperparameters.env_id)[1]
+    actions = np.array([space.sample() for _ in range(20 * number)], np.float64).reshape(20, *np.shape(seeds), size)
+
+    def some_steps() -> None:
+        for each in actions:
+            stepped.step(each)
+
+    return _measurement(hyperparameters, timed(some_steps, len(actions) * number, seconds))
 
 
 def _cohort(runs: int, hyperparameters: Hyperparameters, seconds: float) -> Measurement:

@@ -63,6 +63,7 @@ def test_everything_is_measured_and_written(tmp_path: Path, capsys: pytest.Captu
     main(["bench", "--env-ids", "Pendulum-v1", "--rounds", "1", "--seconds", "0.01", "-o", str(path)])
     out = capsys.readouterr().out
     assert "cohort of 128" in out
+    assert "envs of 32 runs" in out
     assert "mj_step" not in out
     measured = {one["contestant"]: one for one in json.loads(path.read_text())["measurements"]}
     assert {"env alone", "one run", "cohort of 8", "cohort of 32", "cohort of 128"} <= set(measured)
