@@ -6,7 +6,7 @@ size does.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,11 +19,18 @@ class NoChangeError(ValueError):
     """A perturbation that changes no bit. The text is one line."""
 
 
+class Steps(Protocol):
+    """An optimizer: torch's own, or the engine's."""
+
+    def register_step_post_hook(self, hook: Callable[..., None]) -> object:
+        """Have a function called after each step."""
+
+
 def perturb(
     first_layer: Tensor,
     weights: Sequence[Tensor],
-    call_after_steps: Callable[[Callable[..., None]], object],
-    which: int,
+    optimizer: Steps,
+    replicate: int,
     perturbation: Perturbation,
     rng: np.random.Generator,
 ) -> None:
@@ -32,8 +39,8 @@ def perturb(
     Args:
         first_layer: The actor's, `[in, out]`.
         weights: All that is learned.
-        call_after_steps: An optimizer's `register_step_post_hook`.
-        which: The place of the weight that is moved, row by row.
+        optimizer: Whose steps jitter follows.
+        replicate: Which weight of the first layer is moved, counted from 1, row by row.
         perturbation: What is done.
         rng: The run's own, of jitter.
 
@@ -46,9 +53,9 @@ def perturb(
             for part in weights:
                 jitter(part, rng)
 
-        call_after_steps(jitter_all)
+        optimizer.register_step_post_hook(jitter_all)
         return
-    weight = first_layer[tuple(int(place) for place in np.unravel_index(which, first_layer.shape))]
+    weight = first_layer[tuple(int(place) for place in np.unravel_index(replicate - 1, first_layer.shape))]
     before = weight.clone()
     moved: Any = before.double() * (1 + perturbation) if isinstance(perturbation, float) else one_ulp_up(before)
     weight.copy_(moved)

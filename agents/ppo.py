@@ -1,11 +1,16 @@
 """READ THIS: the agent of the study, whole. One run of PPO in plain PyTorch, from top to bottom.
 
-It is CleanRL's `ppo_continuous_action.py`, except for four things. The policy is one of `agents.policies`, made of a
-mean and of a learned scale. An episode that was cut by its time limit still has a value behind it. Environments and
-running statistics are in float64, whatever the agent computes in. And each use of random numbers has a generator of
-its own, so that runs of a seed share weights, noise and shuffles across conditions, precisions and engines.
+It is CleanRL's `ppo_continuous_action.py`, with these differences:
 
-`agents.cohort` is the same agent for many runs at once, differentiated by hand. `sweeps/engines.yaml` shows that it is.
+- The policy is one of `agents.policies`, made of a mean and of a learned scale, which may depend on the state. Its raw
+  scale may have a learning rate of its own. The optimizer may be plain gradient descent.
+- Where its time limit cut an episode, the value of its last observation counts. CleanRL takes that for termination.
+- Log-probabilities and values of a rollout are computed after it, at once. CleanRL computes them step by step.
+- There is no `target_kl`. A record has means over an update's gradient steps, of losses as of all else.
+- Environments and running statistics are in float64, and differ as `agents.environments.normalised` lists.
+- Each use of random numbers has its own generator. So all runs of a seed share initial weights, noise and shuffles.
+
+`agents.cohort` is the same agent for many runs at once, differentiated by hand. `study sweep engines` tests it.
 """
 
 from collections.abc import Iterator
@@ -19,7 +24,6 @@ from torch.distributions import Distribution
 
 from agents import environments
 from agents.conditions import Condition
-from agents.environments import Array
 from agents.environments.normalised import NormalisedEnvs
 from agents.fingerprints import Floats, fingerprint, make_origin
 from agents.hyperparameters import Hyperparameters
@@ -52,9 +56,9 @@ class Agent(nn.Module):
             is_mean = torch.arange(outputs, device=numerics.device) < self.action
             *_, bias = self.actor.parameters()
             bias.register_hook(lambda gradient: gradient * is_mean)
-        if numerics.compile:
-            self.actor.compile()
-            self.critic.compile()
+        if numerics.compile:  # a method of this file: torch traces none of its own, so not `self.actor.compile()`
+            torch.compiler.reset()  # what this process compiled before changes no bit
+            self._network = torch.compile(self._network)  # type: ignore[method-assign]
 
     def policy(self, observations: Tensor) -> Distribution:
         """Return the distribution of actions, `[..., action]`, given observations, `[..., observation]`."""
@@ -111,34 +115,24 @@ class Batch(NamedTuple):
 class PPO:
     """One run, from its seed to its outcome."""
 
-    def __init__(
-        self, run: Run, hyperparameters: Hyperparameters, numerics: Numerics, step_timeout: float | None = None
-    ) -> None:
-        """Seed, initialise and reset everything. Raises `UnsuitableEnvironmentError` and `EnvironmentFailedError`."""
-        self.hp = hyperparameters
-        own = streams(run.seed, hyperparameters.num_envs, run.replicate)
+    def __init__(self, run: Run, hp: Hyperparameters, numerics: Numerics, step_timeout: float | None = None) -> None:
+        """Begin a run. Raises `NoChangeError`, `UnsuitableEnvironmentError` and `EnvironmentFailedError`."""
+        self.hp = hp
+        own = streams(run.seed, hp.num_envs, run.replicate)
         self.noise, self.shuffling = own.noise, own.shuffling
         torch.set_float32_matmul_precision("high" if numerics.allow_tf32 else "highest")
-        self.agent = Agent(run.condition, hyperparameters, numerics, own.weights)
+        self.agent = Agent(run.condition, hp, numerics, own.weights)
         self.origin = make_origin(self.agent.tensors())
         networks = [*self.agent.actor.parameters(), *self.agent.critic.parameters()]
         groups = [{"params": networks}, {"params": [self.agent.raw_scale]}]
-        adam = hyperparameters.optimizer == "adam"
-        self.optimizer = torch.optim.Adam(groups, eps=hyperparameters.adam_eps) if adam else torch.optim.SGD(groups)
+        adam = hp.optimizer == "adam"
+        self.optimizer = torch.optim.Adam(groups, eps=hp.adam_eps) if adam else torch.optim.SGD(groups)
         if run.replicate:
             weights = [parameter.data for parameter in (*networks, self.agent.raw_scale)]
-            which = run.replicate - 1
-            perturb(
-                weights[0].t(),
-                weights,
-                self.optimizer.register_step_post_hook,
-                which,
-                hyperparameters.perturbation,
-                own.jitter,
-            )
-        self.envs = NormalisedEnvs(hyperparameters, step_timeout)
+            perturb(weights[0].t(), weights, self.optimizer, run.replicate, hp.perturbation, own.jitter)
+        self.envs = NormalisedEnvs(hp, step_timeout)
         self.observations = self.envs.reset(own.environments)
-        self.episodes: list[Array] = []
+        self.episodes: list[environments.Array] = []
 
     def train(self) -> Iterator[Record]:
         """Train to the end, and yield a record after each update.
@@ -151,8 +145,7 @@ class PPO:
             networks, raw_scale = self.optimizer.param_groups
             networks["lr"], raw_scale["lr"] = learning_rate, learning_rate * hp.scale_lr_factor
             batch = Batch(*(tensor.flatten(0, 1) for tensor in self.collect()))
-            diagnostics = self.learn(batch)
-            explained = 1 - (batch.returns - batch.values).var() / batch.returns.var()
+            gradient_steps = self.learn(batch)
             returns = self.episodes[-1]
             yield Record(
                 update=update,
@@ -161,9 +154,9 @@ class PPO:
                 episodic_return=float(returns.mean()) if len(returns) else float("nan"),
                 episodes=len(returns),
                 std=self.std(),
-                explained_variance=explained.item(),
+                explained_variance=(1 - (batch.returns - batch.values).var() / batch.returns.var()).item(),
                 **fingerprint(agent.tensors(), self.origin, update),
-                **{name: float(np.mean(values)) for name, values in diagnostics.items()},
+                **{name: float(np.mean([step[name] for step in gradient_steps])) for name in gradient_steps[0]},
             )
 
     @torch.no_grad()
@@ -171,7 +164,7 @@ class PPO:
         """Act for a rollout, and estimate advantages (Schulman et al. 2016, equation 16)."""
         hp, tensor = self.hp, self.tensor
         noise = tensor(self.noise.standard_normal((hp.num_steps, hp.num_envs, self.agent.action)))
-        seen, led_to, taken, rewards, terminated, truncated, episodes = [], [], [], [], [], [], []
+        seen, led_to, taken, rewards, terminated, ended, episodes = [], [], [], [], [], [], []
         for step in range(hp.num_steps):
             seen.append(tensor(self.observations))
             taken.append(sample(self.agent.policy(seen[-1]), noise[step]))
@@ -180,7 +173,7 @@ class PPO:
             led_to.append(tensor(outcome.next_observations))
             rewards.append(tensor(outcome.rewards))
             terminated.append(tensor(outcome.terminated))
-            truncated.append(tensor(outcome.truncated))
+            ended.append(tensor(outcome.ended))
             episodes.append(outcome.episodic_returns[outcome.ended])
         self.episodes.append(np.concatenate(episodes))
 
@@ -190,14 +183,12 @@ class PPO:
         advantages, later = torch.zeros_like(values), torch.zeros_like(values[0])
         for step in reversed(range(hp.num_steps)):
             error = rewards[step] + hp.gamma * next_values[step] * (1 - terminated[step]) - values[step]
-            goes_on = (1 - terminated[step]) * (1 - truncated[step])
-            advantages[step] = later = error + hp.gamma * hp.gae_lambda * goes_on * later
+            advantages[step] = later = error + hp.gamma * hp.gae_lambda * (1 - ended[step]) * later
         return Batch(observations, actions, log_probs, advantages, advantages + values, values)
 
-    def learn(self, batch: Batch) -> dict[str, list[float]]:
-        """Learn from a batch, `update_epochs` times over, and return what each gradient step says of itself."""
-        hp, agent = self.hp, self.agent
-        diagnostics: dict[str, list[float]] = {}
+    def learn(self, batch: Batch) -> list[dict[str, float]]:
+        """Learn from a batch, `update_epochs` times over, and return the diagnostics of each gradient step."""
+        hp, agent, diagnostics = self.hp, self.agent, []
         for _ in range(hp.update_epochs):
             order = torch.from_numpy(self.shuffling.permutation(hp.batch_size)).to(agent.numerics.device)
             for places in order.split(hp.minibatch_size):
@@ -225,13 +216,12 @@ class PPO:
                 scale_norm = agent.raw_scale.grad.norm()
                 norm = nn.utils.clip_grad_norm_(agent.parameters(), hp.max_grad_norm)
                 self.optimizer.step()
-                said = {
+                tensors = {
                     "policy_loss": policy_loss, "value_loss": value_loss, "entropy": entropy,
                     "approx_kl": ((ratio - 1) - log_ratio).mean(), "grad_norm": norm, "scale_grad_norm": scale_norm,
                     "clipfrac": ((ratio - 1).abs() > hp.clip_coef).double().mean(),
                 }  # fmt: skip
-                for name, number in said.items():
-                    diagnostics.setdefault(name, []).append(number.item())
+                diagnostics.append({name: tensor.item() for name, tensor in tensors.items()})
         return diagnostics
 
     @torch.no_grad()

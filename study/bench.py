@@ -23,6 +23,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
@@ -48,8 +49,14 @@ SETTINGS = {
 COHORTS = (1, 8, 32, 128)
 """Numbers of runs trained together."""
 
+STEPPED = "envs of 32 runs"
+"""The environments that a cohort of 32 steps, with random actions."""
+
 TWO_WORKERS = "2 workers of 32"
 """Two processes at once, with a cohort of 32 each."""
+
+BARE, PHYSICS = "env alone", "mj_step alone"
+"""Gymnasium's environment with random actions, and MuJoCo's part of it: what training can't be faster than."""
 
 SB3, JAX = "SB3", "JAX, 32 runs"
 """Peers, which are measured where they are installed: Stable-Baselines3, and PPO under JAX's `vmap`, on Pendulum-v1."""
@@ -80,7 +87,9 @@ class Measurement:
 def measure(env_ids: Sequence[str], rounds: int, seconds: float, console: Console) -> list[Measurement]:
     """Measure every contestant in every environment, `rounds` times in turns, for `seconds` and one update at least."""
     contestants: dict[str, Contestant] = {
-        "env alone": _bare_environment,
+        BARE: _bare_environment,
+        PHYSICS: _bare_physics,
+        STEPPED: functools.partial(_environments, 32),
         **{_cohort_name(runs): functools.partial(_cohort, runs) for runs in COHORTS},
         TWO_WORKERS: functools.partial(_cohort, 32),
     }
@@ -92,7 +101,8 @@ def measure(env_ids: Sequence[str], rounds: int, seconds: float, console: Consol
             contestants[name] = peer
         else:
             console.print(f"{package} isn't installed, so isn't measured: `pip install {package}`")
-    entries = [(env_id, name) for env_id in env_ids for name in contestants if name != JAX or env_id == "Pendulum-v1"]
+    only_in = {JAX: {"Pendulum-v1"}, PHYSICS: set(SETTINGS) - {"Pendulum-v1"}}
+    entries = [(env_id, name) for env_id in env_ids for name in contestants if env_id in only_in.get(name, SETTINGS)]
     measured: dict[tuple[str, str], list[Measurement]] = defaultdict(list)
     with Progress(console=console) as progress:
         task = progress.add_task("measuring", total=rounds * len(entries))
@@ -110,18 +120,20 @@ def tables(measurements: Sequence[Measurement]) -> Iterator[Table]:
     for env_id in dict.fromkeys(one.env_id for one in measurements):
         here = [one for one in measurements if one.env_id == env_id]
         speed = {one.contestant: one.steps_per_cpu_second for one in here}
+        alone = [name for name in (BARE, PHYSICS) if name in speed]
         peers = [peer for peer in (SB3, JAX) if peer in speed]
         title = f"{env_id}: steps in a second of CPU time, and its share of wall time"
         drawn = Table(Column("", no_wrap=True), title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         ratios = [f"of {peer.split(',')[0]}" for peer in peers]
-        for name in ("steps/s", "CPU", "of env", *ratios, "env", "policy", "update", "MB"):
+        shares = [f"of {name.split()[0]}" for name in alone]
+        for name in ("steps/s", "CPU", *shares, *ratios, "env", "policy", "update", "MB"):
             drawn.add_column(name, justify="right")
         for one in here:
             drawn.add_row(
                 one.contestant,
                 f"{one.steps_per_cpu_second:,.0f}",
                 f"{one.steps_per_second / one.steps_per_cpu_second:.0%}",
-                f"{one.steps_per_cpu_second / speed['env alone']:.0%}",
+                *(f"{one.steps_per_cpu_second / speed[name]:.0%}" for name in alone),
                 *(f"{one.steps_per_cpu_second / speed[peer]:.3g}x" for peer in peers),
                 *("-" if share is None else f"{share:.0%}" for share in (one.environment, one.policy, one.update)),
                 f"{one.peak_memory_mb:,.0f}",
@@ -186,6 +198,55 @@ def _bare_environment(hyperparameters: Hyperparameters, seconds: float) -> Measu
                 env.reset()
 
     return _measurement(hyperparameters, timed(some_steps, len(actions), seconds))
+
+
+def _bare_physics(hyperparameters: Hyperparameters, seconds: float) -> Measurement:
+    """MuJoCo's `mj_step`, called once for all substeps of a step, through episodes of random actions.
+
+    Falls end an episode here as there, since a body that lies on the ground costs more.
+    """
+    import mujoco
+
+    env = environments.make(hyperparameters.env_id)
+    core: Any = env.unwrapped
+    model, data, substeps = core.model, core.data, core.frame_skip
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    starts: dict[int, tuple[Any, Any]] = {0: (data.qpos.copy(), data.qvel.copy())}
+    actions = [env.action_space.sample() for _ in range(1000)]
+    for index, action in enumerate(actions, start=1):
+        _, _, terminated, truncated, _ = env.step(action)
+        if terminated or truncated:
+            env.reset()
+            starts[index] = data.qpos.copy(), data.qvel.copy()
+
+    def some_steps() -> None:
+        for index, action in enumerate(actions):
+            if index in starts:
+                mujoco.mj_resetData(model, data)
+                data.qpos[:], data.qvel[:] = starts[index]
+            data.ctrl[:] = action
+            mujoco.mj_step(model, data, nstep=substeps)
+
+    return _measurement(hyperparameters, timed(some_steps, len(actions), seconds))
+
+
+def _environments(runs: int, hyperparameters: Hyperparameters, seconds: float) -> Measurement:
+    """What is stepped for so many runs, as they are stepped in training, with random actions."""
+    number = runs * hyperparameters.num_envs
+    seeds = np.arange(number).reshape(runs, -1).tolist()
+    stepped = environments.CohortEnvironments(hyperparameters.env_id, seeds)
+    stepped.reset()
+    space = environments.make(hyperparameters.env_id).action_space
+    space.seed(0)
+    size = environments.sizes(hyperparameters.env_id)[1]
+    actions = np.array([space.sample() for _ in range(20 * number)], np.float64).reshape(20, *np.shape(seeds), size)
+
+    def some_steps() -> None:
+        for each in actions:
+            stepped.step(each)
+
+    return _measurement(hyperparameters, timed(some_steps, len(actions) * number, seconds))
 
 
 def _cohort(runs: int, hyperparameters: Hyperparameters, seconds: float) -> Measurement:

@@ -57,11 +57,11 @@ class Cell(Hyperparameters):
     engine: Literal["cohort", "reference"] = "cohort"
     """what trains it: agents.cohort, many runs at once, or agents.ppo, the readable agent, one by one"""
     device: Device = "cpu"
-    """on what engine reference computes"""
+    """on what engine reference computes; untested on cuda: no test of this project has a GPU"""
     compile: bool = False
-    """have torch.compile compile the networks of engine reference"""
+    """have torch.compile compile the networks of engine reference; tested on cpu, not on cuda"""
     allow_tf32: bool = False
-    """let CUDA round float32's products to TensorFloat-32, with engine reference"""
+    """let CUDA round float32's products to TensorFloat-32, with engine reference; untested, as cuda is"""
     compensated: bool = False
     """let the raw scale of the std conditions learn at half the rate under Adam, a quarter under SGD"""
 

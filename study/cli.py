@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import tyro
-from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes
+from tyro.conf import FlagConversionOff, OmitArgPrefixes, OmitSubcommandPrefixes
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 import study
 from agents import environments
@@ -24,6 +25,9 @@ from study.commands.train import with_first_seed
 from study.errors import WorkerError
 from study.files import UnwritableError
 from study.tracking.assignment import assignment
+
+REGISTRY = ConstructorRegistry()
+"""How parameters of a run are read from the command line, where tyro reads them otherwise."""
 
 NOTHING_IS_LOST = "what was finished is kept, and the same command goes on"
 
@@ -55,6 +59,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _exit(f"{brief(error.filename)} can't be a file: {error.strerror}", code=2)
 
 
+@REGISTRY.primitive_rule
+def _switch(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[bool] | None:
+    """Read a parameter that is on or off: `--compile`, as a person types it, or `--compile=True`, as an agent does."""
+    if info.type is not bool or FlagConversionOff not in info.markers:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=(0, 1),
+        metavar="[{True,False}]",
+        instance_from_str=lambda given: given != ["False"],
+        is_instance=lambda value: isinstance(value, bool),
+        str_from_instance=lambda value: [str(value)],
+        choices=("True", "False"),
+    )
+
+
 def _parse(arguments: Sequence[str] | None) -> Command:
     """The command, from the command line. Tyro's complaint comes in a box of many lines; here it becomes one."""
     complaint = io.StringIO()
@@ -69,6 +88,7 @@ def _parse(arguments: Sequence[str] | None) -> Command:
                 prog="study",
                 args=with_first_seed(given) if given[:1] == ["train"] else given,
                 config=(OmitArgPrefixes, OmitSubcommandPrefixes),
+                registry=REGISTRY,
                 description="Two RL implementations should be the same and aren't: which part is round-off? "
                 "`study --version` prints the version.",
             )

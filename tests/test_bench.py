@@ -40,11 +40,31 @@ def test_without_a_peer_there_is_no_ratio_to_it() -> None:
     assert "of SB3" not in text
 
 
+def test_the_table_has_shares_of_mj_step_where_there_is_one() -> None:
+    console = Console(width=200, record=True, file=io.StringIO())
+    measurements = [one("env alone", 9000), one("mj_step alone", 20000), one("cohort of 32", 6000)]
+    console.print(*bench.tables(measurements))
+    text = console.export_text()
+    assert "of mj_step" in text
+    (row,) = [line for line in text.splitlines() if "cohort of 32" in line]
+    assert row.split("cohort of 32")[1].split()[:4] == ["6,000", "50%", "67%", "30%"]
+
+
+def test_mj_step_alone_is_faster_than_the_environment() -> None:
+    physics, env = (
+        measured(bench.SETTINGS["Hopper-v5"], 0.2) for measured in (bench._bare_physics, bench._bare_environment)
+    )
+    assert physics.steps_per_cpu_second > 1.1 * env.steps_per_cpu_second
+
+
 @pytest.mark.slow
 def test_everything_is_measured_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "bench.json"
     main(["bench", "--env-ids", "Pendulum-v1", "--rounds", "1", "--seconds", "0.01", "-o", str(path)])
-    assert "cohort of 128" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "cohort of 128" in out
+    assert "envs of 32 runs" in out
+    assert "mj_step" not in out
     measured = {one["contestant"]: one for one in json.loads(path.read_text())["measurements"]}
     assert {"env alone", "one run", "cohort of 8", "cohort of 32", "cohort of 128"} <= set(measured)
     for contestant in ("one run", "cohort of 128"):

@@ -102,6 +102,31 @@ def test_a_report_draws_them(runs: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "dose.png").exists()
 
 
+def test_where_the_perturbation_is_the_subject_doses_come_first(runs: Path, tmp_path: Path) -> None:
+    for seed in range(SEEDS):
+        write_run(runs, f"other-{seed}", seed, 0.0, 100.0, gamma=0.99)
+    printed = report.write(str(runs), tmp_path / "out", Options())
+    text = (tmp_path / "out" / "report.md").read_text()
+    headings = [line for line in text.splitlines() if line.startswith("#")]
+    assert headings[0] == "# How soon does a perturbation set runs apart, and how far?"
+    assert headings[1:3] == ["## Dose and response", "## gamma 0.9"]
+    assert text.index("(dose.png)") < text.index("| 2^-20 |") < text.index("## gamma 0.9")
+    assert text.count("All runs are of one condition, normal_std") == 2
+    for said in ("Nothing could be compared", "one level", "conclusions", "### Other outcomes", "### Warnings"):
+        assert said not in text
+    assert "warning:" not in printed
+    assert "All runs are of one condition, normal_std" in printed
+
+
+def test_where_conditions_are_compared_doses_come_last(runs: Path, tmp_path: Path) -> None:
+    for seed in range(SEEDS):
+        write_run(runs, f"sqrt-{seed}", seed, 0.5, 3.0, condition="normal_sqrt")
+    report.write(str(runs), tmp_path / "out", Options())
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert text.count("## Dose and response") == 1
+    assert text.index("### Effects") < text.index("## Dose and response") < text.index("## Again")
+
+
 def test_a_study_without_doses_has_no_such_section(tmp_path: Path) -> None:
     for seed in range(SEEDS):
         write_run(tmp_path / "runs", f"base-{seed}", seed, 0.0, 0.0)

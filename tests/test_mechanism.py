@@ -12,15 +12,22 @@ import pytest
 from scipy import stats
 
 from reports.analysis.attribution import attribute
+from reports.analysis.blocks import Contrast, Stratum
 from reports.analysis.fingerprints import Fingerprints, first_tensors, relative_gap
 from reports.analysis.mechanism import (
+    BY_DESIGN,
     Gaps,
     measure_gaps,
+    observe_contrast,
     onsets,
+    plain_mechanism,
     rates,
     read_contrast,
     read_mechanism,
 )
+from reports.documents.words import mechanism_cell
+from reports.factors import Factor
+from reports.sources.runs import Observed
 from reports.statistics import Array
 from reports.thread import CONDITIONS, FACTORS
 from tests.synthetic import study
@@ -189,6 +196,20 @@ def test_a_factor_has_its_worst_pairs_reading() -> None:
     other = of("mvn_var", "normal_std", [1e-3], [1e-3])
     assert read_contrast([*equal, *other], contrast, names).reading == "real"
     assert read_contrast(equal, contrast, names).reading == "untested"
+
+
+@pytest.mark.parametrize(("levels", "reading"), [(("float64", "bfloat16"), "untested"), (("old", "new"), "real")])
+def test_a_gap_of_number_formats_is_never_a_real_difference(levels: tuple[str, str], reading: str) -> None:
+    factor = Factor(name="number format", levels=levels)
+    contrast = Contrast(factor=factor, level=levels[1], strata=(Stratum({}, (0,), (1,)),), precisions=("any",))
+    far = [gaps(*levels, "any", 1e-3), *(gaps(level, level, "any", 1e-16) for level in levels)]
+    found = read_contrast(far, contrast, levels)
+    assert found.reading == reading
+    assert found.size == pytest.approx(1e13)
+    assert ("rounding by design" in mechanism_cell(found)) == (reading == "untested")
+    assert plain_mechanism(found)["untested_because"] == (BY_DESIGN if reading == "untested" else None)
+    seen = Observed(reading="real", gap=1e-3, double_gap=None, tensor=None, onset=None, over_control=None)
+    assert observe_contrast({frozenset(levels): seen}, contrast, levels).reading == reading
 
 
 def fingerprints(runs: pd.DataFrame) -> dict[str, Fingerprints]:

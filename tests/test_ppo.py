@@ -1,6 +1,8 @@
 """The readable agent: the engine's trajectory, until round-off parts them."""
 
 import dataclasses
+import functools
+import shutil
 from typing import Any, get_args
 
 import numpy as np
@@ -96,6 +98,35 @@ def test_bfloat16_is_autocast() -> None:
     assert torch.equal(value, value.bfloat16().float())
     gap = ((value - exact_value).norm() / exact_value.norm()).item()
     assert 2**-12 < gap < 2**-5
+
+
+def test_compile_hands_both_networks_to_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs = []
+
+    def backend(graph: torch.fx.GraphModule, _: Any) -> Any:
+        graphs.append(str(graph.code))
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    agent = Agent("normal_std", dataclasses.replace(SMALL, env_id="Reacher-v5"), Numerics(compile=True), seed=0)
+    observations = torch.zeros(2, 10)
+    assert agent.policy(observations).mean.shape == (2, 2)
+    assert agent.value(observations).shape == (2,)
+    assert [code.count("linear(") for code in graphs] == [3, 3]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch's compiler calls a C++ compiler")
+def test_a_compiled_run_is_the_eager_one_up_to_round_off() -> None:
+    run, hp = Run(condition="normal_std", seed=0), dataclasses.replace(SMALL, total_timesteps=2 * 256)
+    eager, compiled, again = (
+        trained(run, hp, dataclasses.replace(DOUBLE, compile=is_compiled))[0] for is_compiled in (False, True, True)
+    )
+    for ours, theirs in zip(compiled, eager, strict=True):
+        assert gap(ours, theirs) < 1e-12
+        np.testing.assert_allclose(numbers(ours), numbers(theirs), rtol=1e-9, atol=1e-12)
+    assert [record.params_sha256 for record in compiled] == [record.params_sha256 for record in again]
 
 
 def test_one_ulp_is_the_engine_own_perturbation() -> None:

@@ -232,7 +232,7 @@ def test_a_column_that_tells_the_arms_apart_is_said(tmp_path: Path) -> None:
             "no seed has runs of both levels that ended; if seeds pair nothing, --unpaired compares runs",
         ),
         (lambda runs: runs[runs["seed"] == 0], "with 1 seed no test can find a difference"),
-        (lambda runs: runs[runs["condition"] == "mvn_std"], "can't be estimated: all runs are of one level, variance"),
+        (lambda runs: runs[runs["condition"] == "mvn_std"], "All runs are of one condition, mvn_std"),
         (lambda runs: runs.assign(final_return=0.1), "every run has the same final_return"),
         (lambda runs: runs[runs["replicate"] == 0], "no ULP control: whether round-off alone"),
     ],

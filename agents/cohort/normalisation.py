@@ -1,7 +1,6 @@
 """Running normalisation of observations and rewards, in float64, with one set of statistics a run.
 
-CleanRL's, with two more differences: the discounted return starts anew also where an episode was truncated, as in
-Gymnasium's vector wrapper, and an episode's last observation, which no action follows, isn't counted.
+How it differs from CleanRL's is listed in `agents.environments.normalised`, which is the same for one run.
 """
 
 import copy

@@ -82,22 +82,15 @@ class Cohort:
         self._optimizer = update.make_optimizer(self.agent, hyperparameters)
         for learner, run in enumerate(learners):
             if run.replicate:
-                self._perturb(learner, run.replicate - 1, random[learner].jitter)
+                self._perturb(learner, run.replicate, random[learner].jitter)
         self._random = random
         self.actors = Actors(random[: self._cast.actors], hyperparameters, step_timeout)
 
-    def _perturb(self, learner: int, which: int, rng: np.random.Generator) -> None:
+    def _perturb(self, learner: int, replicate: int, rng: np.random.Generator) -> None:
         first_layer = torch.from_numpy(self.agent.actor(learner)[0][0])
         weights = [self.agent.weights[learner], self.agent.raw_scales[learner]]
         try:
-            perturb(
-                first_layer,
-                weights,
-                self._optimizer.register_step_post_hook,
-                which,
-                self.hyperparameters.perturbation,
-                rng,
-            )
+            perturb(first_layer, weights, self._optimizer, replicate, self.hyperparameters.perturbation, rng)
         except NoChangeError as error:
             self._lose(learner, str(error))
 

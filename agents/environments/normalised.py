@@ -1,4 +1,14 @@
-"""A run's environments as its policy sees them: CleanRL's stack of wrappers, in float64, for `agents.ppo`."""
+"""A run's environments as its policy sees them: CleanRL's stack of wrappers, for `agents.ppo`.
+
+It differs from what CleanRL's wrappers do in this:
+
+- A run's environments share their running statistics. CleanRL's wrappers have those of one environment each.
+- An episode's last observation, which no action follows, is normalised but not counted. CleanRL counts it.
+- The discounted return, whose variance scales rewards, starts at zero in each episode, as in Gymnasium's
+  `vector.NormalizeReward`. CleanRL's goes on past a truncation, and from the reward with which an episode terminated.
+- Actions and observations stay in float64. CleanRL's observations are float32, as Gymnasium's Pendulum has them.
+- Either normalisation can be turned off, and observations that aren't flat are refused.
+"""
 
 import copy
 from collections.abc import Sequence

@@ -75,7 +75,7 @@ def of_answer(answer: Attribution) -> list[str]:
     found = []
     for factor in answer.factors:
         effects = answer.of(factor.name)
-        if not effects:
+        if not effects and len(answer.arms) > 1:
             found.append(f"the {factor.name} effect can't be estimated: {_why_not(answer, factor)}")
         for effect in effects:
             found += _of_effect(effect)

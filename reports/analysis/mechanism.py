@@ -35,6 +35,10 @@ FEWEST_SEEDS = 3
 APART = 0.01
 """The relative gap at which runs have come apart: the onset of outcomes that have nothing in common."""
 
+NUMBER_FORMATS = frozenset({"bfloat16", "float16", "float32", "float64"})
+"""Levels whose gap is rounding, however large it is: a factor of these alone is never *real*."""
+BY_DESIGN = "the levels are number formats: their gap is rounding by design"
+
 SINGLE, DOUBLE = "float32", "float64"
 ULP = "ULP control"
 
@@ -181,6 +185,7 @@ class Mechanism:
         bits: log2 of the ratio at every update, `[updates]`, up to where float32's runs have come apart.
         beyond: In how many seeds runs differ beyond round-off, where the medians over seeds don't show it.
         seeds: Of how many.
+        reason: Why it is *untested*, where no run could test it.
     """
 
     reading: Reading
@@ -192,6 +197,7 @@ class Mechanism:
     bits: Array = dataclasses.field(default_factory=lambda: np.array([]))
     beyond: int = 0
     seeds: int = 0
+    reason: str = ""
 
 
 UNTESTED = Mechanism(reading="untested")
@@ -349,7 +355,7 @@ def read_contrast(gaps: Sequence[Gaps], contrast: Contrast, names: Sequence[str]
             both = {names[a], names[b]}
             pair = [found for found in gaps if {found.a, found.b} == both]
             read.append(read_mechanism(pair, [found for found in gaps if found.is_control and found.a in both]))
-    return min(read, key=lambda found: (ORDER.index(found.reading), found.onset or 0)) if read else UNTESTED
+    return _worst(read, contrast)
 
 
 def observe_contrast(
@@ -368,7 +374,15 @@ def observe_contrast(
         for a, b in itertools.product(stratum.reference, stratum.level)
     ]
     seen = [UNTESTED if pair is None else _as_mechanism(pair) for pair in pairs]
-    return min(seen, key=lambda found: (ORDER.index(found.reading), found.onset or 0), default=UNTESTED)
+    return _worst(seen, contrast)
+
+
+def _worst(read: Sequence[Mechanism], contrast: Contrast) -> Mechanism:
+    """Return the worst of the mechanisms of a contrast's pairs of arms."""
+    worst = min(read, key=lambda found: (ORDER.index(found.reading), found.onset or 0), default=UNTESTED)
+    if worst.reading == "identical" or not NUMBER_FORMATS.issuperset(contrast.factor.levels):
+        return worst
+    return dataclasses.replace(worst, reading="untested", onset=None, beyond=0, reason=BY_DESIGN)
 
 
 def _as_mechanism(seen: Observed) -> Mechanism:
@@ -394,4 +408,5 @@ def plain_mechanism(mechanism: Mechanism) -> dict[str, Any]:
         "first_tensor": mechanism.first_tensor,
         "onset": mechanism.onset,
         "seeds_beyond_round_off": mechanism.beyond or None,
+        "untested_because": mechanism.reason or None,
     }

@@ -109,6 +109,7 @@ def _write(source: str, output: Path, options: Options, designs: Sequence[Design
     found |= verdict.relations(*related)
     command = shlex.join(options.command or _command(source, outcome, options))
     is_detailed = len(designs) <= DETAILED
+    is_compared = any(len(design.answer.arms) > 1 for design in designs)
     drawn = [pictures.draw(design, output, index) if is_detailed else {} for index, design in enumerate(designs)]
     text = page(
         "report.md.j2",
@@ -116,6 +117,8 @@ def _write(source: str, output: Path, options: Options, designs: Sequence[Design
         options=options,
         designs=list(zip(designs, drawn, strict=True)),
         is_detailed=is_detailed,
+        is_compared=is_compared,
+        is_of_doses=bool(doses) and not is_compared,
         by_name=by_name,
         across=across,
         overview=_draw_overview(designs, across, output),
@@ -173,6 +176,8 @@ def _summary(designs: Sequence[Design]) -> Iterator[str]:
         yield f"{design.name}:{verdict_} ({words.sample_size(answer, answer.smallest)})"
         for effect in answer.effects:
             yield f"  {words.effect_line(effect)}"
+        if not answer.effects:
+            yield f"  {words.nothing_compared(answer, str)}"
         said = words.placebo(answer)
         if said:
             yield f"  {said}"

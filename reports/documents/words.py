@@ -146,7 +146,8 @@ def _mechanism(mechanism: Mechanism) -> str:
             return f"a real difference (its first gap is {number(mechanism.size)} times the ULP control's)"
         case "late":
             return f"a real difference from update {mechanism.onset} on"
-    return "whether it is the same computation is untested"
+    why = f" ({mechanism.reason})" if mechanism.reason else ""
+    return f"whether it is the same computation is untested{why}"
 
 
 def _mean(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
@@ -251,6 +252,13 @@ def _pairs_of_runs(answer: Attribution) -> str:
     return said if effect == control else f"{said}, where an effect's is of {effect}"
 
 
+def nothing_compared(answer: Attribution, show: Show) -> str:
+    """Why there is no effect, in a sentence."""
+    if len(answer.arms) == 1:
+        return f"All runs are of one condition, {show(answer.arms[0].name)}: there is none to compare it with."
+    return "Nothing could be compared: see the warnings below."
+
+
 def effect_line(effect: Effect) -> str:
     """An effect, in a line for the terminal."""
     main = effect.main
@@ -333,7 +341,11 @@ def what_would_settle(answer: Attribution, core_seconds: float | None, show: Sho
                 f"About {size} in all would decide each mean of the {label(effect, show)} effect with a chance of 80%, "
                 f"if it is as it seems{total}"
             )
-    untested = [label(effect, show) for effect in answer.effects if effect.mechanism.reading == "untested"]
+    untested = [
+        label(effect, show)
+        for effect in answer.effects
+        if effect.mechanism.reading == "untested" and not effect.mechanism.reason
+    ]
     if untested and said:
         said.append(f"No number of seeds tells whether the computation is the same with the {' or '.join(untested)}")
     elif untested:
@@ -423,7 +435,7 @@ def mechanism_cell(mechanism: Mechanism) -> str:
         "round-off": "yes, up to rounding",
         "real": "no",
         "late": f"not from update {mechanism.onset} on",
-        "untested": "untested",
+        "untested": f"untested: {mechanism.reason}" if mechanism.reason else "untested",
     }[mechanism.reading]
     if mechanism.beyond:
         return f"{said}, in {mechanism.beyond} of {mechanism.seeds} seeds"
