@@ -68,18 +68,20 @@ def print_json(n: int, seed: int) -> None:
 
 
 def print_tables(n: int, seed: int, console: Console) -> None:
-    """Print the thread's table, at scale 1, and one at another scale, and what is seen in both."""
-    for scale in (1.0, 0.5):
-        numbers = probe(n, seed, scale)
-        console.print(f"\n[bold]scale = {scale}[/bold], {n} action dimensions, torch.manual_seed({seed})")
+    """Print what is seen at scale 1, the thread's, and at another scale, and then the numbers."""
+    found = {scale: probe(n, seed, scale) for scale in (1.0, 0.5)}
+    for scale, numbers in found.items():
+        console.print(f"[bold]scale = {scale}[/bold], {n} action dimensions, torch.manual_seed({seed})")
+        for line in observe(numbers):
+            console.print(f"- {line}")
+    for scale, numbers in found.items():
+        console.print(f"\n[bold]The numbers at scale = {scale}[/bold]")
         for precision, conditions in numbers.items():
             for condition, values in conditions.items():
                 console.print(f"[bold]{precision} {condition:12}[/bold] log_prob {values['log_prob']:.6f}")
                 for name in ("sample", "grad_mean", "grad_scale"):
                     shown = np.asarray(values[name])[:SHOWN]
                     console.print(f"  {name:10} " + " ".join(f"{value:7.4f}" for value in shown), highlight=False)
-        for line in observe(numbers):
-            console.print(f"- {line}")
 
 
 def observe(numbers: Probe) -> list[str]:

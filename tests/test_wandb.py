@@ -21,7 +21,7 @@ from tests.wandb_server import Mood, WandbServer
 
 pytestmark = pytest.mark.slow
 
-README = Path(__file__).parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent / "docs" / "wandb.md"
 
 LONG = [256 * 2 * 2000]
 """Time steps of a run that goes on for long enough to be disturbed."""
@@ -275,9 +275,8 @@ def test_a_sweep_file_goes_through_an_agent_and_is_reported(desk: Desk, name: st
     assert all(run.values()["cell_id"] in text for run in runs)
 
 
-def test_the_readme_s_section_works_as_it_stands(desk: Desk) -> None:
-    section = README.read_text(encoding="utf-8").split("**Weights & Biases.**")[1]
-    commands = section.split("```")[1].strip().splitlines()
+def test_the_page_s_commands_work_as_they_stand(desk: Desk) -> None:
+    commands = PAGE.read_text(encoding="utf-8").split("```")[1].strip().splitlines()
     assert len(commands) >= 4
     (desk.folder / "sweeps").mkdir()
     shorten(
