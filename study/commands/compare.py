@@ -174,7 +174,8 @@ class Compare:
         differing = [look.arm for look in looks.looks if look.reading.name != "identical"]
         if differing and len(seeds) > 1 and not options.first_look:
             print(f"\n{options.compare_outcomes([arms[0], *differing], seeds, metric, progress)}")
-        sys.exit(max(EXIT_CODES[look.reading.name] for look in looks.looks))
+        codes = {EXIT_CODES[look.reading.name] for look in looks.looks}
+        sys.exit(next(code for code in (1, 3, 0) if code in codes))
 
     def _read(self) -> tuple[list[Arm], CompareOptions]:
         if self.file is None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,8 @@ class StepGap:
             gradient's norm, or to its median over all steps where that is larger: a gradient that nearly cancels in
             one step is all rounding there.
         parameters: The relative gap of each tensor after the step, `[tensors]`.
-        settings: The optimizer's settings in which both differ, with both values.
+        settings: The optimizer's settings in which both differ by mathematics, with both values.
+        other_random: The global random generators that were in other states.
         same_data: Whether the environments had been told and had answered the same, bit for bit.
         records: How many records the first run's environments had.
     """
@@ -39,6 +40,7 @@ class StepGap:
     settings: dict[str, tuple[Any, Any]]
     same_data: bool
     records: int
+    other_random: frozenset[str] = frozenset()
 
     @property
     def is_same(self) -> bool:
@@ -71,7 +73,7 @@ class Gaps:
     Attributes:
         pairs: Their optimizers; None where their tensors differ in shape.
         initial: By name, the relative gap of a tensor's initial values.
-        same_random: Whether the global random generators were in the same state at the environments' first step.
+        other_random: The global random generators that were in other states at the environments' first step.
         data: The first record that differs.
         steps: In the order in which the first run made them.
         missing: The first step that only one of them made.
@@ -81,7 +83,7 @@ class Gaps:
 
     pairs: Sequence[Pair] | None
     initial: dict[str, float]
-    same_random: bool
+    other_random: frozenset[str]
     data: DataGap | None
     steps: Sequence[StepGap]
     missing: int | None
@@ -100,6 +102,11 @@ class Gaps:
         )
 
     @property
+    def unseeded(self) -> frozenset[str]:
+        """Of two equal runs: the random generators that nobody seeded."""
+        return self.other_random.union(*(step.other_random for step in self.steps))
+
+    @property
     def last_step(self) -> int:
         """The number of the last step that was compared."""
         return max((step.step for step in self.steps), default=0)
@@ -114,7 +121,7 @@ def measure_gaps(a: Recording, b: Recording) -> Gaps:
     return Gaps(
         pairs=pairs,
         initial={} if pairs is None else _initial_gaps(pairs),
-        same_random=a.random == b.random,
+        other_random=_other_random(a.random, b.random),
         data=first_difference(a, b, environments),
         steps=[
             _step_gap(index, pairs[index], one, other, environments, typical[index])
@@ -127,6 +134,10 @@ def measure_gaps(a: Recording, b: Recording) -> Gaps:
             (_epsilon(dtype) for own in a.optimizers.values() for dtype in own.dtypes), default=EPSILON["float32"]
         ),
     )
+
+
+def _other_random(one: Mapping[str, str], other: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(name for name in one.keys() & other.keys() if one[name] != other[name])
 
 
 EPSILON = {
@@ -208,8 +219,12 @@ def _step_gap(
         settings=_different_settings(pair, one, other),
         same_data=all(environment.is_same_until(one, other) for environment in environments),
         records=sum(one.records),
+        other_random=_other_random(one.random, other.random),
     )
 
+
+IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable", "initial_lr"}
+"""Settings of an optimizer that choose how the same mathematics is computed, or that it doesn't use."""
 
 Sketched = tuple[Sequence[str], Sequence[Sequence[float]]]
 """Hashes and sketches of tensors."""
@@ -223,14 +238,30 @@ def _tensor_gaps(pair: Pair, own: Sketched, their: Sketched, typical: Floats) ->
 
 
 def _different_settings(pair: Pair, one: Step, other: Step) -> dict[str, tuple[Any, Any]]:
-    """Settings that both optimizers have and that differ, and their classes."""
-    common = one.settings.keys() & other.settings.keys()
+    """Settings that both optimizers have and whose mathematics differs, and their classes."""
+    common = (one.settings.keys() & other.settings.keys()) - IMPLEMENTATION
     found = {
         name: (one.settings[name], other.settings[name])
         for name in sorted(common)
-        if one.settings[name] != other.settings[name]
+        if not _is_same_setting(one.settings[name], other.settings[name])
     }
-    return found if pair.a.type == pair.b.type else {"class": (pair.a.type, pair.b.type), **found}
+    classes = pair.a.type, pair.b.type
+    if set(classes) <= {"Adam", "AdamW"} and not (_decays(one) or _decays(other)):  # they differ in the decay alone
+        return {name: values for name, values in found.items() if not name.startswith("decoupled_weight_decay")}
+    return found if classes[0] == classes[1] else {"class": classes, **found}
+
+
+def _is_same_setting(one: Any, other: Any) -> bool:
+    """Whether two values of a setting are the same up to rounding."""
+    if isinstance(one, (tuple, list)) and isinstance(other, (tuple, list)):
+        return len(one) == len(other) and all(map(_is_same_setting, one, other))
+    if isinstance(one, float) and isinstance(other, (int, float)):
+        return math.isclose(one, other, rel_tol=1e-9, abs_tol=0.0)
+    return bool(one == other)
+
+
+def _decays(step: Step) -> bool:
+    return any(value for name, value in step.settings.items() if name.startswith("weight_decay"))
 
 
 def _missing(a: Recording, b: Recording, pairs: Sequence[Pair]) -> int | None:
@@ -268,21 +299,27 @@ class EnvironmentPair:
 
 
 def match_environments(a: Recording, b: Recording) -> list[EnvironmentPair]:
-    """Return which of b's environments each of a's is: by its first record, or else by order."""
-    left = list(b.records)
+    """Return which of b's environments each of a's is: that with which it has most records in common, or by order."""
+    shared = {
+        (number, other): _shared(records, b.records[other])
+        for number, records in a.records.items()
+        for other in b.records
+        if records
+    }
     matched: dict[int, int] = {}
-    for same_start in (True, False):
-        for number, records in a.records.items():
-            if number in matched or not records:
-                continue
-            other = next((o for o in left if not same_start or b.records[o][:1] == records[:1]), None)
-            if other is not None:
-                left.remove(other)
-                matched[number] = other
+    for number, other in sorted(shared, key=lambda pair: (-shared[pair], *pair)):
+        if number not in matched and other not in matched.values():
+            matched[number] = other
     return [
         EnvironmentPair(a=number, b=other, differs_at=_differs_at(a.records[number], b.records[other]))
         for number, other in sorted(matched.items())
     ]
+
+
+def _shared(one: Sequence[bytes], other: Sequence[bytes]) -> int:
+    """How many first records are the same."""
+    differs_at = _differs_at(one, other)
+    return min(len(one), len(other)) if differs_at is None else differs_at
 
 
 def _differs_at(one: Sequence[bytes], other: Sequence[bytes]) -> int | None:

@@ -97,8 +97,8 @@ class Launcher:
         folder: Holds a folder for each arm.
         workers: Runs at once.
         on_end: Called with each run that has ended, from any thread.
-        repeat: Whether a run that failed, or whose program has changed since, is run again; otherwise a failure is an
-            outcome, and another program is refused.
+        repeat: Whether a run is run again that failed, or whose program, command or options have changed since;
+            otherwise a failure is an outcome, and another program is refused.
     """
 
     def __init__(
@@ -155,6 +155,8 @@ class Launcher:
         """Return a run that has ended before."""
         there = _read_ended(folder)
         if there is None:
+            return None
+        if there["run"] != described and self._repeat:
             return None
         if there["run"] != described:
             raise MistakeError(f"{folder} has a run of another command or of other options: use another folder")

@@ -107,6 +107,7 @@ class Looker:
         self._options, self._launcher = options, launcher
         self._asked: dict[str, Any] = {}
         self._reruns: list[Gaps] = []
+        self._unseeded: frozenset[str] = frozenset()
 
     def look(self) -> Looks:
         """Run what is needed, and read it.
@@ -120,6 +121,7 @@ class Looker:
         pairs = [(arm, run, self._with_numbers(arm, gaps)) for arm, run, gaps in pairs]
         controls = self._run_controls(first, [gaps for _, _, gaps in pairs])
         self._reruns = [] if rerun.is_identical else [rerun]
+        self._unseeded = rerun.unseeded
         doubles = self._run_in_double([arm for arm, _, gaps in pairs if not gaps.is_identical])
         looks = []
         for arm, run, gaps in pairs:
@@ -130,7 +132,7 @@ class Looker:
 
     def _read(self, look: Look, controls: Sequence[Gaps]) -> Look:
         """Read a look; of a late difference, find the very step, since not all steps are recorded at first."""
-        look = dataclasses.replace(look, reading=read(look.gaps, controls, look.double_gaps, self._reruns))
+        look = self._with_reading(look, controls)
         window = _window(look)
         if window is None:
             return look
@@ -141,7 +143,11 @@ class Looker:
             one, other = self._run_both(look.arm, f"{name}-float64", dense=window, double=True)
             double = one, other, measure_gaps(one, other)
         dense = dataclasses.replace(look, runs=runs, gaps=measure_gaps(*runs), double=double)
-        return dataclasses.replace(dense, reading=read(dense.gaps, controls, dense.double_gaps, self._reruns))
+        return self._with_reading(dense, controls)
+
+    def _with_reading(self, look: Look, controls: Sequence[Gaps]) -> Look:
+        reading = read(look.gaps, controls, look.double_gaps, self._reruns, self._unseeded)
+        return dataclasses.replace(look, reading=reading)
 
     def _run_plainly(self) -> tuple[Recording, Recording, list[Recording]]:
         """Run each arm once, and the first twice."""

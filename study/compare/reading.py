@@ -5,6 +5,9 @@ moved by one ULP: what that changes after a step is what rounding alone may chan
 differ among themselves, and ten times that is the threshold: the thread's own advice was "about ten times typical
 round-off". Where both arms also run in float64, their gap there is what is followed: round-off is too small there to
 hide a real difference, or to flip a comparison. That holds only if the first gap does shrink in float64.
+
+Two runs that part at a late step have then had no time to come apart: the control's steps are counted from where it
+was perturbed, and theirs from the first difference.
 """
 
 import dataclasses
@@ -22,6 +25,9 @@ SHRINKS = 2.0**-14
 
 Name = Literal["identical", "round-off", "real", "late", "unpaired", "unseen"]
 Where = Literal["initial weights", "data", "gradient", "optimizer", "update", "steps", "networks"]
+
+NO_SMALLER = "it is no smaller in float64: a real change of this size, or something that is kept in float32"
+"""Of a gap of round-off's size: a real one as small can't be told from it."""
 
 TYPICAL = 10.0
 """How many times larger than the controls' a gap of round-off may be, beside what controls differ among themselves."""
@@ -136,19 +142,26 @@ class Control:
         self._perturbed = [_Running(own) for own in perturbed]
         self._all = [*self._perturbed, *(_Running(own) for own in reruns)]
         self.epsilon = epsilon
+        self._before: dict[int, int] = {}
+
+    def begin_at(self, gaps: Gaps) -> None:
+        """Count the steps of what is compared from its first difference on."""
+        first = next((step.step for step in gaps.steps if not step.is_same), 0)
+        self._before = {step.optimizer: step.count for step in gaps.steps if step.step < first}
+
+    def _until(self, run: "_Running", step: StepGap) -> tuple[Floats, Floats]:
+        """A control's largest gaps until the next step: a perturbation after a step shows in the next gradients."""
+        return run.until(step.optimizer, step.count - self._before.get(step.optimizer, 0) + 1, step)
 
     def gap(self, step: StepGap) -> tuple[Floats, Floats]:
-        """Return the largest gap of each tensor's gradient and weights until the next step, `[tensors]` each.
-
-        A perturbation after a step shows in the next step's gradients.
-        """
-        until = [run.until(step.optimizer, step.count + 1, step) for run in self._all]
+        """Return the largest gap of each tensor's gradient and weights until the next step, `[tensors]` each."""
+        until = [self._until(run, step) for run in self._all]
         gradients = np.max([self.epsilon + 0 * step.gradients, *(own[0] for own in until)], axis=0)
         return gradients, np.max([self.epsilon + 0 * step.parameters, *(own[1] for own in until)], axis=0)
 
     def spread(self, step: StepGap) -> float:
         """Return by how much the controls differ among themselves, until the next step: a ratio of at least 1."""
-        until = [run.until(step.optimizer, step.count + 1, step) for run in self._perturbed]
+        until = [self._until(run, step) for run in self._perturbed]
         if len(until) < 2:
             return 1.0
         both = np.array([np.maximum(np.concatenate(own), self.epsilon) for own in until])
@@ -183,7 +196,13 @@ def _finite(gaps: Floats) -> Floats:
     return np.where(np.isfinite(gaps), gaps, 0.0)
 
 
-def read(gaps: Gaps, perturbed: Sequence[Gaps], double: Gaps | None = None, reruns: Sequence[Gaps] = ()) -> Reading:
+def read(
+    gaps: Gaps,
+    perturbed: Sequence[Gaps],
+    double: Gaps | None = None,
+    reruns: Sequence[Gaps] = (),
+    unseeded: frozenset[str] = frozenset(),
+) -> Reading:
     """Read the mechanism of two arms.
 
     Args:
@@ -191,6 +210,7 @@ def read(gaps: Gaps, perturbed: Sequence[Gaps], double: Gaps | None = None, reru
         perturbed: Of the first arm's run and of those with weights moved by one ULP.
         double: Of both arms' runs in float64, where those can be had.
         reruns: Of the first arm's run and of equal ones, where those aren't the same.
+        unseeded: Random generators that are in other states in two equal runs: they tell nothing.
     """
     if not gaps.is_seen:
         return Reading(name="unseen", because="no optimizer step was seen in one of the arms")
@@ -200,29 +220,39 @@ def read(gaps: Gaps, perturbed: Sequence[Gaps], double: Gaps | None = None, reru
     if first.where == "networks":
         return Reading(name="unpaired", first=first, beyond=first, because="the networks have other tensors")
     control = Control(perturbed, reruns, gaps.epsilon)
+    control.begin_at(gaps)
     if any(read(own, perturbed).name in ("real", "late", "unpaired") for own in reruns):
         because = "two equal runs of the first arm differ by more than round-off"
         return Reading(name="unpaired", first=first, beyond=first, because=because)
-    start = control.threshold(gaps.steps[0])
-    followed = double if double is not None and _shrinks(gaps, double) else gaps
-    seen = Reading(name="round-off", first=first, threshold=start, steps=gaps.last_step, in_double=followed is double)
-    early = _before_the_first_step(first, gaps, control)
+    shrinks = double is not None and _shrinks(gaps, double)
+    followed = double if double is not None and shrinks else gaps
+    seen = Reading(name="round-off", first=first, steps=gaps.last_step, in_double=followed is double)
+    early = _before_the_first_step(first, gaps, control, unseeded)
     if early is not None:
         return dataclasses.replace(seen, name=early[0], beyond=first, because=early[1])
-    beyond, ratio = _follow(followed, control)
+    control.begin_at(followed)
+    beyond, size = _follow(followed, control)
     at_first = next((step for step in gaps.steps if not step.is_same), None)
-    if beyond is None and at_first is not None and (size := _ratio(at_first, control)) > control.threshold(at_first):
-        beyond, ratio = _largest(at_first, gaps, control), size
+    control.begin_at(gaps)
+    if beyond is None and at_first is not None and _is_beyond(at_first, control):
+        beyond, size = _largest(at_first, gaps, control), _size(at_first, control)
         seen = dataclasses.replace(seen, because="it shrinks in float64: one arm computes in a lower precision")
     if beyond is None and gaps.missing is not None:
         beyond = Difference(where="steps", step=gaps.missing)
-    seen = dataclasses.replace(seen, over_control=ratio, beyond=beyond)
+    seen = dataclasses.replace(seen, over_control=size[0], threshold=size[1], beyond=beyond)
     if beyond is None:
-        return seen
+        because = "" if double is None or shrinks else NO_SMALLER
+        return dataclasses.replace(seen, because=because)
+    drawn = next((step.step for step in gaps.steps if step.other_random - unseeded), None)
+    if drawn is not None and drawn <= beyond.step:
+        because = f"other random numbers were drawn before optimizer step {drawn}"
+        return dataclasses.replace(seen, name="unpaired", because=because)
     return dataclasses.replace(seen, name="real" if beyond.count <= 1 and beyond.where != "steps" else "late")
 
 
-def _before_the_first_step(first: Difference, gaps: Gaps, control: Control) -> tuple[Name, str] | None:
+def _before_the_first_step(
+    first: Difference, gaps: Gaps, control: Control, unseeded: frozenset[str]
+) -> tuple[Name, str] | None:
     """What is read of weights or data that already differ beyond round-off before anything was learned."""
     threshold = control.threshold(gaps.steps[0])
     if first.where == "initial weights" and first.size > threshold * control.epsilon:
@@ -230,7 +260,7 @@ def _before_the_first_step(first: Difference, gaps: Gaps, control: Control) -> t
     if first.where == "data" and first.size > threshold * control.epsilon:
         if first.step > 1:
             return "late", ""
-        if not gaps.same_random:
+        if gaps.other_random - unseeded:
             return "unpaired", "the random generators were in another state when the environments were first stepped"
         if gaps.data is not None and gaps.data.index == 0:
             return "unpaired", "the environments began in another state"
@@ -238,17 +268,29 @@ def _before_the_first_step(first: Difference, gaps: Gaps, control: Control) -> t
     return None
 
 
-def _follow(gaps: Gaps, control: Control) -> tuple[Difference | None, float]:
-    """The first difference beyond round-off, and the largest ratio to the controls' gap until then."""
-    largest = 0.0
+Size = tuple[float, float]
+"""A gap over the controls', and up to which such a ratio it is round-off's."""
+
+
+def _follow(gaps: Gaps, control: Control) -> tuple[Difference | None, Size]:
+    """The first difference beyond round-off, and the size of it, or else of the one that comes nearest to that."""
+    largest = 0.0, TYPICAL
     for step in gaps.steps:
-        ratio = _ratio(step, control)
-        largest = max(largest, ratio)
+        largest = max(largest, _size(step, control), key=lambda size: size[0] / size[1])
         if _has_another_optimizer(step):
-            return _at(step, "optimizer", gaps), largest
-        if ratio > control.threshold(step):
-            return _largest(step, gaps, control), largest
+            return _at(step, "optimizer", gaps), _size(step, control)
+        if _is_beyond(step, control):
+            return _largest(step, gaps, control), _size(step, control)
     return None, largest
+
+
+def _size(step: StepGap, control: Control) -> Size:
+    return _ratio(step, control), control.threshold(step)
+
+
+def _is_beyond(step: StepGap, control: Control) -> bool:
+    ratio, threshold = _size(step, control)
+    return ratio > threshold
 
 
 def _shrinks(single: Gaps, double: Gaps) -> bool:
@@ -264,14 +306,10 @@ def _size_of(step: StepGap) -> float:
     return float(np.concatenate([_finite(step.gradients), _finite(step.parameters)]).max(initial=0.0))
 
 
-IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable", "initial_lr"}
-"""Settings of an optimizer that choose how the same mathematics is computed, or that it doesn't use."""
-
-
 def _has_another_optimizer(step: StepGap) -> bool:
     """Whether the optimizers' settings are other mathematics, in a step in which something differs."""
     differs = step.parameters.any() or step.gradients.any()
-    return bool(differs) and bool(step.settings.keys() - IMPLEMENTATION)
+    return bool(differs) and bool(step.settings)
 
 
 def _ratio(step: StepGap, control: Control) -> float:

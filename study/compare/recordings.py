@@ -58,6 +58,7 @@ class Step:
         parameters: Hashes of the weights after the step.
         parameter_sketches: Sketches of them.
         settings: The optimizer's, such as its learning rate.
+        random: Hashes of the global random generators' states before the step.
     """
 
     step: int
@@ -69,6 +70,7 @@ class Step:
     parameters: Sequence[str]
     parameter_sketches: Sequence[Sequence[float]]
     settings: Mapping[str, Any]
+    random: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

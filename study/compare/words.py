@@ -23,6 +23,7 @@ def describe_look(look: Look, looks: Looks) -> list[str]:
         ("first difference", _difference(look.reading.first, look)),
         ("beyond round-off", _beyond(look)),
         ("control", _control(look.reading)),
+        ("float64", look.reading.because if look.reading.name == "round-off" else ""),
         ("not seen", _not_seen(look)),
     ]
     width = max(len(name) for name, _ in rows)

@@ -39,7 +39,7 @@ class Steps:
         if self.settings.double:
             compute_in_double(torch)
         self._generator = torch.Generator().manual_seed(self.settings.control_seed)
-        self.data.on_first_step.append(lambda: self.recorder.write("random", states=_random_states()))
+        self.data.on_first_step.append(lambda: self.recorder.write("random", states=random_states()))
 
     def on_construction(self, optimizer: Any) -> None:
         """Give an optimizer's parameters another run's weights, or perturb them, before anything is computed."""
@@ -118,6 +118,7 @@ class Watched:
         if self._is_whole():
             self._before = self._whole(self.parameters), self._whole(gradients)
         self._settings_now = self._read_settings()
+        self._random = random_states()
 
     def after_step(self, step: int) -> None:
         """Write the step."""
@@ -130,6 +131,7 @@ class Watched:
             "optimizer": self.number,
             "count": self._count,
             "records": self._steps.data.counts,
+            "random": self._random,
             "gradients": self._hashes,
             "gradient_sketches": self._sketches,
             "parameters": [tensors.hash_of(parameter) for parameter in self.parameters],
@@ -166,13 +168,15 @@ class Watched:
         return numpy.concatenate([tensors.numbers(tensor) for tensor in group])
 
     def _read_settings(self) -> dict[str, Any]:
-        """Return the settings of the optimizer's first group of parameters, as plain values."""
+        """Return the settings of the optimizer's groups of parameters, as plain values; those of the first by name."""
         plain = (int, float, bool, str, tuple, list, type(None))
-        group = self._optimizer.param_groups[0]
-        values = {
-            key: float(value) if hasattr(value, "dim") else value for key, value in group.items() if key != "params"
-        }
-        return {key: value for key, value in values.items() if isinstance(value, plain)}
+        found = {}
+        for number, group in enumerate(self._optimizer.param_groups):
+            for key, value in group.items():
+                value = float(value) if hasattr(value, "dim") else value
+                if key != "params" and isinstance(value, plain):
+                    found[f"{key} of group {number}" if number else key] = value
+        return found
 
 
 def _gradient(parameter: Any) -> Any:
@@ -204,11 +208,11 @@ def compute_in_double(torch: Any) -> None:
     torch.Tensor.float = torch.Tensor.double
 
 
-def _random_states() -> dict[str, str]:
+def random_states() -> dict[str, str]:
     """Return a hash of the state of each global random generator."""
     import torch
 
-    states = {"torch": torch.get_rng_state().numpy().tobytes(), "python": repr(random.getstate()).encode()}
+    states = {"torch": torch.get_rng_state().numpy().tobytes(), "python": repr(hash(random.getstate()[1])).encode()}
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         state = numpy.random.get_state()
