@@ -79,6 +79,7 @@ class Gaps:
         missing: The first step that only one of them made.
         is_seen: Whether both made a step that was seen.
         epsilon: The relative size of a rounding in the precision of the first run's weights.
+        unmatched: Why there are no pairs; empty where there are.
     """
 
     pairs: Sequence[Pair] | None
@@ -89,6 +90,7 @@ class Gaps:
     missing: int | None
     is_seen: bool = True
     epsilon: float = float(np.finfo(np.float32).eps)
+    unmatched: str = ""
 
     @property
     def is_identical(self) -> bool:
@@ -133,7 +135,15 @@ def measure_gaps(a: Recording, b: Recording) -> Gaps:
         epsilon=max(
             (_epsilon(dtype) for own in a.optimizers.values() for dtype in own.dtypes), default=EPSILON["float32"]
         ),
+        unmatched="" if pairs is not None else _why_unmatched(a, b),
     )
+
+
+def _why_unmatched(a: Recording, b: Recording) -> str:
+    counts = len(a.optimizers), len(b.optimizers)
+    if counts[0] == counts[1]:
+        return "the networks have other tensors"
+    return f"{counts[1]} optimizers were made, and {counts[0]} by the first arm: they can't be paired"
 
 
 def _other_random(one: Mapping[str, str], other: Mapping[str, str]) -> frozenset[str]:

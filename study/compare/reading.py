@@ -218,7 +218,7 @@ def read(
     if first is None:
         return Reading(name="identical", steps=gaps.last_step)
     if first.where == "networks":
-        return Reading(name="unpaired", first=first, beyond=first, because="the networks have other tensors")
+        return Reading(name="unpaired", first=first, beyond=first, because=gaps.unmatched)
     control = Control(perturbed, reruns, gaps.epsilon)
     control.begin_at(gaps)
     if any(read(own, perturbed).name in ("real", "late", "unpaired") for own in reruns):
@@ -243,11 +243,18 @@ def read(
     if beyond is None:
         because = "" if double is None or shrinks else NO_SMALLER
         return dataclasses.replace(seen, because=because)
-    drawn = next((step.step for step in gaps.steps if step.other_random - unseeded), None)
+    drawn = _first_other_draw(gaps, unseeded)
     if drawn is not None and drawn <= beyond.step:
-        because = f"other random numbers were drawn before optimizer step {drawn}"
-        return dataclasses.replace(seen, name="unpaired", because=because)
+        return dataclasses.replace(seen, name="unpaired", because=OTHER_DRAWS.format(drawn))
     return dataclasses.replace(seen, name="real" if beyond.count <= 1 and beyond.where != "steps" else "late")
+
+
+OTHER_DRAWS = "other random numbers were drawn before optimizer step {}"
+
+
+def _first_other_draw(gaps: Gaps, unseeded: frozenset[str]) -> int | None:
+    """The first step before which other random numbers were drawn from a generator that somebody seeded."""
+    return next((step.step for step in gaps.steps if step.other_random - unseeded), None)
 
 
 def _before_the_first_step(
@@ -258,6 +265,9 @@ def _before_the_first_step(
     if first.where == "initial weights" and first.size > threshold * control.epsilon:
         return "unpaired", "the initial weights are others"
     if first.where == "data" and first.size > threshold * control.epsilon:
+        drawn = _first_other_draw(gaps, unseeded)
+        if first.step > 1 and drawn is not None and drawn <= first.step:
+            return "unpaired", OTHER_DRAWS.format(drawn)
         if first.step > 1:
             return "late", ""
         if gaps.other_random - unseeded:

@@ -104,7 +104,7 @@ def _versions(look: Look) -> str:
 def _initial(gaps: Gaps) -> str:
     differing = {name: gap for name, gap in gaps.initial.items() if gap}
     if gaps.pairs is None:
-        return "the networks have other tensors"
+        return ""
     if not gaps.initial:
         return ""
     if not differing:
