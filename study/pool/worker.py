@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import os
 import signal
 import tempfile
 import threading
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import psutil
 from distributed import Worker, WorkerPlugin, get_worker
 
 from study.cells import Cell
@@ -56,12 +58,16 @@ def train(cohort: Cohort) -> Files:
     report = _once_a_second(lambda updates: worker.log_event(EVENTS, (cohort.key, updates)))
     with leaving.busy():
         runs_dir = Path(cohort.runs_dir)
-        token = runs_dir / ".locks" / cohort.token
-        if token.exists():
-            _train(cohort, runs_dir, cohort.wandb_mode, report, lambda: leaving.is_leaving() or not token.exists())
+        if _sees_store(cohort):
+            _train(cohort, runs_dir, cohort.wandb_mode, report, lambda: leaving.is_leaving() or not _sees_store(cohort))
             return {}
         with tempfile.TemporaryDirectory(dir=worker.local_directory) as folder:
             return _train_apart(cohort, Path(folder), report, leaving.is_leaving)
+
+
+def _sees_store(cohort: Cohort) -> bool:
+    """Whether the driver's run store is there, and the driver lives. A folder that this user may not enter is not."""
+    return os.path.exists(os.path.join(cohort.runs_dir, ".locks", cohort.token))  # noqa: PTH110, PTH118 - Path raises
 
 
 def _train_apart(
@@ -122,6 +128,11 @@ def _once_a_second(report: Callable[[int], None]) -> Callable[[int], None]:
     return gather
 
 
+def _seconds_to_train(lifetime: float) -> float:
+    """Return after how many seconds a worker of this lifetime leaves: a minute before, since Dask ends it then."""
+    return max(lifetime - 60, lifetime / 2)
+
+
 class Leaving(WorkerPlugin):
     """Has a worker that is asked to leave end its cohort at the next update, with checkpoints, and hand it back.
 
@@ -142,7 +153,10 @@ class Leaving(WorkerPlugin):
             # Ctrl-C reaches all processes of a terminal: a nanny, or the driver, then tells its workers.
             signal.signal(signal.SIGINT, signal.SIG_IGN if worker.nanny else self._on_signal)
         if worker.lifetime:
-            self._loop.call_later(max(worker.lifetime - 60, worker.lifetime / 2), self._leave, worker.lifetime_restart)
+            age = time.time() - psutil.Process().create_time()  # this plugin came with the first driver
+            self._loop.call_later(
+                max(0, _seconds_to_train(worker.lifetime) - age), self._leave, worker.lifetime_restart
+            )
 
     async def teardown(self, worker: Worker) -> None:
         """Wait until what is being trained has its checkpoint, and is handed back."""
@@ -151,7 +165,7 @@ class Leaving(WorkerPlugin):
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.1)  # a result comes from its thread
         deadline = time.monotonic() + SECONDS_TO_HAND_BACK
-        while worker.data and time.monotonic() < deadline:
+        while any(worker.data.values()) and time.monotonic() < deadline:  # files, that wait to be fetched
             await asyncio.sleep(0.02)
 
     def is_leaving(self) -> bool:

@@ -1,0 +1,143 @@
+"""What workers and the cluster's engine do, without a cluster."""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, ClassVar, Self
+
+import psutil
+import pytest
+
+from study.cells import Cell, MistakeError
+from study.commands.shared import PoolOptions
+from study.pool import engine, worker
+from study.pool.engine import Engine
+from study.pool.worker import Cohort, Leaving
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "age", "seconds"), [(3300, 0, 3240), (3300, 3000, 240), (3300, 4000, 0), (60, 10, 20)]
+)
+def test_a_worker_leaves_before_its_lifetime_ends_however_old_it_is(
+    monkeypatch: pytest.MonkeyPatch, lifetime: float, age: float, seconds: float
+) -> None:
+    began = time.time() - age
+    monkeypatch.setattr(psutil.Process, "create_time", lambda _: began)
+    delays: list[float] = []
+
+    async def set_up() -> None:
+        loop: Any = asyncio.get_running_loop()
+        loop.call_later = lambda delay, *_: delays.append(delay)
+        plain: Any = SimpleNamespace(lifetime=lifetime, lifetime_restart=False, nanny=None)
+        Leaving().setup(plain)
+
+    # Signals belong to the main thread, which is pytest's.
+    thread = threading.Thread(target=lambda: asyncio.run(set_up()))
+    thread.start()
+    thread.join()
+    assert delays == [pytest.approx(seconds, abs=5)]
+
+
+def test_a_run_store_that_may_not_be_looked_into_is_not_seen(
+    small: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    cohort = Cohort(cells=[small()], key="a", runs_dir="/home/other/runs", token="driver-a", wandb_mode="disabled")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", denied)
+        sees = worker._sees_store(cohort)
+    assert not sees
+
+
+class Flapping:
+    """A client whose scheduler goes away a few times."""
+
+    failures: ClassVar[list[str]] = []
+    made: ClassVar[list[Any]] = []
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.status = "running"
+        Flapping.made.append(self)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        self.status = "closed"
+
+    def _fail(self, at: str) -> None:
+        if self.failures and self.failures[0] == at:
+            self.failures.pop(0)
+            raise OSError(f"{at} failed")
+
+    async def register_plugin(self, _: object) -> None:
+        self._fail("register")
+
+    def subscribe_topic(self, *_: object) -> None:
+        pass
+
+    async def submit(self, *_: object, **__: object) -> dict[str, Any]:
+        if self.failures and self.failures[0] == "submit":
+            self.status = "connecting"
+        self._fail("submit")
+        return {"a": {}}
+
+
+@pytest.fixture
+def flapping(monkeypatch: pytest.MonkeyPatch) -> type[Flapping]:
+    monkeypatch.setattr(engine, "Client", Flapping)
+    monkeypatch.setattr(engine, "SECONDS_BETWEEN_TRIES", 0.0)
+    monkeypatch.setattr(engine, "TRIES_TO_REGISTER", 2)
+    monkeypatch.setattr(Flapping, "failures", [])
+    monkeypatch.setattr(Flapping, "made", [])
+    return Flapping
+
+
+def test_a_scheduler_that_goes_away_while_it_is_joined_is_one_line(flapping: type[Flapping]) -> None:
+    async def join() -> None:
+        async with Engine(PoolOptions(scheduler="tcp://host:1"), lambda *_: None, lambda _: None):
+            pytest.fail("it was joined")
+
+    flapping.failures += ["register"] * 2
+    with pytest.raises(MistakeError, match="scheduler tcp://host:1 can't be used: register failed"):
+        asyncio.run(join())
+    assert [client.status for client in flapping.made] == ["closed"]
+
+
+def test_a_scheduler_that_comes_and_goes_costs_no_cohort(small: Callable[..., Cell], flapping: type[Flapping]) -> None:
+    said: list[str] = []
+    cohort = Cohort(cells=[small()], key="a", runs_dir="runs", token="driver-a", wandb_mode="disabled")
+
+    async def train() -> dict[str, Any]:
+        async with Engine(PoolOptions(scheduler="tcp://host:1"), lambda *_: None, said.append) as joined:
+            flapping.failures += ["submit", *["register"] * 4, "submit", "register"]
+            return await joined.train(cohort)
+
+    assert asyncio.run(train()) == {"a": {}}
+    assert said == ["scheduler tcp://host:1 can't be reached: waiting for it"] * 2
+    assert {client.status for client in flapping.made} == {"closed"}
+
+
+def test_what_training_raises_is_not_taken_for_a_scheduler_that_is_away(
+    small: Callable[..., Cell], flapping: type[Flapping], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def submit(*_: object, **__: object) -> None:
+        raise OSError("no simulator")
+
+    monkeypatch.setattr(flapping, "submit", submit)
+    cohort = Cohort(cells=[small()], key="a", runs_dir="runs", token="driver-a", wandb_mode="disabled")
+
+    async def train() -> None:
+        async with Engine(PoolOptions(scheduler="tcp://host:1"), lambda *_: None, lambda _: None) as joined:
+            await joined.train(cohort)
+
+    with pytest.raises(OSError, match="no simulator"):
+        asyncio.run(train())
