@@ -128,12 +128,13 @@ class Ledger:
         """Those of the cells that another process is training, or takes over."""
 
         def is_held(cell: Cell) -> bool:
-            if not (self._locks / cell.id).exists():
-                return False
-            lock = self._take(cell)
-            if lock is not None:
-                lock.release()
-            return lock is None
+            path = self._locks / cell.id
+            try:
+                if path.exists():
+                    FileLock(path).acquire(blocking=False).lock.release()
+            except Timeout:
+                return True
+            return False
 
         return [cell for cell in cells if is_held(cell)]
 

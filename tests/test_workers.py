@@ -1,19 +1,24 @@
-"""What workers and the cluster's engine do, without a cluster."""
+"""What drivers, their engine and workers do, without a cluster."""
 
 import asyncio
+import io
 import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, Self
 
 import psutil
 import pytest
+from rich.console import Console
 
 from study.cells import Cell, MistakeError
 from study.commands.shared import PoolOptions
-from study.pool import engine, worker
+from study.ledger import Ledger
+from study.pool import driver, engine, worker
+from study.pool.driver import Driver
 from study.pool.engine import Engine
 from study.pool.worker import Cohort, Leaving
 
@@ -141,3 +146,82 @@ def test_what_training_raises_is_not_taken_for_a_scheduler_that_is_away(
 
     with pytest.raises(OSError, match="no simulator"):
         asyncio.run(train())
+
+
+class Trains:
+    """An engine that has nothing come of its first tries, and then writes outcomes."""
+
+    is_local, dashboard = False, None
+
+    def __init__(self, ledger: Ledger, tries: int) -> None:
+        self.ledger, self.tries = ledger, tries
+        self.had: list[list[int]] = []
+        """the seeds of what it was given"""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def threads(self) -> int:
+        return 2
+
+    async def train(self, cohort: Cohort) -> dict[str, Any]:
+        self.had.append([cell.seed for cell in cohort.cells])
+        if len(self.had) > self.tries:
+            for cell in cohort.cells:
+                end(self.ledger, cell)
+        return {}
+
+
+def end(ledger: Ledger, cell: Cell) -> None:
+    entry = ledger.begin(cell, {})
+    assert entry is not None
+    with entry:
+        entry.finish({"status": "finished", "error": None})
+
+
+async def drive(ledger: Ledger, cells: list[Cell], tries: int = 0) -> tuple[str, list[list[int]]]:
+    """Return what a driver says, and the seeds of the cohorts that it hands out."""
+    said = io.StringIO()
+    options = PoolOptions(scheduler="tcp://host:1", runs_dir=ledger.runs_dir)
+    drives = Driver(ledger, options, "disabled", Console(file=said, width=200))
+    trains = Trains(ledger, tries)
+    drives._engine = trains  # type: ignore[assignment]
+    async with drives:
+        await drives.train(cells)
+    return said.getvalue(), trains.had
+
+
+def test_what_another_process_trains_is_not_handed_out(
+    tmp_path: Path, small: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "SECONDS_HELD", 0.1)
+    ledger, cells = Ledger(tmp_path), [small(seed=seed) for seed in range(2)]
+
+    async def train() -> tuple[str, list[list[int]]]:
+        entry = ledger.begin(cells[0], {})
+        assert entry is not None
+        driven = asyncio.create_task(drive(ledger, cells))
+        with entry:
+            await asyncio.sleep(0.3)
+            (entry.path / "checkpoint").touch()
+            await asyncio.sleep(0.5)
+            (entry.path / "checkpoint").unlink()
+        return await driven
+
+    said, had = asyncio.run(train())
+    assert sorted(had) == [[0], [1]]
+    assert said.count("1 run is being trained by another process: waiting for it") == 1
+
+
+def test_what_nothing_came_of_is_tried_again_after_a_while(
+    tmp_path: Path, small: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "SECONDS_HELD", 0.1)
+    began = time.monotonic()
+    said, had = asyncio.run(drive(Ledger(tmp_path), [small()], tries=3))
+    assert had == [[0]] * 4
+    assert time.monotonic() - began >= 0.3
+    assert "another process" not in said
