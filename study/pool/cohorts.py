@@ -11,12 +11,12 @@ COHORT_SIZE = 40
 """Cells of a cohort at most: beyond it a run gets hardly cheaper."""
 
 
-def cohorts(cells: Sequence[Cell], workers: int, memory: float) -> list[list[Cell]]:
+def cohorts(cells: Sequence[Cell], workers: int, memory: float, most: int = COHORT_SIZE) -> list[list[Cell]]:
     """Cut the cells into cohorts: evenly, enough for every worker, the longest first.
 
     Within a cohort the cells of a condition stand together, so that one torch distribution serves them all.
 
-    **Arguments**: `memory`, bytes for all workers together.
+    **Arguments**: `memory`, bytes for all workers together; `most`, cells of a cohort at most.
 
     **Raises**: `MistakeError`, when that isn't enough for a run.
     """
@@ -32,7 +32,7 @@ def cohorts(cells: Sequence[Cell], workers: int, memory: float) -> list[list[Cel
         alike = list(group)
         require_fit(alike[0], each, has)
         fitting = max(1, int((each - WORKER_BYTES) / run_bytes(alike[0])))
-        size = min(COHORT_SIZE, fitting, -(-len(cells) // workers))
+        size = min(COHORT_SIZE, most, fitting, -(-len(cells) // workers))
         number = -(-len(alike) // size)
         bounds = [len(alike) * part // number for part in range(number + 1)]
         cut += [alike[start:end] for start, end in itertools.pairwise(bounds)]

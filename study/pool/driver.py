@@ -76,17 +76,14 @@ class Driver:
         await asyncio.to_thread(self._give_up_damaged, cells)
         waiting = self._waiting(dict.fromkeys(cells))
         self._bar.update(wanted=waiting)
-        await asyncio.gather(*(self._have_trained(part) for part in self._cut(waiting)))
+        workers = max(self._threads, 1)
+        memory = 1e9 * self._options.memory or workers * self._options.memory_each
+        cut = cohorts(waiting, workers, memory, self._options.cohort)
+        await asyncio.gather(*(self._have_trained(cohort) for cohort in cut))
         reasons = [self._given_up[cell.id] for cell in dict.fromkeys(cells) if cell.id in self._given_up]
         if reasons:
             number = "1 run has" if len(reasons) == 1 else f"{len(reasons)} runs have"
             raise WorkerError(f"{number} no outcome: {'; '.join(dict.fromkeys(reasons))}")
-
-    def _cut(self, cells: list[Cell]) -> list[list[Cell]]:
-        workers = max(self._threads, 1)
-        parts = cohorts(cells, workers, 1e9 * self._options.memory or workers * self._options.memory_each)
-        size = self._options.cohort
-        return [part[start : start + size] for part in parts for start in range(0, len(part), size)]
 
     async def _have_trained(self, cells: Sequence[Cell]) -> None:
         """Hand a cohort out until each of its runs has ended, or was given up on."""

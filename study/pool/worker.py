@@ -57,12 +57,15 @@ def train(cohort: Cohort) -> Files:
     leaving = _leaving(worker)
     report = _once_a_second(lambda updates: worker.log_event(EVENTS, (cohort.key, updates)))
     with leaving.busy():
-        runs_dir = Path(cohort.runs_dir)
         if _sees_store(cohort):
-            _train(cohort, runs_dir, cohort.wandb_mode, report, lambda: leaving.is_leaving() or not _sees_store(cohort))
+            _train(cohort, Path(cohort.runs_dir), report, lambda: leaving.is_leaving() or not _sees_store(cohort))
             return {}
         with tempfile.TemporaryDirectory(dir=worker.local_directory) as folder:
-            return _train_apart(cohort, Path(folder), report, leaving.is_leaving)
+            _write_files(Path(folder), cohort.files)
+            # What W&B keeps offline would be lost with the folder: the driver has all of it.
+            mode = "online" if cohort.wandb_mode == "online" else "disabled"
+            _train(dataclasses.replace(cohort, wandb_mode=mode), Path(folder), report, leaving.is_leaving)
+            return read_files(Path(folder), cohort.cells)
 
 
 def _sees_store(cohort: Cohort) -> bool:
@@ -70,27 +73,20 @@ def _sees_store(cohort: Cohort) -> bool:
     return os.path.exists(os.path.join(cohort.runs_dir, ".locks", cohort.token))  # noqa: PTH110, PTH118 - Path raises
 
 
-def _train_apart(
-    cohort: Cohort, runs_dir: Path, report: Callable[[int], None], should_end: Callable[[], bool]
-) -> Files:
-    for run_id, files in cohort.files.items():
-        (runs_dir / run_id).mkdir()
-        for name, content in files.items():
-            (runs_dir / run_id / name).write_bytes(content)
-    # What W&B keeps offline would be lost with the folder: the driver has all of it.
-    _train(cohort, runs_dir, "online" if cohort.wandb_mode == "online" else "disabled", report, should_end)
-    return read_files(runs_dir, cohort.cells)
-
-
-def _train(
-    cohort: Cohort, runs_dir: Path, wandb_mode: str, report: Callable[[int], None], should_end: Callable[[], bool]
-) -> None:
+def _train(cohort: Cohort, runs_dir: Path, report: Callable[[int], None], should_end: Callable[[], bool]) -> None:
     from study import training
 
     with contextlib.suppress(training.Interrupted):
         training.train(
-            cohort.cells, runs_dir, wandb_mode, report, should_end=should_end, step_timeout=cohort.step_timeout
+            cohort.cells, runs_dir, cohort.wandb_mode, report, should_end=should_end, step_timeout=cohort.step_timeout
         )
+
+
+def _write_files(runs_dir: Path, files: Files) -> None:
+    for run_id, of_run in files.items():
+        (runs_dir / run_id).mkdir()
+        for name, content in of_run.items():
+            (runs_dir / run_id / name).write_bytes(content)
 
 
 def read_files(runs_dir: Path, cells: Sequence[Cell]) -> Files:
