@@ -35,8 +35,11 @@ def write(path: Path, state: RunState) -> None:
 def read(path: Path) -> RunState | None:
     """A run's state; None where there is no file. **Raises**: `MistakeError`, when the file isn't what was written."""
     written = read_if_there(path)
-    if written is None:
-        return None
+    return None if written is None else parse(written, path)
+
+
+def parse(written: bytes, path: Path) -> RunState:
+    """A run's state, from a file's content. **Raises**: `MistakeError`, that names the file, when it isn't one."""
     digest, _, content = written.partition(b"\n")
     if digest != hashlib.sha256(content).hexdigest().encode():
         raise _damaged(path)

@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from reports.files import read_file
@@ -27,14 +27,40 @@ def writing(path: Path) -> Iterator[None]:
         raise UnwritableError(f"{path} can't be written: {error.strerror}") from error
 
 
+@contextlib.contextmanager
+def drafts(folder: Path, files: Mapping[str, bytes]) -> Iterator[dict[Path, Path]]:
+    """Write files to disk under other names. What isn't moved to its own name meanwhile is removed in the end.
+
+    Args:
+        folder: Where they are to be.
+        files: Contents, by name.
+
+    Yields:
+        For each file, where it is to be, and where it was written.
+
+    Raises:
+        UnwritableError: One of them can't be written.
+    """
+    written: dict[Path, Path] = {}
+    try:
+        for name, content in files.items():
+            path = folder / name
+            written[path] = path.with_name(f".{name}.{os.getpid()}{DRAFT}")
+            with writing(path), written[path].open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        yield written
+    finally:
+        with contextlib.suppress(OSError):
+            for draft in written.values():
+                draft.unlink(missing_ok=True)
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file, on disk when this returns. **Raises**: `UnwritableError`, and then the old one is as it was."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}{DRAFT}")
-    with writing(path), draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-        draft.replace(path)
+    with drafts(path.parent, {path.name: content}) as written, writing(path):
+        written[path].replace(path)
 
 
 def require_writable(path: Path) -> None:

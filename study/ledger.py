@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from filelock import FileLock, Timeout
 
 from study.cells import Cell, MistakeError
-from study.files import read_if_there, remove_drafts, write_atomically, writing
+from study.files import drafts, read_if_there, remove_drafts, write_atomically, writing
 
 if TYPE_CHECKING:  # a driver reads and writes run stores without torch
     from agents.cohort.state import RunState
@@ -89,6 +89,57 @@ class Ledger:
         **Raises**: `MistakeError`, when the directory can hold no runs, or what the cell left is damaged;
         `UnwritableError`.
         """
+        with contextlib.ExitStack() as stack:
+            lock = self._take(cell)
+            if lock is None:
+                return None
+            stack.callback(lock.release)
+            if self.outcome(cell) is not None:
+                return None
+            entry = Entry(self.path(cell), cell, provenance, lock)
+            stack.pop_all()
+            return entry
+
+    def adopt(self, cell: Cell, files: Mapping[str, bytes]) -> bool:
+        """Take over what a run has left in another run store.
+
+        Args:
+            cell: The run.
+            files: What its folder has, by name. Names that no run store has are left out.
+
+        Returns:
+            Whether it was: not if the run has ended here, has a checkpoint here that is as new, or is being trained.
+
+        Raises:
+            MistakeError: What it has left is damaged.
+            UnwritableError: There is no room for it. What was here is as it was.
+        """
+        known = {name: files[name] for name in FILES if name in files}
+        update = _update_of(cell, known)
+        lock = self._take(cell)
+        if lock is None:
+            return False
+        try:
+            return self.outcome(cell) is None and _adopt(self.path(cell), known, update)
+        finally:
+            lock.release()
+
+    def held(self, cells: Iterable[Cell]) -> list[Cell]:
+        """Those of the cells that another process is training, or takes over."""
+
+        def is_held(cell: Cell) -> bool:
+            path = self._locks / cell.id
+            try:
+                if path.exists():
+                    FileLock(path).acquire(blocking=False).lock.release()
+            except Timeout:
+                return True
+            return False
+
+        return [cell for cell in cells if is_held(cell)]
+
+    def _take(self, cell: Cell) -> FileLock | None:
+        """A cell's lock, for this process alone; None, if another has it."""
         self.prepare()
         lock = FileLock(self._locks / cell.id)
         with writing(self._locks / cell.id):
@@ -96,10 +147,7 @@ class Ledger:
                 lock.acquire(blocking=False)
             except Timeout:
                 return None
-        if self.outcome(cell) is not None:
-            lock.release()
-            return None
-        return Entry(self.path(cell), cell, provenance, lock)
+        return lock
 
     @property
     def _locks(self) -> Path:
@@ -185,15 +233,6 @@ class Entry:
         with writing(self._checkpoint):
             self._checkpoint.unlink(missing_ok=True)
 
-    def adopt(self, files: Mapping[str, bytes]) -> None:
-        """Take over what a run of this cell left elsewhere. **Arguments**: all of a folder's files, by name."""
-        for name in FILES:  # no other name from elsewhere becomes a path
-            if name in files:
-                write_atomically(self.path / name, files[name])
-        if "outcome.json" in files:
-            with writing(self._checkpoint):
-                self._checkpoint.unlink(missing_ok=True)
-
     def __enter__(self) -> Self:
         return self
 
@@ -201,6 +240,66 @@ class Entry:
         with contextlib.suppress(OSError):  # of a line that is known not to have been written
             self._file.close()
         self._lock.release()
+
+
+def _update_of(cell: Cell, files: Mapping[str, bytes]) -> float:
+    """After how many updates a run left these files: infinity where it has ended, -1 where nothing is worth keeping.
+
+    **Raises**: `MistakeError`, when they are damaged.
+    """
+    try:
+        if not files.keys() >= {"cell.json", "updates.jsonl"}:
+            raise ValueError("files are missing")
+        if "outcome.json" in files:
+            _outcome(files["outcome.json"])
+            return math.inf
+        if "checkpoint" not in files:
+            return -1
+        from study import checkpoints
+
+        update = checkpoints.parse(files["checkpoint"], Path("checkpoint"))["update"]
+        if len(_objects(files["updates.jsonl"].splitlines()[:update])) < update:
+            raise ValueError("updates.jsonl is shorter than its checkpoint")
+        return update
+    except (ValueError, RecursionError) as error:
+        raise MistakeError(f"what run {cell.id} has left elsewhere is damaged: {error}") from error
+
+
+def _adopt(folder: Path, files: Mapping[str, bytes], update: float) -> bool:
+    """Take over files that a run left after so many updates, if that is later than what is here.
+
+    A process may be killed at any moment. So all is on disk before the first file is moved, a checkpoint never stands
+    beside another version's `cell.json` or fewer updates, and the outcome is last.
+    """
+    checkpoint, description = folder / "checkpoint", folder / "cell.json"
+    has_ended = update == math.inf
+    if not has_ended and update <= _update_of_checkpoint(checkpoint):
+        return False
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+        remove_drafts(folder)
+    kept = {name: content for name, content in files.items() if name != "checkpoint" or not has_ended}
+    with drafts(folder, kept) as written, writing(folder):
+        if read_if_there(description) != files["cell.json"]:
+            checkpoint.unlink(missing_ok=True)
+        for path, draft in written.items():
+            draft.replace(path)
+        if has_ended:
+            checkpoint.unlink(missing_ok=True)
+    return True
+
+
+def _update_of_checkpoint(path: Path) -> int:
+    """After how many updates a checkpoint was written; -1 where there is none that can be read."""
+    if not path.exists():
+        return -1
+    from study import checkpoints
+
+    try:
+        state = checkpoints.read(path)
+    except MistakeError:
+        return -1
+    return -1 if state is None else state["update"]
 
 
 def _left_by_interruption(folder: Path) -> "tuple[RunState | None, list[Json]]":

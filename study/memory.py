@@ -1,15 +1,50 @@
-"""Whether runs fit into this machine's memory, asked before anything is trained."""
+"""Whether runs fit into memory, asked before anything is trained."""
 
 import dataclasses
 import math
+import os
 from collections.abc import Sequence
 from typing import Any
 
+from agents import environments
 from study.cells import Cell, MistakeError, brief
-from study.pool.cohorts import WORKER_BYTES, machine_memory, run_bytes
+
+WORKER_BYTES = 500e6
+"""What a worker needs before it has a single run."""
+
+ENVIRONMENT_BYTES = 1.5e6
+"""What an environment needs: MuJoCo's largest, with a margin."""
 
 LEAST = {"hidden_size": 16, "num_envs": 1, "num_steps": 1, "eval_episodes": 1}
 """The parameters on which a run's memory depends, and their smallest values."""
+
+
+def available_cores() -> int:
+    """Cores that this process may use, where the system says so: a cluster's job rarely has the whole machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def machine_memory() -> float:
+    """Bytes of memory that this machine has."""
+    return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+
+
+def run_bytes(cell: Cell) -> float:
+    """What a run adds to the memory of its cohort, at most and roughly: its environments, those it is evaluated in,
+    its parameters, and what is kept of every transition while a rollout is learned from.
+    """
+    observation, action = environments.sizes(cell.env_id)
+    number, hidden = 4 if cell.precision == "float32" else 8, cell.hidden_size
+    # The last rollout is kept while the next is collected, and shuffled copies are learned from.
+    transition = number * (6 * observation + 8 * action + 2 * action**2) + 8 * (2 * action + 16)
+    weights = 2 * hidden * (hidden + observation + action + 32)
+    activations = 2 * cell.minibatch_size * (4 * hidden + observation)
+    places = cell.num_envs + cell.eval_episodes
+    try:
+        alone = cell.batch_size * transition + number * (5 * weights + activations) + places * ENVIRONMENT_BYTES
+    except OverflowError:  # of numbers with hundreds of digits
+        return math.inf
+    return alone if cell.rollouts == "own" else 2 * alone  # beside it, the run from whose rollouts it learns
 
 
 def require_memory(cells: Sequence[Cell]) -> None:
@@ -18,31 +53,37 @@ def require_memory(cells: Sequence[Cell]) -> None:
     **Raises**: `MistakeError`, naming the parameter that takes the most memory.
     """
     cell, memory = cells[0], machine_memory()
+    require_fit(cell, memory, f"this machine has {memory / 1e9:.1f} GB")
     together = 1 if cell.engine == "reference" else len(cells)
-    if WORKER_BYTES + together * _bytes(cell) <= memory:
-        return
-    has = f"and this machine has {memory / 1e9:.1f} GB"
-    if WORKER_BYTES + _bytes(cell) <= memory:
-        needed = WORKER_BYTES + together * _bytes(cell)
+    needed = WORKER_BYTES + together * run_bytes(cell)
+    if needed > memory:
         raise MistakeError(
-            f"{together} seeds together need {needed / 1e9:.1f} GB of memory, {has}: take fewer in one call"
+            f"{together} seeds together need {needed / 1e9:.1f} GB of memory, and this machine has "
+            f"{memory / 1e9:.1f} GB: take fewer in one call"
         )
-    name = min(LEAST, key=lambda name: _bytes(_with_least(cell, name)))
-    needed = WORKER_BYTES + _bytes(cell)
-    raise MistakeError(
-        f"{name} {brief(getattr(cell, name))} is too large: a run needs {needed / 1e9:.1f} GB of memory, {has}: "
-        f"choose a smaller {name}"
-    )
+
+
+def require_fit(cell: Cell, memory: float, has: str) -> None:
+    """Look whether a cell fits into a worker's memory.
+
+    Args:
+        cell: The cell.
+        memory: Bytes.
+        has: Where that much memory is, as a clause.
+
+    Raises:
+        MistakeError: It doesn't fit. The parameter that takes the most memory is named.
+    """
+    needed = WORKER_BYTES + run_bytes(cell)
+    if needed > memory:
+        name = min(LEAST, key=lambda name: run_bytes(_with_least(cell, name)))
+        raise MistakeError(
+            f"{name} {brief(getattr(cell, name))} is too large: a run needs {needed / 1e9:.1f} GB of memory, "
+            f"and {has}: choose a smaller {name}"
+        )
 
 
 def _with_least(cell: Cell, name: str) -> Cell:
     """The cell with a parameter's smallest value, of which any batch is one minibatch."""
     changes: dict[str, Any] = {name: LEAST[name], "num_minibatches": 1, "norm_adv": False}
     return dataclasses.replace(cell, **changes)
-
-
-def _bytes(cell: Cell) -> float:
-    try:
-        return run_bytes(cell)
-    except OverflowError:  # of numbers with hundreds of digits
-        return math.inf

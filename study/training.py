@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from threading import Thread
 
 from agents.audit import precision_leaks
 from agents.cohort import Cohort, use_one_thread
@@ -18,7 +19,7 @@ from study.cells import Cell
 from study.errors import warn
 from study.ledger import Entry, Json, Ledger
 from study.tracking.assignment import assignment
-from study.tracking.runs import TrackedRun, Tracker, finish_together
+from study.tracking.runs import TrackedRun, Tracker
 
 CHECKPOINT_SECONDS = 60.0
 """Time between two checkpoints of a run, at least: the most that an interruption costs."""
@@ -149,7 +150,7 @@ def _train(
                 run.log(line)
         if cohort.update:
             on_update(len(entries) * cohort.update)
-        _record(cohort, entries, tracked, on_update, keeper)
+        finishing = _record(cohort, entries, tracked, on_update, keeper)
         outcomes = cohort.outcomes()
         core_seconds = None if began_at is None else (time.process_time() - began_at) / len(entries)
         ended = [place for place in range(len(entries)) if place not in cohort.failures]
@@ -160,7 +161,10 @@ def _train(
             if core_seconds is not None:
                 entries[place].note_cost(core_seconds)
             entries[place].finish(summaries[place])
-        finish_together((tracked[place], summaries[place]) for place in ended)
+        # Where W&B can't be reached, they wait for it together.
+        finishing += [tracked[place].begin_to_finish(summaries[place]) for place in ended]
+        for thread in finishing:
+            thread.join()
 
 
 def _record(
@@ -169,16 +173,17 @@ def _record(
     tracked: Sequence[TrackedRun],
     on_update: Callable[[int], None],
     keeper: Keeper,
-) -> None:
-    """Train to the end, and write down each update, and each run that fails."""
+) -> list[Thread]:
+    """Train to the end, and write down each update, and each run that fails; W&B takes those in these threads."""
     failed: set[int] = set()
+    finishing: list[Thread] = []
 
     def finish_failed() -> None:
-        for place in cohort.failures.keys() - failed:
-            summary = summarise(cohort.failures[place])
+        summaries = {place: summarise(cohort.failures[place]) for place in cohort.failures.keys() - failed}
+        for place, summary in summaries.items():
             entries[place].finish(summary)
-            tracked[place].finish(summary)
-            failed.add(place)
+        finishing.extend(tracked[place].begin_to_finish(summary) for place, summary in summaries.items())
+        failed.update(summaries)
 
     finish_failed()
     for records in cohort.train():
@@ -190,6 +195,7 @@ def _record(
         on_update(len(records))
         if cohort.update < entries[0].cell.num_updates:
             keeper.keep(cohort, entries)
+    return finishing
 
 
 def summarise(outcome: Outcome | Failure) -> Json:

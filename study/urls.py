@@ -9,7 +9,8 @@ FILES = ("journal:", "sqlite:")
 _USER = re.compile(r"^((?:[\w+.-]+:/+)?+[^:/@?]*:).*@", re.DOTALL)
 """Up to the last @, since an unescaped password may have one itself."""
 _PARAMETER = re.compile(r"([?&])([^=&]*)=[^&]*")
-_SECRET = re.compile("pass|pwd|secret|token", re.IGNORECASE)
+_FRAGMENT = re.compile("#.+", re.DOTALL)
+_SECRET = re.compile("pass|pwd|secret|token|key|auth|credential|options", re.IGNORECASE)
 
 
 def without_password(url: str) -> str:
@@ -18,9 +19,9 @@ def without_password(url: str) -> str:
     SQLAlchemy's own `render_as_string` refuses URLs with a mistake, which are those that errors print, and shows
     passwords in the query string, and what follows an @ in a password.
     """
-    if not url.startswith(FILES):
-        url = _USER.sub(r"\1***@", url)
-    return _PARAMETER.sub(_masked, url)
+    if url.startswith(FILES):
+        return _PARAMETER.sub(_masked, url)
+    return _FRAGMENT.sub("#***", _PARAMETER.sub(_masked, _USER.sub(r"\1***@", url)))
 
 
 def _masked(parameter: re.Match[str]) -> str:

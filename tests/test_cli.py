@@ -329,6 +329,25 @@ def test_a_sweep_file_of_runs_without_memory_is_refused(tmp_path: Path, capsys: 
     assert err.endswith(": choose a smaller hidden_size\n")
 
 
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        (("--workers", "2", "--memory", "4"), "or take fewer --workers, or give more --memory"),
+        (("--workers", "1", "--memory", "4"), "or give more --memory"),
+        (("--scheduler", "tls://host:8786"), "or give --memory"),
+    ],
+)
+def test_a_run_too_large_for_a_worker_names_the_parameter(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], advice: str
+) -> None:
+    sweep = write_sweep(tmp_path, hidden_size=160_000)
+    code, _, err = run("sweep", str(sweep), *options, "--runs-dir", str(tmp_path / "runs"), capsys=capsys)
+    last = err.splitlines()[-1]
+    assert code == 2
+    assert last.startswith("study: hidden_size 160000 is too large: a run needs ")
+    assert last.endswith(f": choose a smaller hidden_size, {advice}")
+
+
 def test_a_failed_cell_is_said_and_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

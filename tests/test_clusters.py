@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.sweeps import LONG, Study, endings, is_in_the_middle, wait_for, write_sweep
@@ -26,6 +27,7 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self.tls = folder / "tls"
         self.local = folder / "local"
+        self.environment: dict[str, str] = {}
         self._folder = folder
         self._begun: list[subprocess.Popen[bytes]] = []
         subprocess.run([SCRIPTS / "certificates.sh", self.tls], check=True, capture_output=True)
@@ -39,12 +41,16 @@ class Cluster:
         """What `study` takes to reach it."""
         return ["--scheduler", self.address, "--tls", str(self.tls)]
 
-    def begin_scheduler(self) -> "subprocess.Popen[bytes]":
+    def begin_scheduler(self, host: str = "127.0.0.1") -> "subprocess.Popen[bytes]":
         """Begin a scheduler, always at the same port."""
         return self._begin(
-            SCRIPTS / "scheduler.sh", self.tls, self._folder / "scheduler.json", "--host", "127.0.0.1",
+            SCRIPTS / "scheduler.sh", self.tls, self._folder / "scheduler.json", "--host", host,
             "--port", str(self._port),
         )  # fmt: skip
+
+    def begin(self, script: str, *options: str | Path) -> "subprocess.Popen[bytes]":
+        """Begin another script, for the same scheduler."""
+        return self._begin(SCRIPTS / script, self.tls, self.address, *options)
 
     def begin_worker(self, unseen: Path | None = None) -> "subprocess.Popen[bytes]":
         """Begin a worker, with files of its own in `local`; a folder may be one that it doesn't see."""
@@ -63,6 +69,7 @@ class Cluster:
                 "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
                 "WORKERS": "1",
                 "WANDB_MODE": "disabled",
+                **self.environment,
             },
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -90,7 +97,7 @@ def test_a_scheduler_that_is_killed_is_waited_for(tmp_path: Path, cluster: Clust
     cluster.begin_worker()
     sweep = Study("sweep", write_sweep(tmp_path, **LONG), *cluster.options, "--cohort", "4", runs=tmp_path / "runs")
     sweep.wait_until_in_the_middle()
-    cluster.begin_worker()  # a worker that joins late
+    cluster.begin("slurm.sh")  # a worker that joins late
     scheduler.kill()
     scheduler.wait()
     cluster.begin_scheduler()
@@ -159,3 +166,67 @@ def test_a_scheduler_that_cannot_be_used_is_one_line(tmp_path: Path, cluster: Cl
         assert returned == 2
         assert words in said.splitlines()[-1]
         assert len(said.splitlines()) == 2
+
+
+def answers_http(host: str, port: int) -> bool:
+    with socket.create_connection((host, port), timeout=10) as connection:
+        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        with contextlib.suppress(OSError):
+            return connection.recv(5) == b"HTTP/"
+    return False
+
+
+def test_only_tls_listens_beyond_this_machine(cluster: Cluster) -> None:
+    scheduler = cluster.begin_scheduler("0.0.0.0")
+    workers = cluster.begin_worker()
+
+    def listening() -> dict[int, list[tuple[str, int]]]:
+        found = {}
+        for begun in (scheduler, workers):
+            processes = [psutil.Process(begun.pid), *psutil.Process(begun.pid).children(recursive=True)]
+            found[begun.pid] = [
+                (connection.laddr.ip, connection.laddr.port)
+                for process in processes
+                for connection in process.net_connections("tcp")
+                if connection.status == psutil.CONN_LISTEN
+            ]
+        return found
+
+    wait_for("two ports each", lambda: all(len(ports) >= 2 for ports in listening().values()))
+    for ports in listening().values():
+        assert any(answers_http(*port) for port in ports)
+        assert not any(answers_http(*port) for port in ports if port[0] != "127.0.0.1")
+
+
+SSH = """#!{python}
+import os, pty, signal, sys
+child, terminal = pty.fork()
+if child == 0:
+    os.execvp("sh", ["sh", "-c", sys.argv[-1]])
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # the terminal is closed, and what runs in it sees that
+while os.read(terminal, 1024):
+    pass
+"""
+
+
+def test_workers_by_ssh_end_with_the_script_and_hand_back_what_they_train(tmp_path: Path, cluster: Cluster) -> None:
+    stand_in = tmp_path / "bin" / "ssh"
+    stand_in.parent.mkdir()
+    stand_in.write_text(SSH.format(python=sys.executable))
+    stand_in.chmod(0o755)
+    cluster.environment["PATH"] = os.pathsep.join(
+        [str(stand_in.parent), str(Path(sys.executable).parent), os.environ["PATH"]]
+    )
+    cluster.begin_scheduler()
+    script = cluster.begin("ssh.sh", "machine")
+    runs = tmp_path / "runs"
+    sweep = Study("sweep", write_sweep(tmp_path, **LONG), *cluster.options, runs=runs)
+    sweep.wait_until_in_the_middle()
+    began = psutil.Process(script.pid).children(recursive=True)
+    assert any("dask" in " ".join(process.cmdline()) for process in began)
+    script.terminate()
+    script.wait(timeout=60)
+    wait_for("the workers to be gone", lambda: not any(process.is_running() for process in began), seconds=60)
+    assert any(runs.glob("*/checkpoint"))
+    sweep.process.kill()
+    sweep.end()

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from agents.conditions import Condition
 from agents.hyperparameters import Precision
 from study.cells import Cell, MistakeError, make_cell
-from study.pool.cohorts import COHORT_SIZE, WORKER_BYTES, cohorts, run_bytes
+from study.memory import WORKER_BYTES, run_bytes
+from study.pool.cohorts import COHORT_SIZE, cohorts
 from tests.conftest import SMALL
 
 CELLS = [
@@ -42,5 +43,6 @@ def test_every_worker_has_work() -> None:
 
 
 def test_too_little_memory_is_said() -> None:
-    with pytest.raises(MistakeError, match=r"2 workers need 1\.\d GB of memory .* and have 0\.5 GB"):
+    words = r"num_\w+ \d+ is too large: a run needs .* GB of memory, and each of 2 workers has 0\.2 GB"
+    with pytest.raises(MistakeError, match=words):
         cohorts(CELLS, workers=2, memory=0.5e9)

@@ -25,6 +25,7 @@ from study import training
 from study.cells import Cell, make_cell
 from study.estimate import estimate
 from study.ledger import Ledger
+from study.tracking.runs import TrackedRun
 from tests.conftest import SMALL
 from tests.test_cli import SMALL_OPTIONS, run
 
@@ -333,3 +334,28 @@ def test_a_program_ends_though_an_environment_hangs(tmp_path: Path) -> None:
     assert ended.stderr.splitlines()[-1].endswith("failed: environment Stuck-v0 took longer than 0.2 s in step")
     (path,) = tmp_path.glob("*/outcome.json")
     assert json.loads(path.read_text())["status"] == "failed"
+
+
+def test_runs_that_fail_hold_neither_each_other_nor_training_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = [faulty_cell(seed, precision="float32") for seed in (0, 1, 2)]
+    for seed in (0, 1):
+        let_act(seed, raising(ValueError("bad")), call=300 + seed)
+    wandb_answers, updates = threading.Event(), 0
+
+    def train_on(made: int) -> None:
+        nonlocal updates
+        updates += made
+        if updates == 4:  # three runs made an update, and one made its last
+            wandb_answers.set()
+
+    def wait(_run: TrackedRun, _outcome: dict[str, Any]) -> None:
+        assert wandb_answers.wait(timeout=60)
+        assert Ledger(tmp_path).waiting(cells[:2]) == []
+
+    monkeypatch.setattr(TrackedRun, "finish", wait)
+    training.train(cells, tmp_path, "disabled", train_on)
+    assert updates == 4
+    assert wandb_answers.is_set()
+    assert Ledger(tmp_path).waiting(cells) == []

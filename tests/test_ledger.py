@@ -10,7 +10,7 @@ import pytest
 
 from study.cells import Cell, MistakeError
 from study.files import DRAFT
-from study.ledger import FILES, Ledger, dump
+from study.ledger import Ledger, dump
 
 MakeCell = Callable[..., Cell]
 
@@ -143,15 +143,46 @@ def test_only_drafts_of_this_program_are_deleted(tmp_path: Path, small: MakeCell
         assert kept == set(folder.glob(".*"))
 
 
+ENDED = {
+    "cell.json": b"{}",
+    "updates.jsonl": b"{}",
+    "policy.pt": b"learned",
+    "cost.json": b"{}",
+    "outcome.json": b'{"status": "finished", "error": null}',
+}
+"""What a run that has ended leaves."""
+
+
 def test_no_name_from_elsewhere_becomes_a_path(tmp_path: Path, small: MakeCell) -> None:
-    runs = tmp_path / "a" / "runs"
-    entry = Ledger(runs).begin(small(), {})
-    assert entry is not None
-    files = dict.fromkeys([*FILES, "../../../evil", str(tmp_path / "evil"), "x.sh"], b"{}")
-    with entry:
-        entry.adopt(files)
-    assert sorted(path.name for path in entry.path.iterdir()) == sorted({*FILES} - {"checkpoint"})
+    ledger = Ledger(tmp_path / "a" / "runs")
+    strange = dict.fromkeys(["checkpoint", "../../../evil", str(tmp_path / "evil"), "x.sh"], b"{}")
+    assert ledger.adopt(small(), {**strange, **ENDED})
+    assert {path.name: path.read_bytes() for path in ledger.path(small()).iterdir()} == ENDED
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("damage", [{"outcome.json": b"{}"}, {"outcome.json": b"["}, {"checkpoint": b"x"}])
+def test_what_comes_back_damaged_is_not_taken_over(tmp_path: Path, small: MakeCell, damage: dict[str, bytes]) -> None:
+    ledger, files = Ledger(tmp_path), {name: ENDED[name] for name in ("cell.json", "updates.jsonl")}
+    with pytest.raises(MistakeError, match=f"what run {small().id} has left elsewhere is damaged"):
+        ledger.adopt(small(), files | damage)
+    with pytest.raises(MistakeError, match="files are missing"):
+        ledger.adopt(small(), {"outcome.json": ENDED["outcome.json"]})
+    assert not ledger.path(small()).exists()
+
+
+def test_what_another_process_trains_is_not_taken_over(tmp_path: Path, small: MakeCell) -> None:
+    ledger, cell, other = Ledger(tmp_path), small(), small(seed=1)
+    entry = ledger.begin(cell, {})
+    assert entry is not None
+    with entry:
+        entry.append({"update": 1})
+        assert ledger.held([cell, other]) == [cell]
+        assert not ledger.adopt(cell, ENDED)
+        assert (entry.path / "updates.jsonl").read_text() == '{"update": 1}\n'
+    assert ledger.held([cell, other]) == []
+    assert ledger.adopt(cell, ENDED)
+    assert not ledger.adopt(cell, ENDED)  # it has ended
 
 
 @pytest.mark.parametrize("runs_dir", ["file", "file/runs"])

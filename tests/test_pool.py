@@ -16,7 +16,7 @@ from distributed import Client, Security
 
 from study.sweepfile import read_cells
 from tests.misbehaving import DEADLY_SEED
-from tests.sweeps import LONG, Study, children, endings, wait_for, write_sweep
+from tests.sweeps import LONG, Study, children, endings, is_in_the_middle, wait_for, write_sweep
 
 pytestmark = pytest.mark.slow
 
@@ -88,14 +88,64 @@ def test_a_moved_run_store_is_completed(tmp_path: Path, undisturbed: Path) -> No
 
 
 def test_a_run_that_kills_its_workers_is_given_up_and_all_others_end(tmp_path: Path) -> None:
-    sweep = write_sweep(tmp_path, env_id="tests.misbehaving:Kills-v0", condition=["normal_std"], seed=[0, 1, 2, 3])
+    sweep = write_sweep(tmp_path, env_id="tests.misbehaving:Kills-v0", condition=["normal_std"], seed=list(range(8)))
     deadly = {cell.id for cell in read_cells(sweep) if cell.seed == DEADLY_SEED}
-    for _ in range(2):  # the same command tries again
-        returned, said = Study("sweep", sweep, runs=tmp_path / "runs").end()
+    deaths = tmp_path / "deaths"
+    for died in (4 + 4, 8 + 4):  # with its cohort, and alone; the same command tries again
+        returned, said = Study("sweep", sweep, runs=tmp_path / "runs", MISBEHAVING_DEATHS=str(deaths)).end()
         assert returned == 1
         assert "1 run has no outcome: 4 workers died over it: " in said
         assert "Traceback" not in said
         assert {cell.id for cell in read_cells(sweep)} - endings(tmp_path / "runs").keys() == deadly
+        assert len(deaths.read_text().splitlines()) == died
+
+
+def test_a_run_whose_files_are_damaged_meanwhile_costs_no_other(tmp_path: Path) -> None:
+    path, runs = write_sweep(tmp_path, **LONG), tmp_path / "runs"
+    sweep = Study("sweep", path, "--cohort", "1", runs=runs)
+    sweep.wait_until_in_the_middle()
+    in_the_middle = next(updates.parent for updates in runs.glob("*/updates.jsonl") if is_in_the_middle(updates))
+    (in_the_middle / "checkpoint").write_bytes(b"damaged")
+    for pid in sweep.workers():
+        os.kill(pid, signal.SIGKILL)
+    returned, said = sweep.end()
+    assert (returned, "Traceback" in said) == (1, False), said
+    assert f"1 run has no outcome: {in_the_middle}/checkpoint is damaged: delete it, and its cell starts over" in said
+    assert {cell.id for cell in read_cells(path)} - endings(runs).keys() == {in_the_middle.name}
+    assert "another process" not in said
+
+
+@pytest.mark.parametrize("seconds", [1.5, 2.5, 3.5, 4.5])
+def test_a_driver_that_is_ended_while_it_begins_says_so_in_a_line(tmp_path: Path, seconds: float) -> None:
+    sweep = write_sweep(tmp_path, total_timesteps=200_000)
+    for how in (signal.SIGINT, signal.SIGTERM):
+        study = Study("sweep", sweep, runs=tmp_path / "runs")
+        time.sleep(seconds)
+        study.process.send_signal(how)
+        returned, said = study.end()
+        # Where Python is interrupted in the midst of an import, it ends by the signal, which shells show as 130 too.
+        assert returned in (130, -signal.SIGINT)
+        assert said.splitlines()[-1].startswith("study: interrupted: ")
+        assert not any(word in said for word in ("Traceback", "Error", "never awaited")), said
+
+
+def test_waiting_for_an_environment_that_hangs_is_said_and_can_be_ended(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path, env_id="tests.misbehaving:Hangs-v0", condition=["normal_std"], seed=[0])
+    hangs = tmp_path / "hangs"
+    study = Study("sweep", sweep, runs=tmp_path / "runs", MISBEHAVING_DEATHS=str(hangs))
+    wait_for("the hundredth step", hangs.exists)
+    workers = study.workers()
+    study.process.send_signal(signal.SIGINT)
+    time.sleep(3)
+    assert study.process.poll() is None
+    study.process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    returned, said = study.end()
+    assert time.monotonic() - began < 20
+    assert returned == 130
+    assert said.count("interrupted: waiting up to 90 s for checkpoints. Ctrl-C again ends at once") == 1
+    assert not any(word in said for word in ("Traceback", "Error", "never awaited")), said
+    wait_for_the_end_of(workers)
 
 
 def test_what_a_full_disk_stopped_goes_on(tmp_path: Path, undisturbed: Path) -> None:

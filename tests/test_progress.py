@@ -16,8 +16,8 @@ def test_without_a_terminal_there_are_lines(small: Callable[..., Cell], monkeypa
     said = io.StringIO()
     bar = Bar(Console(file=said, width=200))
     cells = [small(seed=seed) for seed in range(3)]  # of two updates each
-    bar.want(cells)
-    bar.employ(2)
+    bar.update(wanted=cells)
+    bar.update(workers=2)
     bar.begin("a")
     bar.report("a", 3)
     bar.report("unknown", 100)

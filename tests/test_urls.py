@@ -23,6 +23,13 @@ from study.urls import without_password
         ("postgresql:/me:hunter2@host/db", "postgresql:/me:***@host/db"),
         ("me:hunter2@host", "me:***@host"),
         ("grpc://me:hunter2@host:13000", "grpc://me:***@host:13000"),
+        ("postgresql://host/db?sslmode=on#hunter2", "postgresql://host/db?sslmode=on#***"),
+        ("postgresql://host/db#password=hunter2", "postgresql://host/db#***"),
+        ("postgresql://host/db?options=-c%20a.b%3Dhunter2", "postgresql://host/db?options=***"),
+        ("https://host/db?apikey=hunter2&api_key=hunter2", "https://host/db?apikey=***&api_key=***"),
+        ("https://host/db?auth=hunter2&x=y", "https://host/db?auth=***&x=y"),
+        ("postgresql://host/db?sslkey=hunter2", "postgresql://host/db?sslkey=***"),
+        ("sqlite:///a.db?key=hunter2", "sqlite:///a.db?key=***"),
         ("mysql://me:hunter2\n@host/db", "mysql://me:***@host/db"),
     ],
 )

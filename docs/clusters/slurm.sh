@@ -1,12 +1,15 @@
 #!/bin/sh
 #SBATCH --job-name=study
-#SBATCH --array=0-63
+#SBATCH --array=0-255%64
 #SBATCH --cpus-per-task=1
 #SBATCH --mem=3G
 #SBATCH --time=01:00:00
+#SBATCH --signal=B:TERM@120
 #SBATCH --requeue
 # Workers for a scheduler, a job each: sbatch docs/clusters/slurm.sh TLS_DIR SCHEDULER_FILE, in the repository.
-# A worker leaves a minute before its lifetime ends, or when its job is preempted (SIGTERM), and hands back what it trains.
+# 256 jobs of an hour, 64 of them at a time: four hours. Submit it again for more; the driver waits meanwhile.
+# Two minutes before a job ends, and when it is preempted, its worker hands back what it trains. A worker that dies is
+# begun again, so that a run that kills its workers costs no job.
 # The scheduler runs where it outlives the jobs, such as on the login node: docs/clusters/scheduler.sh.
 set -eu
-exec srun docs/clusters/worker.sh "$1" "$2" --lifetime 55m
+WORKERS=1 exec docs/clusters/workers.sh "$1" "$2"

@@ -10,8 +10,7 @@ from tyro.conf import Positional
 
 from agents.environments import UnsuitableEnvironmentError
 from study.cells import Cell, MistakeError, require_trainable
-from study.memory import require_memory
-from study.pool.cohorts import available_cores
+from study.memory import available_cores, require_memory
 from study.shipped import find_sweep
 from study.sweepfile import read_calls, require_own_program
 

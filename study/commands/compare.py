@@ -17,7 +17,7 @@ from study.cells import MistakeError, brief, read_seeds
 from study.compare.arms import Arm, require_arms
 from study.compare.planfile import read_options
 from study.files import write_atomically
-from study.pool.cohorts import available_cores
+from study.memory import available_cores
 
 if TYPE_CHECKING:
     from study.compare.launching import Ended, Shared

@@ -86,7 +86,7 @@ class Seeds:
         def work(driver: "Driver") -> Awaitable[None]:
             runs_dir = driver.ledger.runs_dir
             keep_plan(runs_dir, self.name, blocks.describe())
-            record = Record(runs_dir, self.storage, self.name, driver.options.wandb_mode)
+            record = Record(runs_dir, self.storage, self.name, driver.wandb_mode)
             console = Console(soft_wrap=True, highlight=False)
             return seeds.train_until_decided(driver.train, driver.ledger, blocks, self.name, record, console)
 

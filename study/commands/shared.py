@@ -2,14 +2,16 @@
 
 import asyncio
 import dataclasses
+import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agents import environments
 from study.cells import Cell, MistakeError
-from study.pool.cohorts import available_cores, cohorts, machine_memory
+from study.memory import available_cores, machine_memory
+from study.pool.cohorts import cohorts
 
 if TYPE_CHECKING:
     from study.pool.driver import Driver
@@ -76,33 +78,54 @@ class PoolOptions:
 
     def require_memory(self, cells: list[Cell]) -> None:
         """Raise a MistakeError where a worker has too little memory for one of the runs."""
+        if self.scheduler and self.memory:
+            return  # how much each worker has is known only once they are counted
         workers = 1 if self.scheduler else self.processes
-        cohorts(cells, workers, workers * self.memory_each)
+        try:
+            cohorts(cells, workers, workers * self.memory_each)
+        except MistakeError as error:
+            options = "give --memory" if self.scheduler else "give more --memory"
+            options = f"take fewer --workers, or {options}" if workers > 1 else options
+            raise MistakeError(f"{error}, or {options}") from error
 
     def run(self, work: Callable[["Driver"], Awaitable[T]]) -> T:
         """Do work that has runs trained. Only now is anything written, or is W&B asked."""
         from rich.console import Console
 
         from study.ledger import Ledger
-        from study.pool.driver import Driver, Options
+        from study.pool.driver import Driver
         from study.tracking import runs as tracking
 
-        options = Options(
-            workers=self.processes,
-            memory=1e9 * self.memory or None,
-            memory_each=self.memory_each,
-            cohort=self.cohort,
-            wandb_mode=tracking.choose_mode(self.runs_dir),
-            scheduler=self.scheduler,
-            tls=self.tls,
-            step_timeout=self.step_timeout or None,
-        )
+        wandb_mode = tracking.choose_mode(self.runs_dir)
 
         async def go() -> T:
-            async with Driver(Ledger(self.runs_dir), options, Console(stderr=True, soft_wrap=True)) as driver:
+            console = Console(stderr=True, soft_wrap=True)
+            async with Driver(Ledger(self.runs_dir), self, wandb_mode, console) as driver:
                 return await work(driver)
 
+        return _run_until_cancelled(go())
+
+
+def _run_until_cancelled(work: Coroutine[Any, Any, T]) -> T:
+    """Do what `asyncio.run` does, but have SIGTERM and each Ctrl-C cancel the work where it waits.
+
+    An exception anywhere else would come out of the midst of Dask.
+    """
+
+    async def go() -> T:
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, task.cancel)
+        return await work
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
         return asyncio.run(go())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def check_step_timeout(seconds: float) -> None:

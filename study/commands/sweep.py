@@ -1,5 +1,6 @@
 """`study sweep`."""
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -45,6 +46,7 @@ class Sweep:
             self.pool.run(lambda driver: driver.train(cells))
         finally:
             for cell in cells:
-                outcome = ledger.outcome(cell)
-                if outcome is not None and outcome["status"] == "failed":
-                    console.print(f"failed: {ledger.path(cell)}: {outcome['error']}", markup=False)
+                with contextlib.suppress(MistakeError):  # of one that is damaged, the driver has said so
+                    outcome = ledger.outcome(cell)
+                    if outcome is not None and outcome["status"] == "failed":
+                        console.print(f"failed: {ledger.path(cell)}: {outcome['error']}", markup=False)

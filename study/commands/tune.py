@@ -107,7 +107,7 @@ class Tune:
         from study.tuning import tune
 
         def work(driver: "Driver") -> "Awaitable[Tuned]":
-            runs_dir, mode = driver.ledger.runs_dir, driver.options.wandb_mode
+            runs_dir, mode = driver.ledger.runs_dir, driver.wandb_mode
             keep_plan(runs_dir, self.name, plan.describe())
             return tune(
                 driver.train, driver.ledger, plan, lambda of: Record(runs_dir, self.storage, f"{self.name}/{of}", mode)

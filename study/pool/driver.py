@@ -2,56 +2,46 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import hashlib
+import itertools
 import traceback
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
+from distributed.scheduler import KilledWorker
 from rich.console import Console
 
 from study.cells import Cell, MistakeError
 from study.errors import WorkerError, in_one_line
-from study.files import UnwritableError
+from study.files import UnwritableError, writing
 from study.ledger import Ledger
 from study.pool.cohorts import cohorts
-from study.pool.engine import Engine, KilledError, LostError
+from study.pool.engine import Engine
 from study.pool.progress import Bar
 from study.pool.worker import Cohort, Files, read_files
 
+if TYPE_CHECKING:
+    from study.commands.shared import PoolOptions
+
 SECONDS_HELD = 3.0
-"""How long to wait for runs that another process is training, before looking again."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
-    """Where and how runs are trained: an efficiency, never a result."""
-
-    workers: int
-    memory_each: float
-    """bytes that a worker has"""
-    memory: float | None = None
-    """bytes for all workers together, however many there are; by default as many as they have"""
-    cohort: int
-    """runs of a cohort, at most"""
-    wandb_mode: str
-    scheduler: str = ""
-    tls: Path | None = None
-    step_timeout: float | None = None
+"""How long to wait before looking again, where nothing came of a try: another process may be training the runs."""
+TRIES_BEFORE_SAID = 2
+"""How often a run must be another process's: one that was killed may keep its locks for a moment."""
 
 
 class Driver:
     """Has runs trained: `async with Driver(...) as driver: await driver.train(cells)`."""
 
-    def __init__(self, ledger: Ledger, options: Options, console: Console) -> None:
+    def __init__(self, ledger: Ledger, options: "PoolOptions", wandb_mode: str, console: Console) -> None:
         self.ledger = ledger
+        self.wandb_mode = wandb_mode
+        self._options = options
         self._given_up: dict[str, str] = {}
         """by run id, why"""
-        self.options = options
         self._bar = Bar(console)
-        self._engine = Engine(options.workers, options.scheduler, options.tls, self._bar.report, self._bar.say)
+        self._engine = Engine(options, self._bar.report, self._bar.say)
         self._token = f"driver-{uuid.uuid4().hex}"
         self._threads = 0
         self._in_hand = 0
@@ -59,24 +49,23 @@ class Driver:
 
     async def __aenter__(self) -> Self:
         self.ledger.prepare()
-        await self._engine.__aenter__()
-        self._token_file.touch()
-        if self._engine.dashboard:
-            self._bar.say(f"dashboard: {self._engine.dashboard}")
-        await self._count_workers()
-        self._counting = asyncio.create_task(self._keep_counting())
-        self._bar.start()
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(self._engine)
+            token = self.ledger.runs_dir / ".locks" / self._token
+            stack.callback(token.unlink, missing_ok=True)
+            with writing(token):
+                token.touch()
+            if self._engine.dashboard:
+                self._bar.say(f"dashboard: {self._engine.dashboard}")
+            await self._count_workers()
+            stack.callback(asyncio.create_task(self._keep_counting()).cancel)
+            stack.callback(self._bar.stop)
+            self._bar.start()
+            self._exits = stack.pop_all()
         return self
 
-    async def __aexit__(self, *error: object) -> None:
-        self._bar.stop()
-        self._counting.cancel()
-        self._token_file.unlink(missing_ok=True)
-        await self._engine.__aexit__(*error)
-
-    @property
-    def _token_file(self) -> Path:
-        return self.ledger.runs_dir / ".locks" / self._token
+    async def __aexit__(self, *error: Any) -> None:
+        await self._exits.__aexit__(*error)
 
     async def train(self, cells: Sequence[Cell]) -> None:
         """Have those of the runs trained that haven't ended, and return once each has ended, or was given up on.
@@ -84,50 +73,53 @@ class Driver:
         Raises:
             WorkerError: Runs were given up on. All others have ended.
         """
-        waiting = self.ledger.waiting(dict.fromkeys(cells))
-        self._bar.want(waiting)
-        await asyncio.gather(*(self._have_trained(part) for part in self._cut(waiting)))
-        reasons = [self._given_up[cell.id] for cell in waiting if cell.id in self._given_up]
+        await asyncio.to_thread(self._give_up_damaged, cells)
+        waiting = self._waiting(dict.fromkeys(cells))
+        self._bar.update(wanted=waiting)
+        workers = max(self._threads, 1)
+        memory = 1e9 * self._options.memory or workers * self._options.memory_each
+        cut = cohorts(waiting, workers, memory, self._options.cohort)
+        await asyncio.gather(*(self._have_trained(cohort) for cohort in cut))
+        reasons = [self._given_up[cell.id] for cell in dict.fromkeys(cells) if cell.id in self._given_up]
         if reasons:
             number = "1 run has" if len(reasons) == 1 else f"{len(reasons)} runs have"
             raise WorkerError(f"{number} no outcome: {'; '.join(dict.fromkeys(reasons))}")
 
-    def _cut(self, cells: list[Cell]) -> list[list[Cell]]:
-        workers = max(self._threads, 1)
-        parts = cohorts(cells, workers, self.options.memory or workers * self.options.memory_each)
-        size = self.options.cohort
-        return [part[start : start + size] for part in parts for start in range(0, len(part), size)]
-
-    async def _have_trained(self, cells: Sequence[Cell], attempt: int = 0) -> None:
-        """Hand a cohort out until all of its runs have ended."""
+    async def _have_trained(self, cells: Sequence[Cell]) -> None:
+        """Hand a cohort out until each of its runs has ended, or was given up on."""
+        waiting, tries_held = list(cells), 0
         try:
-            while waiting := self.ledger.waiting(cells):
-                with contextlib.suppress(LostError):
-                    await self._hand_out(waiting, attempt)
-                attempt += 1
-        except KilledError as error:
-            if len(waiting) == 1:
-                self._give_up(waiting, str(error))
-            else:  # it may be one of its runs that they died of
-                middle = len(waiting) // 2
-                halves = (waiting[:middle], waiting[middle:])
-                await asyncio.gather(*(self._have_trained(half, attempt) for half in halves))
+            for attempt in itertools.count():
+                waiting = self._waiting(cells)
+                if not waiting:
+                    return
+                held = {cell.id for cell in self.ledger.held(waiting)}
+                free = [cell for cell in waiting if cell.id not in held]
+                if free and await self._hand_out(free, attempt):
+                    continue
+                tries_held = tries_held + 1 if held else 0
+                if tries_held == TRIES_BEFORE_SAID:
+                    number = "1 run is" if len(held) == 1 else f"{len(held)} runs are"
+                    self._bar.say(f"{number} being trained by another process: waiting for it")
+                await asyncio.sleep(SECONDS_HELD)
         except Exception as error:
-            self._give_up(cells, _reason(error))
+            if len(waiting) == 1 or isinstance(error, UnwritableError):
+                self._give_up(waiting, _reason(error))
+            else:  # it may be one of them that the others' training came to nothing for
+                await asyncio.gather(*(self._have_trained([cell]) for cell in waiting))
 
-    async def _hand_out(self, cells: Sequence[Cell], attempt: int) -> None:
-        cohort = self._describe(cells, attempt)
+    async def _hand_out(self, cells: Sequence[Cell], attempt: int) -> bool:
+        """Have a cohort trained. **Returns**: whether something came of it."""
         async with self._slot():
+            cohort = await asyncio.to_thread(self._describe, cells, attempt)
             self._bar.begin(cohort.key)
             try:
-                self._keep(cells, await self._engine.train(cohort))
+                files = await self._engine.train(cohort)
+                is_further = await asyncio.to_thread(self._keep, cells, files)
             finally:
-                ended = self._statuses(cells)
+                ended = self._ended(cells)
                 self._bar.end(cohort.key, ended)
-        if not cohort.files and not ended:
-            if attempt == 1:
-                self._bar.say(f"{len(cells)} runs are being trained by another process: waiting for it")
-            await asyncio.sleep(SECONDS_HELD)
+        return is_further or bool(ended)
 
     def _describe(self, cells: Sequence[Cell], attempt: int) -> Cohort:
         ids = "".join(cell.id for cell in cells)
@@ -136,24 +128,50 @@ class Driver:
             key=f"{hashlib.sha256(ids.encode()).hexdigest()[:16]}-{attempt}",
             runs_dir=str(self.ledger.runs_dir.resolve()),
             token=self._token,
-            wandb_mode=self.options.wandb_mode,
-            step_timeout=self.options.step_timeout,
+            wandb_mode=self.wandb_mode,
+            step_timeout=self._options.step_timeout or None,
             files={} if self._engine.is_local else _with_checkpoints(read_files(self.ledger.runs_dir, cells)),
         )
 
-    def _keep(self, cells: Sequence[Cell], files: Files) -> None:
-        """Write what came back to the run store."""
+    def _keep(self, cells: Sequence[Cell], files: Files) -> bool:
+        """Take over what came back. **Returns**: whether a run is further than before."""
+        taken = False
         for cell in cells:
-            if cell.id in files and (entry := self.ledger.begin(cell, {})) is not None:
-                with entry:
-                    entry.adopt(files[cell.id])
+            if cell.id in files:
+                try:
+                    taken |= self.ledger.adopt(cell, files[cell.id])
+                except MistakeError as error:
+                    self._given_up[cell.id] = str(error)
+        return taken
 
-    def _statuses(self, cells: Sequence[Cell]) -> dict[str, str]:
-        outcomes = {cell.id: self.ledger.outcome(cell) for cell in cells}
-        return {run_id: outcome["status"] for run_id, outcome in outcomes.items() if outcome is not None}
+    def _ended(self, cells: Iterable[Cell]) -> dict[str, str]:
+        """Return the statuses of those that have ended, by run id. Those whose outcome is damaged are given up."""
+        ended = {}
+        for cell in cells:
+            try:
+                outcome = self.ledger.outcome(cell)
+            except MistakeError as error:
+                self._given_up[cell.id] = str(error)
+            else:
+                if outcome is not None:
+                    ended[cell.id] = outcome["status"]
+        return ended
 
-    def _give_up(self, cells: Sequence[Cell], reason: str) -> None:
-        self._given_up |= {cell.id: reason for cell in self.ledger.waiting(cells)}
+    def _waiting(self, cells: Iterable[Cell]) -> list[Cell]:
+        """Return those that have neither ended nor been given up on."""
+        known = list(cells)
+        done = self._ended(known).keys() | self._given_up.keys()
+        return [cell for cell in known if cell.id not in done]
+
+    def _give_up(self, cells: Iterable[Cell], reason: str) -> None:
+        self._given_up |= {cell.id: reason for cell in self._waiting(cells)}
+
+    def _give_up_damaged(self, cells: Iterable[Cell]) -> None:
+        for cell in cells:
+            try:
+                self.ledger.waiting([cell])
+            except MistakeError as error:
+                self._given_up[cell.id] = str(error)
 
     @contextlib.asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
@@ -176,7 +194,7 @@ class Driver:
     async def _count_workers(self) -> None:
         with contextlib.suppress(Exception):  # a scheduler that is away
             self._threads = await asyncio.wait_for(self._engine.threads(), timeout=5)
-        self._bar.employ(self._threads)
+        self._bar.update(workers=self._threads)
         async with self._changed:
             self._changed.notify_all()
 
@@ -188,6 +206,8 @@ def _with_checkpoints(files: Files) -> Files:
 
 def _reason(error: Exception) -> str:
     """Return one line on what training raised; where it is unexpected, with the place."""
+    if isinstance(error, KilledWorker):
+        return f"{error.allowed_failures + 1} workers died over it"
     said = in_one_line(error)
     if isinstance(error, MistakeError | UnwritableError):
         return said

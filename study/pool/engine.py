@@ -5,18 +5,21 @@ import contextlib
 import importlib.util
 import json
 import logging
+import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 import dask
 from distributed import Client, LocalCluster, Security, WorkerPlugin
 from distributed.client import FutureCancelledError
-from distributed.scheduler import KilledWorker
 
 from study.cells import MistakeError
 from study.errors import WorkerError, in_one_line
 from study.pool.worker import EVENTS, Cohort, Files, Leaving, end_cohorts, train
+
+if TYPE_CHECKING:
+    from study.commands.shared import PoolOptions
 
 DEATHS = 3
 """Workers that may die over a cohort, beside the first: it is probably what they die of."""
@@ -24,6 +27,10 @@ SECONDS_TO_ANSWER = 10
 """How long a scheduler may take to answer."""
 SECONDS_BETWEEN_TRIES = 1.0
 """How long to wait before a scheduler that went away is looked for again."""
+TRIES_TO_REGISTER = 10
+"""How often workers are told of something, while some of them die."""
+SECONDS_TO_CLOSE = 10
+"""How long processes may take to end that train nothing."""
 SECONDS_TO_END = 90
 """How long this machine's workers may take to end what they train: an update, checkpoints, and what W&B takes."""
 
@@ -40,38 +47,22 @@ CONFIG = {
 """Of Dask, where this program begins the scheduler; `docs/clusters` has the same for others."""
 
 
-class KilledError(RuntimeError):
-    """The workers that had a cohort died, one after the other. Its text is one line."""
-
-
-class LostError(RuntimeError):
-    """The scheduler went away with what it had been given. It is back."""
-
-
 class Engine:
     """Workers, and how to give them cohorts.
 
     Args:
-        workers: Processes of this machine, where there is no scheduler.
-        scheduler: The address of a scheduler, or the file that it wrote; empty for processes of this machine.
-        tls: A folder with `ca.pem`, `cert.pem` and `key.pem`, for a scheduler at a `tls://` address.
+        options: Of which workers.
         on_progress: Called with the key of a cohort, and how many updates its runs have made.
-        say: Called with a line of text, when a scheduler is waited for.
+        say: Called with a line of text, when something is waited for.
     """
 
     def __init__(
-        self,
-        workers: int,
-        scheduler: str,
-        tls: Path | None,
-        on_progress: Callable[[str, int], None],
-        say: Callable[[str], None],
+        self, options: "PoolOptions", on_progress: Callable[[str, int], None], say: Callable[[str], None]
     ) -> None:
-        self._workers = workers
-        self._scheduler = scheduler
-        self._tls = tls
+        self._options = options
         self._on_progress = on_progress
         self._say = say
+        self._cluster: LocalCluster | None = None
         self._reconnecting = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -79,34 +70,46 @@ class Engine:
 
         Raises:
             MistakeError: The scheduler can't be reached.
+            WorkerError: This machine's workers can't be begun.
         """
         dask.config.set(CONFIG)
-        for name in (
-            "distributed",
-            "distributed.client",
-            "tornado",
-            "asyncio",
-        ):  # what matters of a worker's death is said by the driver
+        # What matters of a worker's death is said by the driver.
+        for name in ("distributed", "distributed.client", "tornado", "asyncio"):
             logging.getLogger(name).setLevel(SILENT)
-        self._cluster = None if self._scheduler else _begin_local(self._workers)
-        self._client = await self._connect()
+        async with contextlib.AsyncExitStack() as stack:
+            if self.is_local:
+                self._cluster = _local_cluster(self._options.processes)
+                stack.push_async_callback(_end_processes, self._cluster)
+                try:
+                    await self._cluster
+                except (OSError, RuntimeError) as error:
+                    raise WorkerError(f"workers can't be begun: {in_one_line(error)}") from error
+            self._client = await self._connect()
+            stack.push_async_exit(self._end)
+            self._exits = stack.pop_all()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        # Ending while a worker begins raises in Dask: its processes are daemons, and end with this one.
-        if self._cluster is not None:
+    async def __aexit__(self, *error: Any) -> None:
+        await self._exits.__aexit__(*error)
+
+    async def _end(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Have this machine's workers end what they train. Of a scheduler's, others may have the use."""
+        try:
+            if self.is_local:
+                if kind is asyncio.CancelledError:
+                    self._say(
+                        f"interrupted: waiting up to {SECONDS_TO_END} s for checkpoints. Ctrl-C again ends at once"
+                    )
+                with contextlib.suppress(Exception):
+                    await asyncio.wait_for(self._client.run(end_cohorts), SECONDS_TO_END)
+        finally:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(self._client.run(end_cohorts), SECONDS_TO_END)
-        with contextlib.suppress(Exception):
-            await self._client.close()
-        if self._cluster is not None:
-            with contextlib.suppress(Exception):
-                self._cluster.close()
+                await self._client.close()
 
     @property
     def is_local(self) -> bool:
         """Whether the workers are this machine's."""
-        return not self._scheduler
+        return not self._options.scheduler
 
     @property
     def dashboard(self) -> str | None:
@@ -118,29 +121,29 @@ class Engine:
         return sum((await self._client.nthreads()).values())
 
     async def train(self, cohort: Cohort) -> Files:
-        """Have a cohort trained; what a worker had that died is given to another.
+        """Have a cohort trained. What a worker had that died is given to another, and what a scheduler had, again.
 
         Raises:
-            KilledError: Several workers died over it.
-            LostError: The scheduler was away.
+            KilledWorker: Several workers died over it.
             Exception: What training raised.
         """
-        client = self._client
-        try:
-            files: Files = await client.submit(train, cohort, key=f"cohort-{cohort.key}", pure=True)
-        except KilledWorker as error:
-            raise KilledError(f"{DEATHS + 1} workers died over it") from error
-        except FutureCancelledError as error:
-            await self._reconnect(client)
-            raise LostError(f"scheduler {self._scheduler} was away") from error
-        return files
+        while True:
+            client = self._client
+            try:
+                files: Files = await client.submit(train, cohort, key=f"cohort-{cohort.key}", pure=True)
+            except Exception as error:
+                if client.status == "running" and not isinstance(error, FutureCancelledError):
+                    raise
+                await self._reconnect(client)
+            else:
+                return files
 
     async def _reconnect(self, lost: Client) -> None:
         """Wait for the scheduler, however long it takes, unless another cohort's loss has led to that."""
         async with self._reconnecting:
             if self._client is not lost:
                 return
-            self._say(f"scheduler {self._scheduler} can't be reached: waiting for it")
+            self._say(f"scheduler {self._options.scheduler} can't be reached: waiting for it")
             with contextlib.suppress(Exception):
                 await lost.close()
             while self._client is lost:
@@ -151,23 +154,28 @@ class Engine:
     async def _connect(self) -> Client:
         address, security = self._where()
         try:
-            client: Client = await Client(
-                address, security=security, asynchronous=True, set_as_default=False, timeout=SECONDS_TO_ANSWER
-            )
-        except (OSError, ValueError, RuntimeError) as error:
+            async with contextlib.AsyncExitStack() as stack:
+                client: Client = await stack.enter_async_context(
+                    Client(
+                        address, security=security, asynchronous=True, set_as_default=False, timeout=SECONDS_TO_ANSWER
+                    )
+                )
+                await _register(client, Leaving())
+                client.subscribe_topic(EVENTS, lambda event: self._on_progress(*event[1]))
+                stack.pop_all()
+                return client
+        except Exception as error:  # a scheduler may go away at any moment
             raise MistakeError(f"scheduler {address} can't be used: {in_one_line(error)}") from error
-        await _register(client, Leaving())
-        client.subscribe_topic(EVENTS, lambda event: self._on_progress(*event[1]))
-        return client
 
     def _where(self) -> tuple[str, Security | None]:
         """Return the scheduler's address, and the certificates for it."""
         if self._cluster is not None:
             return self._cluster.scheduler_address, self._cluster.security
-        address = self._scheduler if "://" in self._scheduler else _read_address(Path(self._scheduler))
-        if self._tls is None and address.startswith("tls://"):
+        scheduler, tls = self._options.scheduler, self._options.tls
+        address = scheduler if "://" in scheduler else _read_address(Path(scheduler))
+        if tls is None and address.startswith("tls://"):
             raise MistakeError(f"scheduler {address} asks for certificates: give the folder that has them")
-        return address, None if self._tls is None else _security(self._tls)
+        return address, None if tls is None else _security(tls)
 
 
 def _read_address(file: Path) -> str:
@@ -182,34 +190,40 @@ def _read_address(file: Path) -> str:
 
 async def _register(client: Client, plugin: WorkerPlugin) -> None:
     """Register a plugin for all workers, though one may die meanwhile."""
-    for _ in range(9):
+    for _ in range(TRIES_TO_REGISTER - 1):
         with contextlib.suppress(OSError):
             await client.register_plugin(plugin)
             return
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(SECONDS_BETWEEN_TRIES)
     await client.register_plugin(plugin)
 
 
-def _begin_local(workers: int) -> LocalCluster:
-    """Return a cluster of this machine's processes.
+def _local_cluster(workers: int) -> LocalCluster:
+    """Return a cluster of this machine's processes, to be awaited."""
+    return LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        memory_limit=None,
+        host="127.0.0.1",
+        protocol="tls://",
+        # Without certificates, anyone on this machine could have the workers run code as this user.
+        security=Security.temporary(),
+        dashboard_address="127.0.0.1:0",
+        silence_logs=SILENT,
+        asynchronous=True,
+    )
 
-    Raises:
-        WorkerError: One of them died before it was there.
-    """
+
+async def _end_processes(cluster: LocalCluster) -> None:
+    """End a cluster, also one that was interrupted while it began, and any process of it that doesn't end by itself."""
     try:
-        return LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            memory_limit=None,
-            host="127.0.0.1",
-            protocol="tls://",
-            # Without certificates, anyone on this machine could have the workers run code as this user.
-            security=Security.temporary(),
-            dashboard_address="127.0.0.1:0",
-            silence_logs=SILENT,
-        )
-    except (OSError, RuntimeError) as error:
-        raise WorkerError(f"workers can't be begun: {in_one_line(error)}") from error
+        with contextlib.suppress(Exception):
+            closing = cluster.close()
+            assert closing is not None  # since the cluster is asynchronous
+            await asyncio.wait_for(closing, SECONDS_TO_CLOSE)
+    finally:
+        for process in multiprocessing.active_children():
+            process.kill()
 
 
 def _security(folder: Path) -> Security:

@@ -40,9 +40,10 @@ class Bar:
         """Leave it as it is."""
         self._columns.stop()
 
-    def want(self, cells: Iterable[Cell]) -> None:
-        """More runs are to be trained."""
-        self._wanted |= {cell.id: cell.num_updates for cell in cells}
+    def update(self, wanted: Iterable[Cell] = (), workers: int | None = None) -> None:
+        """More runs are to be trained, or so many workers are there."""
+        self._wanted |= {cell.id: cell.num_updates for cell in wanted}
+        self._workers = self._workers if workers is None else workers
         self._draw()
 
     def report(self, cohort: str, updates: int) -> None:
@@ -59,11 +60,6 @@ class Bar:
         """A cohort has come back. Of its runs, these have ended: "finished" or "failed", by run id."""
         self._in_training.pop(cohort, None)
         self._ended |= statuses
-        self._draw()
-
-    def employ(self, workers: int) -> None:
-        """So many workers are there."""
-        self._workers = workers
         self._draw()
 
     def say(self, line: str) -> None:

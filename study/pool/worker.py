@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import os
 import signal
 import tempfile
 import threading
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import psutil
 from distributed import Worker, WorkerPlugin, get_worker
 
 from study.cells import Cell
@@ -55,36 +57,36 @@ def train(cohort: Cohort) -> Files:
     leaving = _leaving(worker)
     report = _once_a_second(lambda updates: worker.log_event(EVENTS, (cohort.key, updates)))
     with leaving.busy():
-        runs_dir = Path(cohort.runs_dir)
-        token = runs_dir / ".locks" / cohort.token
-        if token.exists():
-            _train(cohort, runs_dir, cohort.wandb_mode, report, lambda: leaving.is_leaving() or not token.exists())
+        if _sees_store(cohort):
+            _train(cohort, Path(cohort.runs_dir), report, lambda: leaving.is_leaving() or not _sees_store(cohort))
             return {}
         with tempfile.TemporaryDirectory(dir=worker.local_directory) as folder:
-            return _train_apart(cohort, Path(folder), report, leaving.is_leaving)
+            _write_files(Path(folder), cohort.files)
+            # What W&B keeps offline would be lost with the folder: the driver has all of it.
+            mode = "online" if cohort.wandb_mode == "online" else "disabled"
+            _train(dataclasses.replace(cohort, wandb_mode=mode), Path(folder), report, leaving.is_leaving)
+            return read_files(Path(folder), cohort.cells)
 
 
-def _train_apart(
-    cohort: Cohort, runs_dir: Path, report: Callable[[int], None], should_end: Callable[[], bool]
-) -> Files:
-    for run_id, files in cohort.files.items():
-        (runs_dir / run_id).mkdir()
-        for name, content in files.items():
-            (runs_dir / run_id / name).write_bytes(content)
-    # What W&B keeps offline would be lost with the folder: the driver has all of it.
-    _train(cohort, runs_dir, "online" if cohort.wandb_mode == "online" else "disabled", report, should_end)
-    return read_files(runs_dir, cohort.cells)
+def _sees_store(cohort: Cohort) -> bool:
+    """Whether the driver's run store is there, and the driver lives. A folder that this user may not enter is not."""
+    return os.path.exists(os.path.join(cohort.runs_dir, ".locks", cohort.token))  # noqa: PTH110, PTH118 - Path raises
 
 
-def _train(
-    cohort: Cohort, runs_dir: Path, wandb_mode: str, report: Callable[[int], None], should_end: Callable[[], bool]
-) -> None:
+def _train(cohort: Cohort, runs_dir: Path, report: Callable[[int], None], should_end: Callable[[], bool]) -> None:
     from study import training
 
     with contextlib.suppress(training.Interrupted):
         training.train(
-            cohort.cells, runs_dir, wandb_mode, report, should_end=should_end, step_timeout=cohort.step_timeout
+            cohort.cells, runs_dir, cohort.wandb_mode, report, should_end=should_end, step_timeout=cohort.step_timeout
         )
+
+
+def _write_files(runs_dir: Path, files: Files) -> None:
+    for run_id, of_run in files.items():
+        (runs_dir / run_id).mkdir()
+        for name, content in of_run.items():
+            (runs_dir / run_id / name).write_bytes(content)
 
 
 def read_files(runs_dir: Path, cells: Sequence[Cell]) -> Files:
@@ -122,6 +124,11 @@ def _once_a_second(report: Callable[[int], None]) -> Callable[[int], None]:
     return gather
 
 
+def _seconds_to_train(lifetime: float) -> float:
+    """Return after how many seconds a worker of this lifetime leaves: a minute before, since Dask ends it then."""
+    return max(lifetime - 60, lifetime / 2)
+
+
 class Leaving(WorkerPlugin):
     """Has a worker that is asked to leave end its cohort at the next update, with checkpoints, and hand it back.
 
@@ -142,7 +149,10 @@ class Leaving(WorkerPlugin):
             # Ctrl-C reaches all processes of a terminal: a nanny, or the driver, then tells its workers.
             signal.signal(signal.SIGINT, signal.SIG_IGN if worker.nanny else self._on_signal)
         if worker.lifetime:
-            self._loop.call_later(max(worker.lifetime - 60, worker.lifetime / 2), self._leave, worker.lifetime_restart)
+            age = time.time() - psutil.Process().create_time()  # this plugin came with the first driver
+            self._loop.call_later(
+                max(0, _seconds_to_train(worker.lifetime) - age), self._leave, worker.lifetime_restart
+            )
 
     async def teardown(self, worker: Worker) -> None:
         """Wait until what is being trained has its checkpoint, and is handed back."""
@@ -151,7 +161,7 @@ class Leaving(WorkerPlugin):
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.1)  # a result comes from its thread
         deadline = time.monotonic() + SECONDS_TO_HAND_BACK
-        while worker.data and time.monotonic() < deadline:
+        while any(worker.data.values()) and time.monotonic() < deadline:  # files, that wait to be fetched
             await asyncio.sleep(0.02)
 
     def is_leaving(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import wandb
 
 from reports.sources.wandb import FILES, download
-from study.cells import Cell
+from study.cells import Cell, MistakeError
 from study.errors import in_one_line, warn
 from study.ledger import Ledger
 from study.tracking.runs import TrackedRun, project
@@ -31,10 +31,12 @@ def copy_finished(cells: Sequence[Cell], ledger: Ledger) -> dict[str, str]:
         except (OSError, wandb.Error) as error:
             warn(f"Run {run.id} has trained this cell, and can't be read: {in_one_line(error)}")
             continue
-        entry = ledger.begin(cell, {}) if files.keys() >= set(FILES) else None
-        if entry is not None:
-            with entry:
-                entry.adopt(files)
+        try:
+            is_copied = files.keys() >= set(FILES) and ledger.adopt(cell, files)
+        except MistakeError as error:
+            warn(f"Run {run.id} has trained this cell, and can't be read: {in_one_line(error)}")
+            continue
+        if is_copied:
             copied[cell.id] = run.id
             print(f"{ledger.path(cell)} is copied from run {run.id}, which has trained this cell")
     return copied

@@ -209,6 +209,13 @@ class TrackedRun:
         """
         self._tell(lambda: self._finish(outcome, about))
 
+    def begin_to_finish(self, outcome: Mapping[str, Any]) -> threading.Thread:
+        """Finish, while training goes on. The thread is a daemon, so that Ctrl-C ends the wait for it."""
+        self._finished = True
+        thread = threading.Thread(target=self.finish, args=(outcome,), daemon=True)
+        thread.start()
+        return thread
+
     def _finish(self, outcome: Mapping[str, Any], about: Mapping[str, Any]) -> None:
         self._finished = True
         if not self._run.disabled:
@@ -259,16 +266,6 @@ class TrackedRun:
             "error": "interrupted" if interrupted else in_one_line(error),
         }
         self._tell(lambda: _end(self._run, summary, exit_code=INTERRUPTED if interrupted else 1))
-
-
-def finish_together(outcomes: Iterable[tuple[TrackedRun, Mapping[str, Any]]]) -> None:
-    """Finish runs, all at once: where W&B can't be reached, they wait for it together."""
-    # Daemons, so that Ctrl-C ends the wait.
-    threads = [threading.Thread(target=run.finish, args=(outcome,), daemon=True) for run, outcome in outcomes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def settle_assigned_run(summary: Mapping[str, Any], runs_dir: Path = Path("runs")) -> None:
