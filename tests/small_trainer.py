@@ -36,7 +36,7 @@ class Renamed(nn.Module):
 def make_policy(difference: str) -> nn.Module:
     if difference == "wide":
         return nn.Sequential(nn.Linear(3, 32), nn.Tanh(), nn.Linear(32, 1))
-    return Renamed() if difference == "renamed" else Policy()
+    return Renamed() if difference.endswith("renamed") else Policy()
 
 
 def main(seed: int, difference: str = "", steps: int = 400) -> None:
@@ -46,7 +46,7 @@ def main(seed: int, difference: str = "", steps: int = 400) -> None:
         import time
 
         time.sleep(600)
-    if difference != "unseeded":
+    if not difference.startswith("unseeded"):
         torch.manual_seed(seed)
     policy = make_policy(difference)
     environment = gym.make("Pendulum-v1")

@@ -78,6 +78,23 @@ def test_an_arm_that_fails_is_named_with_its_last_line_and_the_same_command_goes
 
 
 @pytest.mark.slow
+def test_an_arm_that_differs_from_itself_is_not_accused(tmp_path: Path) -> None:
+    done = compare(tmp_path, *arms("unseeded"), "--steps", "5")
+    assert (done.returncode, "new" in done.stdout) == (3, False)
+    assert "two equal runs of unseeded differ by more than round-off: it isn't deterministic" in done.stdout
+
+
+@pytest.mark.slow
+def test_first_weights_are_shared_by_the_names_that_are_given(tmp_path: Path) -> None:
+    share = ["--share-init", "--steps", "5", "--rename"]
+    done = compare(tmp_path, *arms("unseeded-renamed"), *share, "body=first,head=second")
+    assert (done.returncode, "the same bits" in done.stdout) == (0, True), done.stdout + done.stderr
+    mistaken = compare(tmp_path, *arms("unseeded-renamed"), *share, "bodi=first,head=second")
+    assert mistaken.returncode == 2
+    assert "arm unseeded-renamed can't begin with the first arm's weights: body.weight takes nothing" in mistaken.stderr
+
+
+@pytest.mark.slow
 def test_ctrl_c_ends_all_and_leaves_nothing_running(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "study", "compare", *arms("hangs"), "-o", str(tmp_path / "here")]
     process = subprocess.Popen(

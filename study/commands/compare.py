@@ -44,7 +44,7 @@ class CompareOptions:
     share_init: FlagCreatePairsOff[bool] = False
     """whether all arms begin with the first arm's weights"""
     rename: Repeated = ()
-    """NEW=OLD: beginnings of names of tensors, another arm's and the first arm's, for --share-init"""
+    """NEW=OLD,...: beginnings of names of tensors, another arm's and the first arm's, for --share-init"""
     first_look: FlagCreatePairsOff[bool] = False
     """stop after the first look"""
     metric: str = "episodes"
@@ -80,7 +80,7 @@ class CompareOptions:
         """How arms share weights."""
         from study.compare.launching import Shared
 
-        pairs = [_split(pair, "=", "--rename NEW=OLD") for pair in self.rename]
+        pairs = [_split(pair, "=", "--rename NEW=OLD") for given in self.rename for pair in given.split(",")]
         return Shared(rename=pairs) if self.share_init else None
 
     def look(self, arms: Sequence[Arm], seed: int, progress: "Progress") -> "Looks":

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from study.cells import MistakeError
 from study.compare.arms import Arm
 from study.compare.gaps import Gaps, measure_gaps
 from study.compare.launching import Ended, Job, Launcher, Shared
@@ -114,6 +115,7 @@ class Looker:
 
         Raises:
             WorkerError: A run failed.
+        MistakeError: An arm can't begin with the first arm's weights.
         """
         first, again, others = self._run_plainly()
         rerun = measure_gaps(first, again)
@@ -127,7 +129,7 @@ class Looker:
         for arm, run, gaps in pairs:
             control = controls[_control_for(gaps, self._options.control)]
             look = Look(arm=arm, runs=(first, run), gaps=gaps, double=doubles.get(arm.name), reading=UNREAD, words=())
-            looks.append(self._name(self._read(look, control)))
+            looks.append(self._name(self._doubt(self._read(look, control), run, control)))
         return Looks(reference=self._reference, rerun=rerun, looks=looks)
 
     def _read(self, look: Look, controls: Sequence[Gaps]) -> Look:
@@ -149,6 +151,17 @@ class Looker:
         reading = read(look.gaps, controls, look.double_gaps, self._reruns, self._unseeded)
         return dataclasses.replace(look, reading=reading)
 
+    def _doubt(self, look: Look, plain: Recording, controls: Sequence[Gaps]) -> Look:
+        """Run an arm again that is about to be accused: what differs from itself says nothing."""
+        if look.reading.name not in ("real", "late", "unpaired"):
+            return look
+        (again,) = self._run([self._job(look.arm, "rerun")])
+        rerun = measure_gaps(plain, again.recording)
+        if read(rerun, controls, unseeded=rerun.unseeded).name in ("identical", "round-off"):
+            return look
+        because = f"two equal runs of {look.arm.name} differ by more than round-off: it isn't deterministic"
+        return dataclasses.replace(look, reading=dataclasses.replace(look.reading, name="unpaired", because=because))
+
     def _run_plainly(self) -> tuple[Recording, Recording, list[Recording]]:
         """Run each arm once, and the first twice."""
         reference = [self._job(self._reference, "plain"), self._job(self._reference, "rerun")]
@@ -158,10 +171,21 @@ class Looker:
             self._asked = self._options.shared.asked(ended[0].folder / "watch")
             others = [self._job(arm, "plain") for arm in self._others]
             ended += self._run(others)
+            self._require_shared(ended[len(reference) :])
         else:
             ended = self._run([*reference, *others])
         first, again, *rest = [run.recording for run in ended]
         return first, again, rest
+
+    def _require_shared(self, ended: Sequence[Ended]) -> None:
+        """Raise a `MistakeError` where an arm didn't take the first arm's weights."""
+        for run in ended:
+            refused = next(
+                (event["error"] for event in run.recording.of("error") if TAKES_NOTHING in event["error"]), ""
+            )
+            if refused:
+                reason = refused.partition(": ")[2]
+                raise MistakeError(f"arm {run.job.arm.name} can't begin with the first arm's weights: {reason}")
 
     def _run_controls(self, first: Recording, gaps: Sequence[Gaps]) -> dict[str, list[Gaps]]:
         """Run those controls that are needed, and return their gaps by name."""
@@ -244,6 +268,8 @@ class Looker:
         return ended
 
 
+TAKES_NOTHING = "takes nothing"
+"""In the probe's error of a tensor that has no counterpart."""
 UNREAD = Reading(name="unseen")
 
 
