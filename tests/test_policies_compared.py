@@ -156,14 +156,14 @@ def test_parameters_are_paired_by_the_names_given() -> None:
 
 
 def test_parameters_of_unique_shapes_are_paired_by_these() -> None:
-    def named(first: str, second: str) -> Policy:
-        shapes = {"w": (2, OBSERVATIONS), "s": (2,)}
+    def named(bias: str, log_std: str, order: tuple[str, str]) -> Policy:
+        shapes = {bias: (2,), log_std: (1, 2)}
         return Policy(
-            distribution=lambda p, o: gaussian(o @ p[f"{first[:-1]}w"].T, p[f"{first[:-1]}s"].exp().expand(len(o), -1)),
-            parameters={name: torch.zeros(shapes[name[-1]]) for name in (first, second)},
+            distribution=lambda p, o: gaussian(o[:, :2] + p[bias], p[log_std].exp().expand(len(o), -1)),
+            parameters={name: torch.zeros(shapes[name]) for name in order},
         )
 
-    assert_same_policy(named("w", "s"), named("new_s", "new_w"), **SIZES)
+    assert_same_policy(named("b", "s", order=("b", "s")), named("m", "r", order=("r", "m")), **SIZES)
 
 
 def test_a_module_that_is_not_deterministic_is_said() -> None:
