@@ -13,9 +13,12 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torch.distributions import (
     AffineTransform,
+    Beta,
     Independent,
+    Laplace,
     MultivariateNormal,
     Normal,
+    StudentT,
     TanhTransform,
     TransformedDistribution,
 )
@@ -33,6 +36,7 @@ class Made:
     log_prob: Callable[[Tensor], Tensor]
     sample: Callable[[], Tensor]
     entropy: Callable[[], Tensor | None] = lambda: None
+    rsample: Callable[[], Tensor] | None = None
 
 
 def parameters(action_size: int) -> dict[str, Tensor]:
@@ -77,6 +81,32 @@ def scale_tril(p: Parameters) -> Tensor:
     return p["lower"].tril(-1) + torch.diag_embed(p["scale"].exp())
 
 
+def laplace(p: Parameters, o: Tensor) -> Any:
+    return Independent(Laplace(mean(p, o), std(p, o)), 1)
+
+
+def laplace_by_hand(p: Parameters, o: Tensor) -> Any:
+    m, s = mean(p, o), std(p, o)
+    return Made(lambda a: (-(a - m).abs() / s - (2 * s).log()).sum(-1), laplace(p, o).sample)
+
+
+def beta(p: Parameters, o: Tensor) -> Any:
+    """Return a beta distribution, whose samples come by rejection, between -1 and 1."""
+    between = Beta(1 + F.softplus(mean(p, o)), 1 + std(p, o))
+    return TransformedDistribution(Independent(between, 1), [AffineTransform(-1, 2, event_dim=1)])
+
+
+def beta_by_hand(p: Parameters, o: Tensor) -> Any:
+    first, second = 1 + F.softplus(mean(p, o)), 1 + std(p, o)
+
+    def log_prob(a: Tensor) -> Tensor:
+        x = (a + 1) / 2
+        constant = torch.lgamma(first + second) - torch.lgamma(first) - torch.lgamma(second) - math.log(2)
+        return ((first - 1) * x.log() + (second - 1) * (1 - x).log() + constant).sum(-1)
+
+    return Made(log_prob, beta(p, o).sample)
+
+
 def correlated(p: Parameters, o: Tensor) -> Any:
     return MultivariateNormal(mean(p, o), scale_tril=scale_tril(p))
 
@@ -102,6 +132,16 @@ def squashed_by_hand(log_prob: Callable[[Tensor, Tensor, Any], Tensor]) -> Calla
 def sampled(sample: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Parameters, Tensor], Any]:
     """Return a policy whose samples are a function of mean and std."""
     return lambda p, o: Made(usual(p, o).log_prob, lambda: sample(mean(p, o), std(p, o)))
+
+
+def drawn_by(noise: Callable[[Tensor], Tensor]) -> Callable[[Parameters, Tensor], Any]:
+    """Return a policy whose samples are the mean and std times noise, a function of zeros in its shape."""
+    return sampled(lambda m, s: m + s * noise(torch.zeros_like(m)))
+
+
+def reparameterised(sample: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Parameters, Tensor], Any]:
+    """Return a policy whose reparameterised samples are a function of mean and std."""
+    return lambda p, o: Made(usual(p, o).log_prob, usual(p, o).sample, rsample=lambda: sample(mean(p, o), std(p, o)))
 
 
 def with_entropy(entropy: Callable[[Tensor], Tensor]) -> Callable[[Parameters, Tensor], Any]:
@@ -185,6 +225,14 @@ RIGHT: dict[str, tuple[Callable[[Parameters, Tensor], Any], Callable[[Parameters
         usual,
         by_hand(lambda a, m, s: (-0.5 * ((a - m) / s) ** 2 - s.log() - 0.5 * torch.tensor(2 * math.pi).log()).sum(-1)),
     ),
+    "Laplace by hand": (laplace, laplace_by_hand),
+    "Student's t": (
+        lambda p, o: Independent(StudentT(5.0, mean(p, o), std(p, o)), 1),
+        lambda p, o: Independent(StudentT(torch.full_like(mean(p, o), 5.0), mean(p, o), std(p, o)), 1),
+    ),
+    "beta by hand": (beta, beta_by_hand),
+    "rsample by hand": (usual, reparameterised(lambda m, s: m - s * torch.randn_like(m))),
+    "entropy by hand": (usual, with_entropy(lambda of: torch.einsum("na->n", of))),
     "tanh by hand": (squashed, squashed_by_hand(lambda a, u, base: base.log_prob(u) - correction(a).sum(-1))),
 }  # fmt: skip
 """Two right policies that are the same."""
@@ -222,6 +270,43 @@ MISTAKES: dict[str, tuple[str, Callable[[Parameters, Tensor], Any], Callable[[Pa
         "samples: variance used as a std", usual, sampled(lambda m, s: torch.normal(m, s**2)),
     ),
     "samples clipped": ("samples: clipped", usual, sampled(lambda m, s: torch.normal(m, s).clamp(-1, 1))),
+    "samples of 0.98 of the std": (
+        "samples: std times a constant", usual, drawn_by(lambda zeros: 0.98 * torch.randn_like(zeros)),
+    ),
+    "samples clipped at 3 sigma": (
+        "samples: clipped", usual, drawn_by(lambda zeros: torch.randn_like(zeros).clamp(-3, 3)),
+    ),
+    "uniform noise": (
+        "samples: uniform noise", usual, drawn_by(lambda zeros: math.sqrt(12) * (torch.rand_like(zeros) - 0.5)),
+    ),
+    "shared noise": (
+        "samples: noise shared over action dimensions", usual,
+        drawn_by(lambda zeros: zeros + torch.randn_like(zeros[:, :1])),
+    ),
+    "the first row's mean": (
+        "samples: the same mean for all observations", usual,
+        sampled(lambda m, s: torch.normal(m[:1].expand_as(m), s)),
+    ),
+    "rsample without gradient": (
+        "rsample: no gradient by weight, by scale", usual,
+        reparameterised(lambda m, s: (m + s * torch.randn_like(m)).detach()),
+    ),
+    "rsample without the std's gradient": (
+        "rsample: no gradient by scale", usual, reparameterised(lambda m, s: m + s.detach() * torch.randn_like(m)),
+    ),
+    "entropy detached": (
+        "no gradient of the entropy by scale: detached", usual, with_entropy(lambda of: of.sum(-1).detach()),
+    ),
+    "half the entropy's gradient": (
+        "gradient of the entropy by scale 0.5 times as large", usual,
+        with_entropy(lambda of: (0.5 * of + 0.5 * of.detach()).sum(-1)),
+    ),
+    "log std clamped to [-1, 1]": (
+        "clamped std", usual, lambda p, o: gaussian(mean(p, o), p["scale"].clamp(-1, 1).exp().expand(len(o), -1)),
+    ),
+    "std of the first dimension": (
+        "another density", usual, lambda p, o: gaussian(mean(p, o), std(p, o)[:, :1].expand(len(o), len(p["scale"]))),
+    ),
     "std off by a millionth": (
         "std times a constant", usual, lambda p, o: gaussian(mean(p, o), std(p, o) * (1 + 1e-6)),
     ),
@@ -296,7 +381,7 @@ MISTAKES: dict[str, tuple[str, Callable[[Parameters, Tensor], Any], Callable[[Pa
 
 ONLY_WIDE = {
     "factor as covariance", "mean over dimensions", "no sum", "tanh correction's mean", "entropy of one dimension",
-    "entropy's mean", "another dimension's std",
+    "entropy's mean", "another dimension's std", "shared noise", "std of the first dimension",
 }  # fmt: skip
 """Mistakes that none are where an action is one number."""
 
@@ -304,8 +389,9 @@ ANOTHER_DISTRIBUTION = {
     "covariance of std", "Normal of a variance", "precision for a covariance", "log std as std", "softplus of beta 2",
     "scale_tril as covariance", "exp for softplus", "softplus for exp", "clamped std", "tanh of the mean",
     "another dimension's std", "tanh correction's epsilon", "std off by a millionth",
+    "log std clamped to [-1, 1]", "std of the first dimension",
 }  # fmt: skip
-"""Mistakes that alone can't be seen: what they make is a distribution; the last differs by less than samples show."""
+"""Mistakes that alone can't be seen: what they make is a distribution, or one but for less than samples show."""
 
 
 def policy(distribution: Callable[[Parameters, Tensor], Any], action_size: int) -> Policy:

@@ -1,14 +1,16 @@
 """Two policies, or one: right ones aren't accused, mistakes are found and named."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
-from torch.distributions import Independent, Normal
+from torch.distributions import Categorical, Independent, Normal, Uniform
 
+from study.cells import MistakeError
 from study.cli import main
 from study.policies import Policy, assert_policy, assert_same_policy, check, compare, from_module, from_sb3
 from tests.policy_zoo import (
@@ -18,15 +20,19 @@ from tests.policy_zoo import (
     ONLY_WIDE,
     RIGHT,
     Made,
+    beta,
+    gaussian,
     policy,
     squashed,
     usual,
 )
 
+SIZES: Any = {"observation_size": OBSERVATIONS, "action_size": 2}
+
 
 def make(which: object, right: object, action_size: int) -> Policy:
     """Return a policy of the zoo, bounded where the right one has a tanh."""
-    return dataclasses.replace(policy(which, action_size), bounded=right is squashed)  # type: ignore[arg-type]
+    return dataclasses.replace(policy(which, action_size), bounded=right in (squashed, beta))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("action_size", [1, 3])
@@ -52,8 +58,12 @@ def test_mistakes_are_found_and_named(name: str, action_size: int) -> None:
     compared = compare(one, other, observation_size=OBSERVATIONS, action_size=action_size)
     assert [finding.name for finding in compared.findings] == [expected]
     assert not compared.are_same
-    with pytest.raises(AssertionError, match="the policies aren't the same"):
-        assert_same_policy(one, other, observation_size=OBSERVATIONS, action_size=action_size)
+
+
+def test_an_assertion_names_what_sets_two_apart() -> None:
+    _, right, mistaken = MISTAKES["covariance of std"]
+    with pytest.raises(AssertionError, match="the policies aren't the same:\n- std used as a variance"):
+        assert_same_policy(make(right, right, 2), make(mistaken, right, 2), **SIZES)
 
 
 @pytest.mark.parametrize("name", MISTAKES)
@@ -100,8 +110,100 @@ def test_modules_are_policies_at_parameters_of_their_own() -> None:
 
 
 def test_other_parameters_are_said() -> None:
-    (finding,) = compare(policy(usual, 2), policy(usual, 3), observation_size=OBSERVATIONS, action_size=2).findings
+    fixed = Policy(
+        distribution=lambda p, o: gaussian(o @ p["weight"].T, torch.ones(len(o), 2, dtype=o.dtype)),
+        parameters={"weight": torch.zeros(2, OBSERVATIONS)},
+    )
+    (finding,) = compare(policy(usual, 2), fixed, observation_size=OBSERVATIONS, action_size=2).findings
     assert finding.name == "other parameters"
+
+
+class Trunk(nn.Module):
+    """A policy with a hidden layer, and with a value head or without."""
+
+    def __init__(
+        self, names: tuple[str, str] = ("bias", "log_std"), has_value: bool = False, rate: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.hidden, self.mean = nn.Linear(OBSERVATIONS, 8), nn.Linear(8, 2, bias=False)
+        self.dropout = nn.Dropout(rate)
+        if has_value:
+            self.value = nn.Linear(8, 1)
+        for name in names:
+            self.register_parameter(name, nn.Parameter(torch.zeros(2)))
+        self.role = {"bias": "bias", "log_std": "log_std"} | ({"bias": "b", "log_std": "raw"} if "raw" in names else {})
+
+    def forward(self, observation: torch.Tensor) -> Independent[Normal]:
+        bias, log_std = (getattr(self, self.role[name]) for name in ("bias", "log_std"))
+        mean = self.mean(self.dropout(torch.tanh(self.hidden(observation)))) + bias
+        return gaussian(mean, log_std.exp().expand_as(mean))
+
+
+def test_a_value_head_needs_no_counterpart() -> None:
+    assert_same_policy(from_module(Trunk(has_value=True)), from_module(Trunk()), **SIZES)
+    assert_same_policy(from_module(Trunk()), from_module(Trunk(has_value=True)), **SIZES)
+    assert_policy(from_module(Trunk(has_value=True)), **SIZES)
+
+
+def test_parameters_are_paired_by_the_names_given() -> None:
+    one, other = from_module(Trunk()), from_module(Trunk(names=("raw", "b")))
+    compared = compare(one, other, **SIZES)
+    assert not compared.are_same
+    assert "paired by order: raw=bias, b=log_std" in str(compared)
+    assert_same_policy(one, other, **SIZES, rename={"raw": "log_std", "b": "bias"})
+    with pytest.raises(MistakeError, match="no parameter's name begins with nothing"):
+        compare(one, other, **SIZES, rename={"nothing": "bias"})
+
+
+def test_parameters_of_unique_shapes_are_paired_by_these() -> None:
+    def named(bias: str, log_std: str, order: tuple[str, str]) -> Policy:
+        shapes = {bias: (2,), log_std: (1, 2)}
+        return Policy(
+            distribution=lambda p, o: gaussian(o[:, :2] + p[bias], p[log_std].exp().expand(len(o), -1)),
+            parameters={name: torch.zeros(shapes[name]) for name in order},
+        )
+
+    assert_same_policy(named("b", "s", order=("b", "s")), named("m", "r", order=("r", "m")), **SIZES)
+
+
+def test_a_module_that_is_not_deterministic_is_said() -> None:
+    module = Trunk(rate=0.5)
+    with pytest.raises(MistakeError, match=r"the first: it isn't deterministic.*\.eval\(\)"):
+        compare(from_module(module), from_module(module), **SIZES)
+    assert_policy(from_module(module.eval()), **SIZES)
+
+
+def linear(distribution: Callable[[torch.Tensor], object]) -> Policy:
+    """Return a policy whose distribution is a function of a mean."""
+    return Policy(
+        distribution=lambda p, o: distribution(o @ p["w"].T),  # type: ignore[arg-type, return-value]
+        parameters={"w": torch.zeros(2, OBSERVATIONS)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (lambda mean: Categorical(logits=mean), "discrete actions aren't supported"),
+        (lambda mean: Uniform(mean - 9, mean + 9, validate_args=False), "doesn't depend on the action"),
+        (lambda mean: gaussian(mean[:, :1], torch.ones_like(mean[:, :1])), r"shape \[64, 1\], not \[64, 2\]"),
+        (lambda mean: mean @ mean, r"can't be called with observations \[64, 3\]"),
+    ],
+)
+def test_what_is_not_supported_is_said(made: Callable[[torch.Tensor], object], words: str) -> None:
+    for call in (lambda own: compare(own, own, **SIZES), lambda own: assert_policy(own, **SIZES)):
+        with pytest.raises(MistakeError, match=words):
+            call(linear(made))
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_policy_of_two_actions_is_none_of_another_size(size: int) -> None:
+    with pytest.raises(MistakeError, match="give the right action_size"):
+        assert_policy(policy(usual, 2), observation_size=OBSERVATIONS, action_size=size)
+
+
+def test_a_policy_of_many_actions_is_not_accused() -> None:
+    assert_policy(policy(RIGHT["Student's t"][1], 12), observation_size=OBSERVATIONS, action_size=12)
 
 
 def test_a_std_that_can_be_negative_is_no_distribution() -> None:
@@ -151,6 +253,17 @@ def test_stable_baselines3s_policy_is_one() -> None:
     assert_same_policy(own, own, observation_size=3, action_size=1)
 
 
+def test_stable_baselines3s_other_policies_are_refused() -> None:
+    stable_baselines3 = pytest.importorskip("stable_baselines3")
+    with pytest.raises(MistakeError, match="not SACPolicy"):
+        from_sb3(stable_baselines3.SAC("MlpPolicy", "Pendulum-v1", seed=0).policy)
+    with pytest.raises(MistakeError, match="use_sde=False"):
+        from_sb3(stable_baselines3.PPO("MlpPolicy", "Pendulum-v1", use_sde=True).policy)
+    discrete = from_sb3(stable_baselines3.PPO("MlpPolicy", "CartPole-v1", seed=0).policy)
+    with pytest.raises(MistakeError, match="discrete actions aren't supported"):
+        check(discrete, observation_size=4, action_size=1)
+
+
 FILE = """
 import torch
 from torch import nn
@@ -181,6 +294,14 @@ def test_the_command_names_what_sets_two_files_apart(tmp_path: Path, capsys: pyt
             main(["compare-policies", f"{path}:right", f"{path}:{other}", *sizes])
         assert ended.value.code == code
         assert capsys.readouterr().out.splitlines()[0] == words
+    with pytest.raises(SystemExit) as ended:
+        main(["compare-policies", f"{path}:right", f"{path}:right", *sizes, "--rename", "mean=mean"])
+    assert ended.value.code == 0
+    for more, words in (("mean", "isn't of the form --rename NEW=OLD"), ("no=mean", "begins with no")):
+        with pytest.raises(SystemExit) as ended:
+            main(["compare-policies", f"{path}:right", f"{path}:right", *sizes, "--rename", more])
+        assert ended.value.code == 2
+        assert words in capsys.readouterr().err
     mistakes = {
         f"{path}:nothing": "must be a study.policies.Policy or a torch module, and is nothing",
         f"{path}:torch": "and is a module",

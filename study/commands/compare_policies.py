@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tyro.conf import FlagCreatePairsOff, Positional
 
 from study.cells import MistakeError
+from study.commands.compare import Repeated, split
 
 if TYPE_CHECKING:
     from study.policies import Policy
@@ -31,6 +32,8 @@ class ComparePolicies:
     """the length of an action"""
     bounded: FlagCreatePairsOff[bool] = False
     """whether actions lie within -1 and 1, by a tanh; for modules"""
+    rename: Repeated = ()
+    """NEW=OLD: beginnings of names of parameters, the other's and the first's"""
 
     def run(self) -> None:
         """Load both, compare them, and say what sets them apart."""
@@ -39,7 +42,9 @@ class ComparePolicies:
         one, other = (self._load(text) for text in (self.a, self.b))
         from study.policies import compare
 
-        compared = compare(one, other, observation_size=self.observation_size, action_size=self.action_size)
+        rename = dict(split(pair, "=", "--rename NEW=OLD") for pair in self.rename)
+        sizes = {"observation_size": self.observation_size, "action_size": self.action_size}
+        compared = compare(one, other, **sizes, rename=rename)
         print(compared)
         sys.exit(0 if compared.are_same else 1)
 

@@ -9,12 +9,16 @@
         assert_policy(from_module(new), observation_size=17, action_size=6)
 
 A `Policy` is a function from parameters and observations to what has `log_prob`, and, where they are to be compared,
-`entropy` and `sample`, as `torch.distributions` have. Both are tried at the same parameters, moved away from those
-given: where every std is 1, it is its own variance.
+`entropy`, `sample` and `rsample`, as `torch.distributions` have. Both are tried at the same parameters, moved away from
+those given: where every std is 1, it is its own variance. Actions are real numbers: discrete ones aren't supported.
 
 - `policy`: what a policy is, and how modules and Stable-Baselines3's policies become one.
-- `seen`: what a policy says of actions, and the Gaussian that its density looks like.
-- `laws`: the mistakes that have a name.
+- `trial`: whether a policy can be compared or checked at all.
+- `pairing`: which parameter of one policy is which of the other.
+- `seen`: log-densities, the Gaussian that they look like, gradients and entropy.
+- `slopes`: finite differences.
+- `samples`: whether samples are of one distribution, and gradients of reparameterised ones.
+- `laws`, `laws_of_samples`: the mistakes that have a name.
 - `comparison`: two policies.
 - `alone`: one.
 - `cost`: what each of the project's four policies costs by the width of the action.

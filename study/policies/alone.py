@@ -1,6 +1,5 @@
 """One policy alone: whether its density, samples, entropy and gradients belong to one distribution."""
 
-import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,67 +8,57 @@ import torch
 from torch import Tensor
 
 from study.policies.comparison import Finding, no_distribution
-from study.policies.policy import Policy
-from study.policies.seen import (
-    ACTIONS,
-    ERRORS,
-    POINTS,
-    Seen,
-    directions,
-    entropy_of,
-    errors_apart,
-    is_staircase,
-    look,
-    over_dimensions,
-    samples_of,
-    slopes,
-    tanh_log_det,
-)
+from study.policies.policy import FAR, NEAR, Policy
+from study.policies.samples import GROUPS, in_groups, path_mistakes, samples_of, scores, worst
+from study.policies.seen import ACTIONS, Seen, entropy_of, look, over_dimensions, seeded, tanh_log_det
+from study.policies.slopes import FLOAT32, FLOAT64, Step, along, density_slopes, entropy_slopes, is_staircase
+from study.policies.trial import call_once
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Step:
-    """The step of finite differences, about the cube root of a precision's epsilon, and how exact they then are."""
-
-    size: float
-    relative: float
-    absolute: float
-
-
-FLOAT64 = Step(size=1e-5, relative=1e-4, absolute=1e-5)
-FLOAT32 = Step(size=5e-3, relative=2e-2, absolute=2e-2)
-"""For what is computed in float32 inside."""
-WIDE = 1.5
-"""The standard deviation, over the samples', of the Gaussian by which a density is integrated: wider tails."""
+PROBE = torch.distributions.StudentT(torch.tensor(5.0, dtype=torch.float64))
+"""Where a density is integrated, in the samples' standard deviations: its tails are heavier than most policies'."""
+SATURATED = 14.0
+"""Beyond which a tanh is so close to one that float64 doesn't tell the action from its bound."""
+ENOUGH = 50
+"""Points of a group that count, by their weights, for averages that can be compared."""
+SLACK = 1.3
+"""By how much standard errors may be too small: weighted averages are skewed."""
 
 
 def check(policy: Policy, *, observation_size: int, action_size: int) -> list[Finding]:
     """Return what is wrong with a policy, at moved parameters and in float64.
 
-    Its density must integrate to one, samples must have the moments that the density says, the entropy must be minus
-    the mean log-density, and gradients must be those of finite differences. What it has no `sample` or `entropy` for
-    isn't checked.
+    Its density must integrate to one, samples must have the means, standard deviations, correlations and tails that
+    the density has, the entropy must be minus the mean log-density, and gradients of the log-density and of the entropy
+    must be those of finite differences. Gradients of `rsample` must be those of the density. What it has no `sample`,
+    `rsample` or `entropy` for isn't checked.
 
     Args:
         policy: The policy.
         observation_size: The length of an observation.
         action_size: The length of an action.
+
+    Raises:
+        MistakeError: The policy can't be called with such sizes, has discrete actions or isn't deterministic.
     """
+    sizes = observation_size, action_size
+    call_once(policy, *sizes)
     found: list[Finding] = []
-    for point in range(1, POINTS):
+    drawn: list[Drawn] = []
+    for point in NEAR:
         parameters = policy.moved(point, torch.float64)
         try:
-            seen = look(policy, [parameters], observation_size, action_size)
-            found += _check_shape(seen)
-            step = FLOAT32 if is_staircase(policy, parameters, observation_size, action_size) else FLOAT64
-            differences = slopes(policy, parameters, observation_size, action_size, step.size)
-            found += _check_gradients(seen, parameters, differences, step)
-            sampled = samples_of(policy, parameters, observation_size, action_size, seed=point)
+            found += _check_slopes(policy, parameters, *sizes)
+            sampled = samples_of(policy, parameters, *sizes, seed=point)
             if sampled is not None:
-                found += _check_samples(policy, *sampled, seed=point)
+                found += _check_entropy(*sampled)
+                drawn.append(_draw(policy, *sampled, seed=point))
         except ValueError as error:
             found.append(no_distribution(error))
-    return list({finding.name: finding for finding in found}.values())
+    if drawn:
+        found += _check_samples(*(torch.cat(own) for own in zip(*drawn, strict=True)))
+    if not found:
+        found = [*_check_far(policy, *sizes), *_check_paths(policy, *sizes)]
+    return list({finding.name: finding for finding in reversed(found)}.values())[::-1]
 
 
 def assert_policy(policy: Policy, *, observation_size: int, action_size: int) -> None:
@@ -88,62 +77,100 @@ def _check_shape(seen: Seen) -> Iterator[Finding]:
         yield Finding(name="another shape", detail=detail)
 
 
-def _check_gradients(
-    seen: Seen, parameters: Mapping[str, Tensor], expected: Mapping[str, float], step: Step
+def _check_slopes(
+    policy: Policy, parameters: Mapping[str, Tensor], observation_size: int, action_size: int
 ) -> Iterator[Finding]:
     """Along one random direction of each parameter."""
-    for name, direction in directions(parameters).items():
-        told = float(seen.gradients[name].reshape(-1) @ direction.reshape(-1))
-        if not math.isclose(told, expected[name], rel_tol=step.relative, abs_tol=step.absolute):
-            detail = f"by {name}: {told:.6g}, by finite differences {expected[name]:.6g}"
-            yield Finding(name="gradients aren't the density's", detail=detail)
+    sizes = observation_size, action_size
+    seen = look(policy, parameters, *sizes)
+    yield from _check_shape(seen)
+    step = FLOAT32 if is_staircase(policy, parameters, *sizes) else FLOAT64
+    expected = density_slopes(policy, parameters, *sizes, step.size)
+    yield from _compare_slopes(seen.gradients, expected, step, "gradients aren't the density's")
+    if seen.entropy is not None:
+        expected = entropy_slopes(policy, parameters, *sizes, step.size)
+        yield from _compare_slopes(seen.entropy_gradients, expected, step, "gradients aren't the entropy's")
 
 
-def _check_samples(policy: Policy, distribution: Any, actions: Tensor, seed: int) -> Iterator[Finding]:
-    latent = torch.atanh(actions.clamp(-1 + 1e-12, 1 - 1e-12)) if policy.bounded else actions
-    centre, spread = latent.mean(0), WIDE * latent.std(0)
-    generator = torch.Generator().manual_seed(seed)
-    probe = centre + spread * torch.randn(latent.shape, generator=generator, dtype=torch.float64)
+def _compare_slopes(
+    gradients: Mapping[str, Tensor], expected: Mapping[str, float], step: Step, name: str
+) -> Iterator[Finding]:
+    for parameter, told in along(gradients).items():
+        if not step.is_close(told, expected[parameter]):
+            detail = f"by {parameter}: {told:.6g}, by finite differences {expected[parameter]:.6g}"
+            yield Finding(name=name, detail=detail)
+
+
+def _check_far(policy: Policy, observation_size: int, action_size: int) -> list[Finding]:
+    """Gradients where vectors are moved further. That parameters are refused there is no mistake of the policy."""
+    try:
+        return list(_check_slopes(policy, policy.moved(FAR, torch.float64), observation_size, action_size))
+    except ValueError:
+        return []
+
+
+def _check_paths(policy: Policy, observation_size: int, action_size: int) -> list[Finding]:
+    try:
+        found = path_mistakes(policy, policy.moved(NEAR[0], torch.float64), observation_size, action_size)
+    except ValueError:
+        return []
+    return [Finding(name="gradients aren't the samples'", detail=own) for own in found or []]
+
+
+Drawn = tuple[Tensor, Tensor, Tensor]
+"""Samples and points of another distribution, `[groups, draws, actions]`, and the latter's weights in averages."""
+
+
+def _draw(policy: Policy, distribution: Any, actions: Tensor, seed: int) -> Drawn:
+    """Samples are brought to mean 0 and standard deviation 1."""
+    latent = in_groups(policy, actions)
+    centre, std = latent.mean(1, keepdim=True), latent.std(1, keepdim=True).clamp(min=1e-12)
+    with seeded(seed):
+        probe = PROBE.sample(latent.shape).to(latent)
     with torch.no_grad():
-        weights = _weights(policy, distribution, probe, centre, spread)
-        yield from _compare_moments(weights, latent, probe)
-        log_prob = over_dimensions(distribution.log_prob(actions), actions.shape[1])
-        yield from _compare_entropy(entropy_of(distribution), log_prob)
+        log_density = _density(policy, distribution, centre + std * probe)
+    weights = torch.exp(log_density + (std.log() - PROBE.log_prob(probe)).sum(-1))
+    return (latent - centre) / std, probe, weights
 
 
-def _weights(policy: Policy, distribution: Any, probe: Tensor, centre: Tensor, spread: Tensor) -> Tensor:
-    """The density at points that a wide Gaussian drew, over that Gaussian's: its mean is the density's integral."""
-    action = torch.tanh(probe) if policy.bounded else probe
-    log_density = over_dimensions(distribution.log_prob(action), probe.shape[1])
+def _density(policy: Policy, distribution: Any, latent: Tensor) -> Tensor:
+    """The logarithm of the density before the tanh, `[groups, draws]`, of `[groups, draws, actions]`."""
+    inside = latent.clamp(-SATURATED, SATURATED) if policy.bounded else latent
+    action = (torch.tanh(inside) if policy.bounded else latent).flatten(0, 1)
+    log_density = over_dimensions(distribution.log_prob(action), latent.shape[2]).reshape(latent.shape[:2])
     if policy.bounded:
-        log_density = log_density + tanh_log_det(probe)
-    drawn = torch.distributions.Normal(centre, spread).log_prob(probe).sum(1)
-    return torch.exp(log_density - drawn)
+        log_density = log_density + tanh_log_det(inside)
+    return log_density.where((inside == latent).all(-1), -math.inf)
 
 
-def _compare_moments(weights: Tensor, latent: Tensor, probe: Tensor) -> Iterator[Finding]:
-    total, error = float(weights.mean()), float(weights.std()) / math.sqrt(len(weights))
-    if not abs(total - 1) <= ERRORS * error + 1e-9:
-        yield Finding(name="the density doesn't integrate to one", detail=f"{total:.4g} +- {error:.1g}")
+def _check_samples(latent: Tensor, probe: Tensor, weights: Tensor) -> Iterator[Finding]:
+    """Where few points count, as in many dimensions, samples can't be compared with the density."""
+    if _is_off(weights - 1):
+        error = float(weights.std()) / math.sqrt(weights.numel())
+        detail = f"{float(weights.mean()):.4g} +- {error:.1g}"
+        yield Finding(name="the density doesn't integrate to one", detail=detail)
         return
-    centre = latent.mean(0)
-    moments = {"mean": (latent, probe), "spread": ((latent - centre) ** 2, (probe - centre) ** 2)}
-    for name, (drawn, at_probe) in moments.items():
-        apart = errors_apart(drawn, weights[:, None] * at_probe)
-        if apart > ERRORS:
-            detail = f"their {name} is {apart:.0f} standard errors from the density's"
-            yield Finding(name="samples aren't the density's", detail=detail)
-            return
+    counting = weights.sum(1) ** 2 / (weights**2).sum(1)
+    gap = worst(scores(latent, probe, weights), SLACK) if float(counting.median()) >= ENOUGH else None
+    if gap is not None:
+        detail = f"their {gap.name} is {gap.errors:.0f} standard errors from the density's"
+        yield Finding(name="samples aren't the density's", detail=detail)
 
 
-def _compare_entropy(told: Tensor | None, log_prob: Tensor) -> Iterator[Finding]:
+def _check_entropy(distribution: Any, actions: Tensor) -> Iterator[Finding]:
+    with torch.no_grad():
+        told, log_prob = entropy_of(distribution), over_dimensions(distribution.log_prob(actions), actions.shape[1])
     if told is None:
         return
+    name = "the entropy isn't the density's"
     if told.shape != log_prob.shape:
-        detail = f"shape {list(told.shape)}, not {list(log_prob.shape)}"
-        yield Finding(name="the entropy isn't the density's", detail=detail)
-        return
-    expected, error = -float(log_prob.mean()), float(log_prob.std()) / math.sqrt(len(log_prob))
-    if not abs(float(told.mean()) - expected) <= ERRORS * error:
-        detail = f"{float(told.mean()):.4g}, minus the mean log-density {expected:.4g} +- {error:.1g}"
-        yield Finding(name="the entropy isn't the density's", detail=detail)
+        yield Finding(name=name, detail=f"shape {list(told.shape)}, not {list(log_prob.shape)}")
+    elif _is_off((told + log_prob).reshape(GROUPS, -1)):
+        expected = f"minus the mean log-density {-float(log_prob.mean()):.4g}"
+        yield Finding(name=name, detail=f"{float(told.mean()):.4g}, {expected}")
+
+
+def _is_off(values: Tensor) -> bool:
+    """Whether averages over each group, or over all, aren't zero."""
+    errors = values.std(1) / math.sqrt(values.shape[1]) + 1e-9
+    return worst({"average": (values.mean(1) / errors)[:, None]}, SLACK) is not None

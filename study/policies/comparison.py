@@ -6,10 +6,16 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from study.cells import MistakeError
 from study.errors import in_one_line
-from study.policies.laws import lacks_sum, name_density, name_entropy, name_gradients, name_samples
-from study.policies.policy import Policy
-from study.policies.seen import POINTS, Seen, is_staircase, look, samples_of
+from study.policies.laws import lacks_sum, name_density, name_entropy, name_gradients
+from study.policies.laws_of_samples import name_samples
+from study.policies.pairing import Pairing, pair
+from study.policies.policy import FAR, FURTHER, NEAR, Policy
+from study.policies.samples import in_groups, path_mistakes, samples_of
+from study.policies.seen import Seen, combine, look
+from study.policies.slopes import is_staircase
+from study.policies.trial import call_once
 
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 EPSILON = torch.finfo(torch.float64).eps
@@ -19,6 +25,7 @@ ROUNDED = 2**-22
 """What a constant that was rounded to float32 does to a log-density in float64, with some cancellation."""
 COMPUTED = 2**-17
 """What float32 inside does to it, where cancellation amplifies the rounding of each term."""
+FAR_AWAY = f"where vectors, such as a log std, are moved by {FURTHER} and more"
 HARMLESS = frozenset({"lower precision inside"})
 
 
@@ -45,10 +52,12 @@ class Compared:
     Attributes:
         findings: What sets the second apart from the first.
         gaps: By precision, the largest relative difference of log-densities.
+        pairing: How parameters were paired, in words, unless all were by name.
     """
 
     findings: Sequence[Finding]
     gaps: dict[str, float]
+    pairing: str = ""
 
     @property
     def are_same(self) -> bool:
@@ -58,62 +67,61 @@ class Compared:
     def __str__(self) -> str:
         sizes = ", ".join(f"{gap:.1e} in {name}" for name, gap in self.gaps.items())
         if self.findings:
-            return "\n".join(f"- {finding}" for finding in self.findings) + f"\nlog-densities differ by {sizes}"
+            last = [f"log-densities differ by {sizes}"] if sizes else []
+            paired = [self.pairing] if self.pairing and not self.are_same else []
+            return "\n".join([*(f"- {finding}" for finding in self.findings), *last, *paired])
         return "the same bits" if not any(self.gaps.values()) else f"the same up to rounding: {sizes}"
 
 
-def compare(a: Policy, b: Policy, *, observation_size: int, action_size: int) -> Compared:
+def compare(
+    a: Policy, b: Policy, *, observation_size: int, action_size: int, rename: Mapping[str, str] | None = None
+) -> Compared:
     """Compare two policies at the same parameters, given and moved, in float32 and in float64.
+
+    Parameters are paired by their names, then by shapes that only one parameter has, then in their order. Those that a
+    density doesn't depend on, such as a value head's, are left out where the other policy has none for them.
 
     Args:
         a: The first.
-        b: The second. Its parameters have the first's names, or the same shapes in the same order.
+        b: The second.
         observation_size: The length of an observation.
         action_size: The length of an action.
+        rename: Beginnings of names of parameters, the second's and the first's.
+
+    Raises:
+        MistakeError: A policy can't be called with such sizes, has discrete actions or isn't deterministic.
     """
-    names = _match(a, b)
-    if names is None:
-        return Compared(findings=[Finding(name="other parameters", detail=_parameters(a, b))], gaps={})
     sizes = observation_size, action_size
-    seen, points = {}, []
-    try:
-        for precision, dtype in PRECISIONS.items():
-            points = [_take(a, b, names, point, dtype) for point in range(POINTS)]
-            of_a, of_b = zip(*points, strict=True)
-            seen[precision] = _look("the first", a, of_a, *sizes), _look("the second", b, of_b, *sizes)
-    except ValueError as error:
-        return Compared(findings=[no_distribution(error)], gaps={})
-    gaps = {precision: _gap(*both) for precision, both in seen.items()}
-    is_rounded = any(is_staircase(policy, own, *sizes) for policy, own in zip((a, b), points[1], strict=True))
-    compared = Compared(
-        findings=_find(*seen["float64"], gaps["float64"], COMPUTED if is_rounded else ROUNDED), gaps=gaps
-    )
-    if compared.are_same:
-        findings = [*compared.findings, *_compare_samples(a, b, points[1:], *sizes)]
-        compared = dataclasses.replace(compared, findings=findings)
-    return compared
+    used = _call_once("the first", a, *sizes), _call_once("the second", b, *sizes)
+    pairing = pair(a.parameters, b.parameters, used, rename or {})
+    if pairing is None:
+        return Compared(findings=[Finding(name="other parameters", detail=_parameters(a, b))], gaps={})
+    names = pairing.names
+    found = _compare_paired(a.only(names.values()), b.only(names), names, *sizes)
+    return dataclasses.replace(found, pairing=_describe(pairing))
 
 
-def assert_same_policy(a: Policy, b: Policy, *, observation_size: int, action_size: int) -> None:
-    """Fail unless two policies are the same mathematics.
+def assert_same_policy(
+    a: Policy, b: Policy, *, observation_size: int, action_size: int, rename: Mapping[str, str] | None = None
+) -> None:
+    """Fail unless two policies are the same mathematics: see `compare`.
 
     Raises:
         AssertionError: It names what sets them apart.
     """
-    compared = compare(a, b, observation_size=observation_size, action_size=action_size)
+    compared = compare(a, b, observation_size=observation_size, action_size=action_size, rename=rename)
     assert compared.are_same, f"the policies aren't the same:\n{compared}"
 
 
-def _match(a: Policy, b: Policy) -> dict[str, str] | None:
-    """For each of b's parameters, which of a's it is."""
-    if a.parameters.keys() == b.parameters.keys():
-        pairs = {name: name for name in a.parameters}
-    elif len(a.parameters) == len(b.parameters):
-        pairs = dict(zip(b.parameters, a.parameters, strict=True))
-    else:
-        return None
-    same = all(b.parameters[own].numel() == a.parameters[other].numel() for own, other in pairs.items())
-    return pairs if same else None
+def _call_once(which: str, policy: Policy, observation_size: int, action_size: int) -> set[str]:
+    try:
+        return call_once(policy, observation_size, action_size)
+    except MistakeError as error:
+        raise MistakeError(f"{which}: {error}") from error
+
+
+def _describe(pairing: Pairing) -> str:
+    return str(pairing) if pairing.by_shape or pairing.by_order else ""
 
 
 def _parameters(a: Policy, b: Policy) -> str:
@@ -121,9 +129,59 @@ def _parameters(a: Policy, b: Policy) -> str:
     return f"{one} against {other}"
 
 
-def _take(
-    a: Policy, b: Policy, names: Mapping[str, str], point: int, dtype: torch.dtype
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+Pair = tuple[dict[str, Tensor], dict[str, Tensor]]
+
+
+def _compare_paired(
+    a: Policy, b: Policy, names: Mapping[str, str], observation_size: int, action_size: int
+) -> Compared:
+    sizes = observation_size, action_size
+    seen: dict[str, tuple[list[Seen], list[Seen]]] = {}
+    points: list[Pair] = []
+    try:
+        for precision, dtype in PRECISIONS.items():
+            points = [_take(a, b, names, point, dtype) for point in (0, *NEAR)]
+            of_a, of_b = zip(*points, strict=True)
+            seen[precision] = _look("the first", a, of_a, *sizes), _look("the second", b, of_b, *sizes)
+    except ValueError as error:
+        return Compared(findings=[no_distribution(error)], gaps={})
+    gaps = {precision: _gap(combine(one), combine(other)) for precision, (one, other) in seen.items()}
+    is_rounded = any(is_staircase(policy, own, *sizes) for policy, own in zip((a, b), points[1], strict=True))
+    rounding = COMPUTED if is_rounded else ROUNDED
+    compared = Compared(findings=_find(*seen["float64"], rounding), gaps=gaps)
+    if compared.are_same:
+        far = _compare_far(a, b, _take(a, b, names, FAR, torch.float64), seen["float64"], rounding, *sizes)
+        compared = dataclasses.replace(compared, findings=far or compared.findings)
+    if compared.are_same:
+        drawn = [*_compare_samples(a, b, points[1:], *sizes), *_compare_paths(a, b, points[1], *sizes)]
+        compared = dataclasses.replace(compared, findings=[*compared.findings, *drawn])
+    return compared
+
+
+def _compare_far(
+    a: Policy,
+    b: Policy,
+    point: Pair,
+    near: tuple[list[Seen], list[Seen]],
+    rounding: float,
+    observation_size: int,
+    action_size: int,
+) -> list[Finding]:
+    """What sets two policies apart that are the same near the parameters given; where both refuse, nothing."""
+    far, errors = [], []
+    for which, policy, own in zip(("the first", "the second"), (a, b), point, strict=True):
+        try:
+            far += _look(which, policy, [own], observation_size, action_size)
+        except ValueError as error:
+            errors.append(error)
+    if errors:
+        return [no_distribution(errors[0])] if len(errors) == 1 else []
+    one, other = far
+    found = _find([*near[0], one], [*near[1], other], rounding)
+    return [own if own.name in HARMLESS else dataclasses.replace(own, detail=FAR_AWAY) for own in found]
+
+
+def _take(a: Policy, b: Policy, names: Mapping[str, str], point: int, dtype: torch.dtype) -> Pair:
     """The first's parameters at a point, and the same numbers for the second, by its names and in its shapes."""
     moved = a.moved(point, dtype)
     taken = {
@@ -135,19 +193,15 @@ def _take(
 
 def _look(
     which: str, policy: Policy, points: Sequence[Mapping[str, Tensor]], observation_size: int, action_size: int
-) -> Seen:
+) -> list[Seen]:
     try:
-        return look(policy, points, observation_size, action_size)
+        return [look(policy, point, observation_size, action_size) for point in points]
     except ValueError as error:
         raise ValueError(f"{which}: {in_one_line(error)}") from error
 
 
 def _compare_samples(
-    a: Policy,
-    b: Policy,
-    points: Sequence[tuple[dict[str, Tensor], dict[str, Tensor]]],
-    observation_size: int,
-    action_size: int,
+    a: Policy, b: Policy, points: Sequence[Pair], observation_size: int, action_size: int
 ) -> list[Finding]:
     pairs = []
     for seed, (one, other) in enumerate(points):
@@ -155,9 +209,23 @@ def _compare_samples(
         by_other = samples_of(b, other, observation_size, action_size, seed=2 * seed + 1)
         if sampled is None or by_other is None:
             return []
-        pairs.append((sampled[1], by_other[1]))
-    name = name_samples(pairs)
-    return [] if name is None else [Finding(name=name)]
+        pairs.append((in_groups(a, sampled[1]), in_groups(b, by_other[1])))
+    named = name_samples(pairs)
+    if named is None:
+        return []
+    name, gap = named
+    return [Finding(name=name, detail=f"their {gap.name} is {gap.errors:.0f} standard errors from the first's")]
+
+
+def _compare_paths(a: Policy, b: Policy, point: Pair, observation_size: int, action_size: int) -> list[Finding]:
+    """Of reparameterised samples, where both have them: the densities are the same, and so must be their gradients."""
+    one, other = (
+        path_mistakes(policy, own, observation_size, action_size) for policy, own in zip((a, b), point, strict=True)
+    )
+    if one is None or other is None or len(one) == len(other):
+        return []
+    which, found = ("the second", other) if other else ("the first", one)
+    return [Finding(name=name, detail=which) for name in found]
 
 
 def _gap(a: Seen, b: Seen) -> float:
@@ -165,9 +233,10 @@ def _gap(a: Seen, b: Seen) -> float:
     return float(difference.max()) if torch.isfinite(difference).all() else float("inf")
 
 
-def _find(a: Seen, b: Seen, gap: float, rounding: float) -> list[Finding]:
+def _find(at_points: Sequence[Seen], of_other: Sequence[Seen], rounding: float) -> list[Finding]:
     """What sets two densities apart, in float64, where gaps up to `rounding` are those of a lower precision."""
-    findings = []
+    a, b = combine(at_points), combine(of_other)
+    gap, findings = _gap(a, b), []
     if lacks_sum(a, b):
         findings.append(Finding(name="missing sum over action dimensions", detail=f"shape {list(b.shape)}"))
     elif a.shape != b.shape:

@@ -1,15 +1,15 @@
-"""Mistakes that have a name: what each does to a log-density, its Gaussian, its gradients, its entropy or its samples.
+"""Mistakes that have a name: what each does to a log-density, its Gaussian, its gradients or its entropy.
 
-To add one, write what it makes of what is seen of the right policy.
+Those of samples are in `laws_of_samples`. To add one, write what it makes of what is seen of the right policy.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
 
-from study.policies.seen import ERRORS, Seen, errors_apart, tanh_log_det
+from study.policies.seen import Seen, tanh_log_det
 
 EXACT = 1e-6
 """The relative distance within which what a law predicts is what is seen: far from round-off, and from other laws."""
@@ -197,16 +197,24 @@ def lacks_sum(a: Seen, b: Seen) -> bool:
 
 
 def name_gradients(a: Seen, b: Seen) -> Iterator[str]:
-    """Return what sets gradients of equal densities apart, by parameter."""
-    for (name, one), other in zip(a.gradients.items(), b.gradients.values(), strict=True):
-        if is_close(one, other):
+    """Return what sets gradients of equal densities, and of equal entropies, apart, by parameter."""
+    found = list(_name_slopes(a.gradients, b.gradients, "gradient"))
+    yield from found
+    if not found and a.entropy is not None and b.entropy is not None and name_entropy(a, b) is None:
+        yield from _name_slopes(a.entropy_gradients, b.entropy_gradients, "gradient of the entropy")
+
+
+def _name_slopes(of_a: Mapping[str, Tensor], of_b: Mapping[str, Tensor], what: str) -> Iterator[str]:
+    noise = EXACT**2 * sum(float(own.norm()) for own in of_a.values())
+    for (name, one), other in zip(of_a.items(), of_b.values(), strict=True):
+        if is_close(one, other) or float((one - other).norm()) <= noise:
             continue
         if not other.any():
-            yield f"no gradient by {name}: detached"
+            yield f"no {what} by {name}: detached"
         elif is_close(other / other.norm(), one / one.norm()):
-            yield f"gradient by {name} {float(other.norm() / one.norm()):.4g} times as large"
+            yield f"{what} by {name} {float(other.norm() / one.norm()):.4g} times as large"
         else:
-            yield f"another gradient by {name}"
+            yield f"another {what} by {name}"
 
 
 def name_entropy(a: Seen, b: Seen) -> str | None:
@@ -230,32 +238,3 @@ def name_entropy(a: Seen, b: Seen) -> str | None:
     if one.shape == other.shape and float((other - one).std()) < EXACT:
         return "entropy off by a constant"
     return "another entropy"
-
-
-def _scaled(factor: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    """What samples become whose std is multiplied by a function of it."""
-    return lambda one, _: one.mean(0) + (one - one.mean(0)) * factor(one.std(0))
-
-
-SAMPLES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "samples: variance used as a std": _scaled(lambda std: std),
-    "samples: std used as a variance": _scaled(lambda std: std.rsqrt()),
-    "samples: clipped": lambda one, other: one.clamp(other.min(0).values, other.max(0).values),
-}
-"""What a's samples become, given b's."""
-
-
-def name_samples(pairs: Sequence[tuple[Tensor, Tensor]]) -> str | None:
-    """Return the name of what sets b's samples apart from a's, `[N, actions]` at each point; None if nothing does."""
-    if all(_have_same_moments(one, other) for one, other in pairs):
-        return None
-    for name, become in SAMPLES.items():
-        if all(_have_same_moments(become(one, other), other) for one, other in pairs):
-            return name
-    return "samples of another distribution"
-
-
-def _have_same_moments(one: Tensor, other: Tensor) -> bool:
-    centre = one.mean(0)
-    apart = errors_apart(one, other), errors_apart((one - centre) ** 2, (other - centre) ** 2)
-    return max(apart) <= ERRORS

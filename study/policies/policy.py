@@ -1,14 +1,20 @@
 """What a policy is: a function from parameters and observations to a distribution of actions."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from study.cells import MistakeError
+
 SPREAD = 0.3
 """The standard deviation of the noise by which parameters are moved."""
+NEAR, FAR = (1, 2, 3), 4
+"""Points whose parameters are moved by such noise, and one whose vectors are moved by `FURTHER`, too."""
+FURTHER = 1.5
+"""Beyond bounds of a log std such as -1 and 1. Matrices stay near: networks would be saturated."""
 
 
 class DistributionLike(Protocol):
@@ -41,9 +47,24 @@ class Policy:
         found = {}
         for name, given in self.parameters.items():
             noise = SPREAD * torch.randn(given.shape, generator=generator, dtype=torch.float64) * (point > 0)
+            if point == FAR and given.dim() <= 1:
+                noise = noise + FURTHER * noise.sign()
             value = given.detach().double()
             found[name] = torch.where(value == 0, noise, value + value.sign() * noise.abs()).to(dtype).requires_grad_()
         return found
+
+    def only(self, names: Collection[str]) -> "Policy":
+        """Return the policy of some of its parameters; others stay as they are given."""
+        others = {name: value.detach() for name, value in self.parameters.items() if name not in names}
+        if not others:
+            return self
+
+        def distribution(parameters: Mapping[str, Tensor], observation: Tensor) -> DistributionLike:
+            fixed = {name: value.to(observation.dtype) for name, value in others.items()}
+            return self.distribution({**fixed, **parameters}, observation)
+
+        own = {name: value for name, value in self.parameters.items() if name in names}
+        return dataclasses.replace(self, distribution=distribution, parameters=own)
 
 
 class _Calls(nn.Module):
@@ -97,7 +118,20 @@ def from_sb3(policy: nn.Module) -> Policy:
     """Return the policy of Stable-Baselines3's `ActorCriticPolicy`, such as `model.policy` of PPO and A2C.
 
     Its networks for values are no part of it: gradients of the log-density don't reach them.
+
+    Raises:
+        MistakeError: It is another policy, or has state-dependent exploration.
     """
+    if not hasattr(policy, "get_distribution") or not hasattr(policy, "features_extractor"):
+        kind = type(policy).__name__
+        raise MistakeError(
+            f"from_sb3 takes an ActorCriticPolicy, such as PPO's and A2C's, not {kind}: "
+            "write a module whose forward returns its distribution, and use from_module"
+        )
+    if getattr(policy, "use_sde", False):
+        raise MistakeError(
+            "from_sb3 doesn't support use_sde=True: its noise is shared by observations; use use_sde=False"
+        )
     found = _from_calls(_CallsSB3(policy), bounded=False)
     of_values = ("value_net", "mlp_extractor.value_net", "vf_features_extractor")
     own = {name: value for name, value in found.parameters.items() if not name.startswith(of_values)}

@@ -1,9 +1,9 @@
-"""What is seen of a policy: log-densities of actions, the Gaussian that they look like, gradients, entropy, samples."""
+"""What is seen of a policy: log-densities of actions, the Gaussian that they look like, gradients and entropy."""
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -12,12 +12,6 @@ from study.policies.policy import DistributionLike, Policy
 
 ACTIONS = 64
 """Actions and observations at each point."""
-POINTS = 4
-"""Values of the parameters: those given, and three that are moved from them."""
-SAMPLES = 40_000
-"""Of each point."""
-ERRORS = 6.0
-"""Standard errors beyond which an average is another: by chance once in 500 million."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,6 +29,7 @@ class Seen:
         variance: `[N, actions]` of it.
         gradients: By parameter, `[points, numbers]`, of a weighted sum of log-densities.
         entropy: As the policy has it, for each point; None where it has none.
+        entropy_gradients: By parameter, `[points, numbers]`, of a weighted sum of entropies.
     """
 
     actions: Tensor
@@ -46,6 +41,7 @@ class Seen:
     variance: Tensor
     gradients: Mapping[str, Tensor]
     entropy: Sequence[Tensor] | None
+    entropy_gradients: Mapping[str, Tensor]
 
     @property
     def width(self) -> int:
@@ -66,20 +62,22 @@ def inputs(observation_size: int, action_size: int, dtype: torch.dtype) -> tuple
     return observations.to(dtype), latent.to(dtype)
 
 
-def look(policy: Policy, parameters: Sequence[Mapping[str, Tensor]], observation_size: int, action_size: int) -> Seen:
-    """Return what is seen of a policy at several values of its parameters.
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed the global generator, and restore it afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
-    Raises:
-        ValueError: `torch.distributions` refuse a parameter, such as a negative std.
-    """
-    points = [_look_once(policy, own, observation_size, action_size) for own in parameters]
+
+def combine(points: Sequence[Seen]) -> Seen:
+    """Return what is seen at several values of the parameters as one."""
     entropies = [point.entropy for point in points]
     return Seen(
         shape=points[0].shape,
-        gradients={
-            name: torch.stack([point.gradients[name].reshape(-1) for point in points]) for name in points[0].gradients
-        },
+        gradients=_stack([point.gradients for point in points]),
         entropy=None if None in entropies else [own[0] for own in entropies if own is not None],
+        entropy_gradients=_stack([point.entropy_gradients for point in points]),
         **{
             name: torch.cat([getattr(point, name) for point in points])
             for name in ("actions", "latent", "log_prob", "precision", "mean", "variance")
@@ -87,11 +85,22 @@ def look(policy: Policy, parameters: Sequence[Mapping[str, Tensor]], observation
     )
 
 
-def _look_once(policy: Policy, parameters: Mapping[str, Tensor], observation_size: int, action_size: int) -> Seen:
+def _stack(points: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.stack([point[name].reshape(-1) for point in points]) for name in points[0]}
+
+
+def look(policy: Policy, parameters: Mapping[str, Tensor], observation_size: int, action_size: int) -> Seen:
+    """Return what is seen of a policy at some parameters.
+
+    Raises:
+        ValueError: `torch.distributions` refuse a parameter, such as a negative std.
+    """
     dtype = next(iter(parameters.values())).dtype
     observations, latent = inputs(observation_size, action_size, dtype)
     latent.requires_grad_()
-    distribution = policy.distribution(parameters, observations)
+    with seeded(0):
+        distribution = policy.distribution(parameters, observations)
+        entropy = entropy_of(distribution)
     actions = torch.tanh(latent) if policy.bounded else latent
     raw = distribution.log_prob(actions)
     log_prob = over_dimensions(raw, action_size)
@@ -105,8 +114,9 @@ def _look_once(policy: Policy, parameters: Mapping[str, Tensor], observation_siz
         precision=-curvature,
         mean=latent.detach() + slope * variance,
         variance=variance,
-        gradients=_gradients(log_prob, parameters),
-        entropy=None if (entropy := entropy_of(distribution)) is None else [entropy],
+        gradients=gradients(weighted(log_prob), parameters),
+        entropy=None if entropy is None else [entropy.detach()],
+        entropy_gradients={} if entropy is None else gradients(entropy_sum(entropy), parameters),
     )
 
 
@@ -133,60 +143,26 @@ def _derivatives(log_prob: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
     return first.detach(), second
 
 
-def _weighted(log_prob: Tensor) -> Tensor:
-    """A sum that weights each action otherwise, so that no symmetry hides anything."""
+def weighted(log_prob: Tensor) -> Tensor:
+    """Return a sum that weights each action otherwise, so that no symmetry hides anything."""
     return torch.linspace(-1, 1, len(log_prob), dtype=log_prob.dtype) @ log_prob
 
 
-def _gradients(log_prob: Tensor, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Gradients of the weighted sum by each parameter; zeros for none."""
-    values = list(parameters.values())
-    found = torch.autograd.grad(_weighted(log_prob), values, allow_unused=True, retain_graph=True)
+def entropy_sum(entropy: Tensor) -> Tensor:
+    """Return a sum of entropies with weights that don't cancel: many policies have the same for each observation."""
+    rows = entropy.reshape(len(entropy), -1).sum(1) if entropy.dim() else entropy.reshape(1)
+    return torch.linspace(0.5, 1.5, len(rows), dtype=rows.dtype) @ rows
+
+
+def gradients(value: Tensor, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return gradients of a number by each parameter; zeros for none."""
+    found: Sequence[Tensor | None] = [None] * len(parameters)
+    if value.requires_grad:
+        found = torch.autograd.grad(value, list(parameters.values()), allow_unused=True, retain_graph=True)
     return {
-        name: torch.zeros_like(value) if gradient is None else gradient.detach()
-        for (name, value), gradient in zip(parameters.items(), found, strict=True)
+        name: torch.zeros_like(own) if gradient is None else gradient.detach()
+        for (name, own), gradient in zip(parameters.items(), found, strict=True)
     }
-
-
-def directions(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return one random direction in the space of each parameter."""
-    generator = torch.Generator().manual_seed(11)
-    return {
-        name: torch.randn(value.shape, generator=generator, dtype=torch.float64) for name, value in parameters.items()
-    }
-
-
-def slopes(
-    policy: Policy, parameters: Mapping[str, Tensor], observation_size: int, action_size: int, step: float
-) -> dict[str, float]:
-    """Return finite differences of the weighted sum of log-densities, along each parameter's direction.
-
-    Args:
-        policy: The policy.
-        parameters: In float64.
-        observation_size: The length of an observation.
-        action_size: The length of an action.
-        step: How far to go to either side.
-    """
-    observations, latent = inputs(observation_size, action_size, torch.float64)
-    actions = torch.tanh(latent) if policy.bounded else latent
-
-    def weighted(name: str, shift: Tensor) -> float:
-        moved = {**parameters, name: parameters[name].detach() + shift}
-        with torch.no_grad():
-            log_prob = policy.distribution(moved, observations).log_prob(actions)
-        return float(_weighted(over_dimensions(log_prob, action_size)))
-
-    return {
-        name: (weighted(name, step * direction) - weighted(name, -step * direction)) / (2 * step)
-        for name, direction in directions(parameters).items()
-    }
-
-
-def is_staircase(policy: Policy, parameters: Mapping[str, Tensor], observation_size: int, action_size: int) -> bool:
-    """Return whether the density, in float64, is a staircase: something inside is computed in a lower precision."""
-    long, short = (slopes(policy, parameters, observation_size, action_size, step) for step in (1e-5, 1e-10))
-    return not all(math.isclose(long[name], short[name], rel_tol=0.1, abs_tol=0.01) for name in parameters)
 
 
 def entropy_of(distribution: DistributionLike) -> Tensor | None:
@@ -195,25 +171,4 @@ def entropy_of(distribution: DistributionLike) -> Tensor | None:
         found: Tensor | None = distribution.entropy()  # type: ignore[attr-defined]
     except (AttributeError, NotImplementedError):
         return None
-    return None if found is None else found.detach()
-
-
-def samples_of(
-    policy: Policy, parameters: Mapping[str, Tensor], observation_size: int, action_size: int, seed: int
-) -> tuple[Any, Tensor] | None:
-    """Return the distribution at one observation, repeated, and `SAMPLES` actions of it; None where it has no sampler.
-
-    The seed is the global generator's, which is restored.
-    """
-    observations, _ = inputs(observation_size, action_size, torch.float64)
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        distribution: Any = policy.distribution(parameters, observations[:1].expand(SAMPLES, -1))
-        draw = getattr(distribution, "sample", None) or getattr(distribution, "rsample", None)
-        return None if draw is None else (distribution, draw())
-
-
-def errors_apart(one: Tensor, other: Tensor) -> float:
-    """Return by how many standard errors the means of two samples, `[N, actions]`, are apart; of the worst action."""
-    errors = ((one.var(0) + other.var(0)) / len(one)).sqrt()
-    return float(((one.mean(0) - other.mean(0)).abs() / errors).max())
+    return found
