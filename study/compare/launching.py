@@ -188,6 +188,8 @@ class Launcher:
             except OSError as error:
                 raise MistakeError(f"arm {job.arm.name} can't be begun: {error.strerror}: {error.filename}") from error
             with self._listed(process):
+                if self._interrupted.is_set():  # while it was begun: it may not have been listed when all were ended
+                    _end(process)
                 exit_code = process.wait()
         if self._interrupted.is_set():
             raise KeyboardInterrupt
