@@ -226,7 +226,8 @@ def test_workers_by_ssh_end_with_the_script_and_hand_back_what_they_train(tmp_pa
     assert any("dask" in " ".join(process.cmdline()) for process in began)
     script.terminate()
     script.wait(timeout=60)
-    wait_for("the workers to be gone", lambda: not any(process.is_running() for process in began), seconds=60)
+    _, left = psutil.wait_procs(began, timeout=60)
+    assert not left
     assert any(runs.glob("*/checkpoint"))
     sweep.process.kill()
     sweep.end()

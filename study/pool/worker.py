@@ -24,6 +24,9 @@ REPORT_SECONDS = 1.0
 SECONDS_TO_HAND_BACK = 5.0
 """How long a worker that is to leave waits for its results to be fetched."""
 
+SECONDS_TO_RETIRE = 15.0
+"""How long it then waits for the scheduler to let it go."""
+
 Files = dict[str, dict[str, bytes]]
 """The files of runs: by run id, by name."""
 
@@ -186,4 +189,9 @@ class Leaving(WorkerPlugin):
 
     async def _close(self, has_successor: bool) -> None:
         await self.teardown(self._worker)
-        await self._worker.close_gracefully(restart=has_successor, reason="asked to leave")
+        reason = "asked to leave"
+        try:
+            leave = self._worker.close_gracefully(restart=has_successor, reason=reason)
+            await asyncio.wait_for(leave, SECONDS_TO_RETIRE)
+        except TimeoutError:  # the scheduler looks for another worker for its results: all may be leaving
+            await self._worker.close(nanny=not has_successor, reason=reason)
