@@ -256,7 +256,7 @@ train([make_cell(cell) for cell in json.loads(sys.argv[1])], Path(sys.argv[2]), 
 def test_kill_and_go_on_until_it_is_done(tmp_path: Path, small: MakeCell, env_id: str) -> None:
     shape = {
         "seed": 3, "precision": "float32", "env_id": env_id, "num_envs": 2, "num_steps": 64, "num_minibatches": 2,
-        "update_epochs": 2, "total_timesteps": 128 * 300, "hidden_size": 16, "eval_episodes": 1,
+        "update_epochs": 2, "total_timesteps": 128 * 160, "hidden_size": 16, "eval_episodes": 1,
     }  # fmt: skip
     parameters = [{"condition": condition, **shape} for condition in ("mvn_std", "normal_std")]
     cells = [small(**one) for one in parameters]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -176,6 +177,12 @@ def answers_http(host: str, port: int) -> bool:
     return False
 
 
+def connections_of(process: psutil.Process) -> list[Any]:
+    with contextlib.suppress(psutil.NoSuchProcess):  # a shell's, that has ended meanwhile
+        return process.net_connections("tcp")
+    return []
+
+
 def test_only_tls_listens_beyond_this_machine(cluster: Cluster) -> None:
     scheduler = cluster.begin_scheduler("0.0.0.0")
     workers = cluster.begin_worker()
@@ -187,7 +194,7 @@ def test_only_tls_listens_beyond_this_machine(cluster: Cluster) -> None:
             found[begun.pid] = [
                 (connection.laddr.ip, connection.laddr.port)
                 for process in processes
-                for connection in process.net_connections("tcp")
+                for connection in connections_of(process)
                 if connection.status == psutil.CONN_LISTEN
             ]
         return found
@@ -202,6 +209,7 @@ SSH = """#!{python}
 import os, pty, signal, sys
 child, terminal = pty.fork()
 if child == 0:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup's children ignore it, and no shell can trap it then
     os.execvp("sh", ["sh", "-c", sys.argv[-1]])
 signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # the terminal is closed, and what runs in it sees that
 while os.read(terminal, 1024):
