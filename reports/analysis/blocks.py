@@ -214,6 +214,11 @@ class Contrast:
     all at which there are runs."""
 
     @property
+    def where(self) -> str:
+        """Where alone it is compared, in words; empty for wherever there are runs."""
+        return "" if self.compared_at is None else "; ".join(self.compared_at) or "no level of the others"
+
+    @property
     def whole(self) -> Part:
         """All strata and precisions."""
         return self._part({})

@@ -130,8 +130,7 @@ def _of_effect(effect: Effect) -> list[str]:
     if not effect.mean.can_reject:
         what = "run" if isinstance(main.test, TwoSample) else "seed"
         found.append(f"{label}: with {_count(main.size, what)} no test can find a difference; {main.fewest} are needed")
-    if effect.contrast.compared_at is not None:
-        where = "; ".join(effect.contrast.compared_at) or "no level of the others"
+    if where := effect.contrast.where:
         found.append(f"{label}: compared at {where} only, since elsewhere there are runs of one level alone")
     if effect.spread and effect.spread.uncovered:
         there = "; ".join(effect.spread.uncovered)

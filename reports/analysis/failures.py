@@ -54,9 +54,7 @@ def may_differ(blocks: Blocks, contrast: Contrast, part: Part, paired: bool) -> 
     shares = _shares(blocks)
     if not any(_count_runs(side)[0] for side in contrast.sides(shares, part)):
         return False
-    differences = contrast.by_seed(shares, part)
-    are_same = paired and not differences[np.isfinite(differences)].any()
-    return not (are_same or _is_bounded(shares, contrast, part, paired))
+    return not (_are_same(shares, contrast, part, paired) or _is_bounded(shares, contrast, part, paired))
 
 
 def judge_failures(blocks: Blocks, contrasts: Sequence[Contrast], paired: bool) -> list[Failures]:
@@ -79,13 +77,12 @@ def _count(blocks: Blocks, contrast: Contrast, paired: bool) -> Failures:
     p = _p(shares, contrast, contrast.whole, paired)
     if parts:
         p = min(1.0, 2 * min(p, *statistics.holm([_p(shares, contrast, part, paired) for part in parts])))
-    differences = contrast.differences(shares)
     return Failures(
         reference=runs[0],
         level=runs[1],
         p=p,
         p_adjusted=p,
-        are_same=paired and not differences[np.isfinite(differences)].any(),
+        are_same=_are_same(shares, contrast, contrast.whole, paired),
         is_bounded=all(_is_bounded(shares, contrast, part, paired) for part in (contrast.whole, *parts)),
     )
 
@@ -93,6 +90,12 @@ def _count(blocks: Blocks, contrast: Contrast, paired: bool) -> Failures:
 def _shares(blocks: Blocks) -> Array:
     """1 for a run that failed, 0 for one that finished, NaN where there is none, `[seeds, arms, precisions]`."""
     return np.where(blocks.ended, blocks.failed.astype(float), np.nan)
+
+
+def _are_same(shares: Array, contrast: Contrast, part: Part, paired: bool) -> bool:
+    """Whether of every two runs that are compared both failed, or none."""
+    differences = contrast.differences(shares)[:, list(part.strata)][:, :, list(part.precisions)]
+    return paired and not differences[np.isfinite(differences)].any()
 
 
 def _p(shares: Array, contrast: Contrast, part: Part, paired: bool) -> float:

@@ -117,8 +117,8 @@ def headline(answer: Attribution, effect: Effect, outcome: str, show: Show) -> s
 
 def compared_at(effect: Effect, show: Show) -> str:
     """Where a factor's levels are compared, in brackets; empty where that is wherever there are runs."""
-    found = effect.contrast.compared_at
-    return "" if found is None else f" (compared at {show('; '.join(found)) or 'no level of the others'} only)"
+    where = effect.contrast.where
+    return f" (compared at {show(where)} only)" if where else ""
 
 
 def headlines(answer: Attribution, outcome: str, show: Show) -> str:

@@ -74,7 +74,7 @@ class Report:
         from reports.documents.publish import publish
         from reports.sources import beside
 
-        sweep = find_sweep(self.sweep) if self.sweep else None
+        sweep = self._find_sweep()
         expected = {cell.id: dataclasses.asdict(cell) for cell in read_cells(sweep)} if sweep else None
         output = self.output or beside(self.source)
         options = self._options()
@@ -86,12 +86,16 @@ class Report:
         if self.publish:
             print(*publish(self.source, output), sep="\n")
 
+    def _find_sweep(self) -> Path | None:
+        return find_sweep(self.sweep) if self.sweep else None
+
     def _options(self) -> "Options":
         from reports.documents import report
         from reports.sources import Mapping, Reading
 
         mapping = Mapping.parse(self.map) if self.map else None
-        fixed = read_design(find_sweep(self.sweep)) if self.sweep else Design(None, "maximize", None)
+        sweep = self._find_sweep()
+        fixed = read_design(sweep) if sweep else Design(None, "maximize", None)
         outcome = self.outcome or (mapping and mapping.outcome) or fixed.outcome
         # A margin that was fixed in advance is the primary outcome's.
         margin = fixed.margin_of(outcome or OUTCOME) if self.margin is None else self.margin
