@@ -80,7 +80,7 @@ class CompareOptions:
         """How arms share weights."""
         from study.compare.launching import Shared
 
-        pairs = [split(pair, "=", "--rename NEW=OLD") for given in self.rename for pair in given.split(",")]
+        pairs = read_renames(self.rename)
         return Shared(rename=pairs) if self.share_init else None
 
     def look(self, arms: Sequence[Arm], seed: int, progress: "Progress") -> "Looks":
@@ -186,14 +186,14 @@ class Compare:
 
 
 def _make_arms(arm: Sequence[str], env: Sequence[str], cwd: Sequence[str], shell: bool) -> list[Arm]:
-    commands = dict(split(text, "=", "--arm NAME=COMMAND") for text in arm)
+    commands = dict(_split(text, "=", "--arm NAME=COMMAND") for text in arm)
     if len(commands) < len(arm):
         raise MistakeError("two arms have the same name: give each another")
     variables: dict[str, dict[str, str]] = {name: {} for name in commands}
     folders: dict[str, Path] = {}
     for text in env:
         name, pair = _of_arm(text, commands, "--env NAME:VARIABLE=VALUE")
-        key, value = split(pair, "=", "--env NAME:VARIABLE=VALUE")
+        key, value = _split(pair, "=", "--env NAME:VARIABLE=VALUE")
         variables[name][key] = value
     for text in cwd:
         name, folder = _of_arm(text, commands, "--cwd NAME:FOLDER")
@@ -204,12 +204,16 @@ def _make_arms(arm: Sequence[str], env: Sequence[str], cwd: Sequence[str], shell
     ]
 
 
-def split(text: str, separator: str, form: str) -> tuple[str, str]:
-    """Return what is before a separator and what is after it.
+def read_renames(given: Sequence[str]) -> list[tuple[str, str]]:
+    """Return pairs of names, the new and the old, of texts such as NEW=OLD,NEW=OLD.
 
     Raises:
-        MistakeError: The text isn't of the form.
+        MistakeError: A text isn't of the form.
     """
+    return [_split(pair, "=", "--rename NEW=OLD") for text in given for pair in text.split(",")]
+
+
+def _split(text: str, separator: str, form: str) -> tuple[str, str]:
     first, found, rest = text.partition(separator)
     if not found or not first:
         raise MistakeError(f"{brief(text)} isn't of the form {form}")
@@ -217,7 +221,7 @@ def split(text: str, separator: str, form: str) -> tuple[str, str]:
 
 
 def _of_arm(text: str, arms: Mapping[str, str], form: str) -> tuple[str, str]:
-    name, rest = split(text, ":", form)
+    name, rest = _split(text, ":", form)
     if name not in arms:
         raise MistakeError(
             f"{form.split()[0]} {text}: there is no arm {name!r}; choose from {', '.join(arms) or 'none'}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tyro.conf import FlagCreatePairsOff, Positional
 
 from study.cells import MistakeError
-from study.commands.compare import Repeated, split
+from study.commands.compare import Repeated, read_renames
 
 if TYPE_CHECKING:
     from study.policies import Policy
@@ -33,7 +33,7 @@ class ComparePolicies:
     bounded: FlagCreatePairsOff[bool] = False
     """whether actions lie within -1 and 1, by a tanh; for modules"""
     rename: Repeated = ()
-    """NEW=OLD: beginnings of names of parameters, the other's and the first's"""
+    """NEW=OLD,...: beginnings of names of parameters, the other's and the first's"""
 
     def run(self) -> None:
         """Load both, compare them, and say what sets them apart."""
@@ -42,7 +42,7 @@ class ComparePolicies:
         one, other = (self._load(text) for text in (self.a, self.b))
         from study.policies import compare
 
-        rename = dict(split(pair, "=", "--rename NEW=OLD") for pair in self.rename)
+        rename = dict(read_renames(self.rename))
         sizes = {"observation_size": self.observation_size, "action_size": self.action_size}
         compared = compare(one, other, **sizes, rename=rename)
         print(compared)

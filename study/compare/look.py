@@ -180,12 +180,10 @@ class Looker:
     def _require_shared(self, ended: Sequence[Ended]) -> None:
         """Raise a `MistakeError` where an arm didn't take the first arm's weights."""
         for run in ended:
-            refused = next(
-                (event["error"] for event in run.recording.of("error") if TAKES_NOTHING in event["error"]), ""
-            )
-            if refused:
-                reason = refused.partition(": ")[2]
-                raise MistakeError(f"arm {run.job.arm.name} can't begin with the first arm's weights: {reason}")
+            for refused in run.recording.of("refused"):
+                raise MistakeError(
+                    f"arm {run.job.arm.name} can't begin with the first arm's weights: {refused['reason']}"
+                )
 
     def _run_controls(self, first: Recording, gaps: Sequence[Gaps]) -> dict[str, list[Gaps]]:
         """Run those controls that are needed, and return their gaps by name."""
@@ -268,8 +266,6 @@ class Looker:
         return ended
 
 
-TAKES_NOTHING = "takes nothing"
-"""In the probe's error of a tensor that has no counterpart."""
 UNREAD = Reading(name="unseen")
 
 

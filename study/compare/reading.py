@@ -136,18 +136,15 @@ class Control:
         perturbed: The gaps of its run and of those with weights moved by one ULP.
         reruns: The gaps of its run and of equal ones, where those aren't the same.
         epsilon: The relative size of a rounding: no gap is expected to be smaller.
+        compared: What it is the control of: steps count from its first difference on.
     """
 
-    def __init__(self, perturbed: Sequence[Gaps], reruns: Sequence[Gaps], epsilon: float) -> None:
+    def __init__(self, perturbed: Sequence[Gaps], reruns: Sequence[Gaps], epsilon: float, compared: Gaps) -> None:
         self._perturbed = [_Running(own) for own in perturbed]
         self._all = [*self._perturbed, *(_Running(own) for own in reruns)]
         self.epsilon = epsilon
-        self._before: dict[int, int] = {}
-
-    def begin_at(self, gaps: Gaps) -> None:
-        """Count the steps of what is compared from its first difference on."""
-        first = next((step.step for step in gaps.steps if not step.is_same), 0)
-        self._before = {step.optimizer: step.count for step in gaps.steps if step.step < first}
+        first = next((step.step for step in compared.steps if not step.is_same), 0)
+        self._before = {step.optimizer: step.count for step in compared.steps if step.step < first}
 
     def _until(self, run: "_Running", step: StepGap) -> tuple[Floats, Floats]:
         """A control's largest gaps until the next step: a perturbation after a step shows in the next gradients."""
@@ -219,8 +216,7 @@ def read(
         return Reading(name="identical", steps=gaps.last_step)
     if first.where == "networks":
         return Reading(name="unpaired", first=first, beyond=first, because=gaps.unmatched)
-    control = Control(perturbed, reruns, gaps.epsilon)
-    control.begin_at(gaps)
+    control = Control(perturbed, reruns, gaps.epsilon, gaps)
     if any(read(own, perturbed).name in ("real", "late", "unpaired") for own in reruns):
         because = "two equal runs of the first arm differ by more than round-off"
         return Reading(name="unpaired", first=first, beyond=first, because=because)
@@ -230,10 +226,8 @@ def read(
     early = _before_the_first_step(first, gaps, control, unseeded)
     if early is not None:
         return dataclasses.replace(seen, name=early[0], beyond=first, because=early[1])
-    control.begin_at(followed)
-    beyond, size = _follow(followed, control)
+    beyond, size = _follow(followed, Control(perturbed, reruns, gaps.epsilon, followed))
     at_first = next((step for step in gaps.steps if not step.is_same), None)
-    control.begin_at(gaps)
     if beyond is None and at_first is not None and _is_beyond(at_first, control):
         beyond, size = _largest(at_first, gaps, control), _size(at_first, control)
         seen = dataclasses.replace(seen, because="it shrinks in float64: one arm computes in a lower precision")

@@ -136,7 +136,7 @@ def _draw(policy: Policy, distribution: Any, actions: Tensor, seed: int) -> Draw
 def _density(policy: Policy, distribution: Any, latent: Tensor) -> Tensor:
     """The logarithm of the density before the tanh, `[groups, draws]`, of `[groups, draws, actions]`."""
     inside = latent.clamp(-SATURATED, SATURATED) if policy.bounded else latent
-    action = (torch.tanh(inside) if policy.bounded else latent).flatten(0, 1)
+    action = policy.act(inside).flatten(0, 1)
     log_density = over_dimensions(distribution.log_prob(action), latent.shape[2]).reshape(latent.shape[:2])
     if policy.bounded:
         log_density = log_density + tanh_log_det(inside)

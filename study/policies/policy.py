@@ -38,6 +38,10 @@ class Policy:
     parameters: Mapping[str, Tensor]
     bounded: bool = False
 
+    def act(self, latent: Tensor) -> Tensor:
+        """Return the actions of latent ones: behind the tanh where the policy is bounded."""
+        return torch.tanh(latent) if self.bounded else latent
+
     def moved(self, point: int, dtype: torch.dtype) -> dict[str, Tensor]:
         """Return parameters: as given for point 0, otherwise moved by normal noise that is the point's own.
 

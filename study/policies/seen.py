@@ -101,7 +101,7 @@ def look(policy: Policy, parameters: Mapping[str, Tensor], observation_size: int
     with seeded(0):
         distribution = policy.distribution(parameters, observations)
         entropy = entropy_of(distribution)
-    actions = torch.tanh(latent) if policy.bounded else latent
+    actions = policy.act(latent)
     raw = distribution.log_prob(actions)
     log_prob = over_dimensions(raw, action_size)
     slope, curvature = _derivatives(log_prob + tanh_log_det(latent) if policy.bounded else log_prob, latent)

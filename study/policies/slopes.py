@@ -75,7 +75,7 @@ def density_slopes(
 ) -> dict[str, float]:
     """Return finite differences of the weighted sum of log-densities that `look` differentiates."""
     observations, latent = inputs(observation_size, action_size, torch.float64)
-    actions = torch.tanh(latent) if policy.bounded else latent
+    actions = policy.act(latent)
 
     def total(distribution: Any) -> Tensor:
         return weighted(over_dimensions(distribution.log_prob(actions), action_size))

@@ -28,7 +28,7 @@ def call_once(policy: Policy, observation_size: int, action_size: int) -> set[st
             distribution: Any = policy.distribution(parameters, observations)
             _refuse_discrete(distribution)
             _refuse_other_sizes(distribution, [len(observations), action_size])
-            actions = torch.tanh(latent) if policy.bounded else latent
+            actions = policy.act(latent)
             log_prob = over_dimensions(distribution.log_prob(actions), action_size)
             again = policy.distribution(parameters, observations).log_prob(actions)
             entropy = entropy_of(distribution)

@@ -58,6 +58,10 @@ def jitter(parameters: Sequence[Any], generator: Any) -> None:
             parameter.data.copy_(neighbours(parameter.data, direction))
 
 
+class NoCounterpartError(LookupError):
+    """A tensor that is to take another run's weights has no counterpart there."""
+
+
 def take_weights(parameters: Sequence[Any], names: Sequence[str], optimizer: int, settings: Settings) -> dict[str, str]:
     """Give parameters the initial weights of another run.
 
@@ -71,7 +75,7 @@ def take_weights(parameters: Sequence[Any], names: Sequence[str], optimizer: int
         By name, the other run's name.
 
     Raises:
-        LookupError: The other run has nothing of that name and size.
+        NoCounterpartError: The other run has nothing of that name and size.
     """
     import torch
 
@@ -80,7 +84,7 @@ def take_weights(parameters: Sequence[Any], names: Sequence[str], optimizer: int
     for name, parameter in zip(names, parameters):
         other = next((to + name[len(own) :] for own, to in settings.rename if name.startswith(own)), name)
         if other not in theirs or theirs[other].size != parameter.numel():
-            raise LookupError(
+            raise NoCounterpartError(
                 f"{name} takes nothing: {other} isn't among {', '.join(sorted(theirs))}, or of another size"
             )
         taken[name] = other

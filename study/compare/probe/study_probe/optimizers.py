@@ -46,8 +46,11 @@ class Steps:
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         if self.settings.weights:
             names = tensors.names_of(parameters)
-            taken = controls.take_weights(parameters, names, self._constructed, self.settings)
-            self.recorder.write("taken", optimizer=self._constructed, names=taken)
+            try:
+                taken = controls.take_weights(parameters, names, self._constructed, self.settings)
+                self.recorder.write("taken", optimizer=self._constructed, names=taken)
+            except controls.NoCounterpartError as error:
+                self.recorder.write("refused", optimizer=self._constructed, reason=str(error))
         self._constructed += 1
         if self.settings.control == "initial":
             controls.jitter(parameters, self._generator)
