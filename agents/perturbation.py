@@ -12,11 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.errors import NoChangeError
 from agents.hyperparameters import Perturbation
-
-
-class NoChangeError(ValueError):
-    """A perturbation that changes no bit. The text is one line."""
 
 
 class Steps(Protocol):

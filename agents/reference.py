@@ -6,11 +6,10 @@ import numpy as np
 import torch
 
 from agents.cohort.state import RunState
-from agents.environments import EnvironmentFailedError
+from agents.errors import EnvironmentFailedError, NoChangeError
 from agents.fingerprints import flat
 from agents.hyperparameters import Hyperparameters
 from agents.numerics import Numerics
-from agents.perturbation import NoChangeError
 from agents.ppo import PPO
 from agents.records import Failure, Outcome, Record, Run
 from agents.saved import Learned

@@ -1,21 +1,17 @@
-"""The experiment: which cells there are, training them, keeping what they say, and the command line.
+"""The experiment: which runs there are, how they are trained and kept, and the command line.
 
-- `cells`: a run's complete description, and its id.
-- `sweepfile`: W&B sweep files, read as cells.
-- `shipped`: sweep files and search spaces that come with the package, found by name.
-- `ledger`: what a run leaves on disk.
+- `config`: a run's complete description; sweep files and search spaces.
+- `training`: trains a cohort of runs on this machine.
+- `store`: what a run leaves on disk.
 - `tracking`: what a run tells Weights & Biases, and what `wandb agent` asks for.
-- `training`: a cohort of cells, trained into ledger and tracking.
-- `pool`: runs, trained by the workers of a Dask cluster.
-- `outcomes`, `plans`, `record`: what runs came to, what was decided before, and what Optuna shows of it.
-- `seeds`, `spaces` and `tuning`: how many seeds, and fair tuning.
-- `estimate`: how long cells take here.
+- `pool`: trains runs by the workers of a Dask cluster.
+- `plans`: studies that decide what to train next: how many seeds, and tuning.
 - `compare`: anyone's trainers, watched from outside: what differs, since when, and whether it is more than round-off.
 - `policies`: two policies compared, or one checked, without training.
+- `benchmarks`: how fast it all is.
+- `probe`: the thread's numbers, without any training. `playing`: what a trained policy does.
 - `watching`: `study.watch`, for training that `compare` doesn't see.
-- `probe`: the thread's numbers, without any training.
-- `bench`: how fast it all is.
-- `commands`, `cli`: the command line.
+- `commands`, `cli`, `errors`: the command line.
 """
 
 from study.watching import watch

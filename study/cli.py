@@ -16,14 +16,12 @@ from tyro.conf import FlagConversionOff, OmitArgPrefixes, OmitSubcommandPrefixes
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 import study
-from agents import environments
+from agents.errors import EnvironmentFailedError, UnsuitableEnvironmentError
 from reports.errors import UnreadableSourceError
-from study.cells import MistakeError, brief
 from study.commands import Command
-from study.commands.shared import CellFailedError
 from study.commands.train import with_first_seed
-from study.errors import WorkerError
-from study.files import UnwritableError
+from study.config.run_config import brief
+from study.errors import ConfigError, RunFailedError, UnwritableError, WorkerError
 from study.tracking.assignment import assignment
 
 REGISTRY = ConstructorRegistry()
@@ -40,9 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")  # for files whose names aren't text
     try:
         _parse(arguments).run()
-    except (MistakeError, environments.UnsuitableEnvironmentError, UnreadableSourceError) as error:
+    except (ConfigError, UnsuitableEnvironmentError, UnreadableSourceError) as error:
         _exit(str(error), code=2)
-    except (CellFailedError, environments.EnvironmentFailedError) as error:
+    except (RunFailedError, EnvironmentFailedError) as error:
         _exit(str(error), code=1)
     except (WorkerError, UnwritableError) as error:
         _exit(f"{error}: {NOTHING_IS_LOST}", code=1)
@@ -115,7 +113,7 @@ def _read_group(argument: str, value: str) -> dict[str, Any]:
     try:
         return dict(ast.literal_eval(value))
     except (ValueError, SyntaxError, TypeError) as error:
-        raise MistakeError(f"{argument} isn't a group of parameters, such as --group={{'gamma': 0.9}}") from error
+        raise ConfigError(f"{argument} isn't a group of parameters, such as --group={{'gamma': 0.9}}") from error
 
 
 def _exit(message: str, code: int) -> NoReturn:

@@ -1,10 +1,29 @@
-"""What a command ends with, exit code 1, when some of its work has come to nothing; mistakes are in `cells`."""
+"""The errors that end a command. Each text is one line.
+
+`ConfigError` is a user's mistake (exit code 2); the others are failures at run time (exit code 1).
+"""
 
 import sys
 
 
+class ConfigError(ValueError):
+    """The user can fix it. The text names the thing and the fix."""
+
+
+class NoMetricError(ConfigError):
+    """A run hasn't written what the metric reads. The text says what there is instead."""
+
+
+class RunFailedError(RuntimeError):
+    """A run has ended without an outcome."""
+
+
+class UnwritableError(RuntimeError):
+    """The disk is full, or it can't be written to any more. The text names the file."""
+
+
 class WorkerError(RuntimeError):
-    """A worker ended without having trained its cells. Its text is one line."""
+    """A worker ended without having trained its runs."""
 
 
 def in_one_line(error: BaseException) -> str:

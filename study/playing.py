@@ -9,8 +9,9 @@ import numpy as np
 
 from agents import environments
 from agents.environments import Array
+from agents.errors import EnvironmentFailedError
 from agents.saved import Policy
-from study.cells import MistakeError
+from study.errors import ConfigError
 
 
 def evaluate(policy: Policy, seeds: Sequence[int]) -> Array:
@@ -25,7 +26,7 @@ def evaluate(policy: Policy, seeds: Sequence[int]) -> Array:
         envs.resting |= terminated | truncated
     envs.close()
     for reason in envs.failures.values():
-        raise environments.EnvironmentFailedError(reason)
+        raise EnvironmentFailedError(reason)
     return returns
 
 
@@ -33,7 +34,7 @@ def record(policy: Policy, seed: int, folder: Path) -> Path:
     """Record an episode, and return the video's path.
 
     Raises:
-        MistakeError: What draws or writes videos isn't installed.
+        ConfigError: What draws or writes videos isn't installed.
     """
     env_id = policy.hyperparameters.env_id
     try:
@@ -49,7 +50,7 @@ def record(policy: Policy, seed: int, folder: Path) -> Path:
             is_over = terminated or truncated
         env.close()
     except (gym.error.DependencyNotInstalled, ImportError) as error:
-        raise MistakeError(f'--video needs more packages: pip install "rl-roundoff[video]" ({error})') from error
+        raise ConfigError(f'--video needs more packages: pip install "rl-roundoff[video]" ({error})') from error
     return folder / f"{env_id}-episode-0.mp4"
 
 

@@ -1,4 +1,4 @@
-"""What all tests share: one thread, no network, and cells small enough to train in a moment."""
+"""What all tests share: one thread, no network, and runs small enough to train in a moment."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agents.cohort import use_one_thread
-from study.cells import Cell, make_cell
+from study.config.run_config import RunConfig, make_config
 
 SMALL = {
     "condition": "normal_std",
@@ -34,11 +34,11 @@ def one_thread_offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def small() -> Callable[..., Cell]:
-    """Make a small cell, with some values changed."""
+def small() -> Callable[..., RunConfig]:
+    """Make a small run, with some values changed."""
 
-    def make(**changes: Any) -> Cell:
-        return make_cell({**SMALL, **changes})
+    def make(**changes: Any) -> RunConfig:
+        return make_config({**SMALL, **changes})
 
     return make
 

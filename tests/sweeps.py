@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 from agents.conditions import Condition
-from study.cells import Cell
-from study.ledger import Ledger
+from study.config.run_config import RunConfig
+from study.config.shipped import SHIPPED
+from study.config.sweepfile import OWN_COMMAND
 from study.pool import Train
-from study.shipped import SHIPPED
-from study.sweepfile import OWN_COMMAND
+from study.store.run_store import RunStore
 from tests.conftest import SMALL
 
 SWEEPS = sorted(path for path in SHIPPED.glob("**/*.yaml") if path.parent.name not in ("demo", "spaces"))
@@ -42,26 +42,26 @@ def write_sweep(folder: Path, **changes: Any) -> Path:
 
 def histories(runs: Path) -> dict[str, str]:
     """Return what each run that has ended recorded, with `params_sha256` of every update."""
-    return {path.parent.name: (path.parent / "updates.jsonl").read_text() for path in runs.glob("*/outcome.json")}
+    return {path.parent.name: (path.parent / "history.jsonl").read_text() for path in runs.glob("*/summary.json")}
 
 
 def endings(runs: Path) -> dict[str, tuple[str, str]]:
     """Return history and outcome of each run that has ended."""
     told = histories(runs)
-    return {run_id: (told[run_id], (runs / run_id / "outcome.json").read_text()) for run_id in told}
+    return {run_id: (told[run_id], (runs / run_id / "summary.json").read_text()) for run_id in told}
 
 
-def pretend(ledger: Ledger, outcome: Callable[[Cell], float | None], newest_first: bool = False) -> Train:
+def pretend(store: RunStore, outcome: Callable[[RunConfig], float | None], newest_first: bool = False) -> Train:
     """Do what a driver does, but for the training; of calls that are made at once, the first or the last ends first."""
     calls = itertools.count()
 
-    async def train(cells: Sequence[Cell]) -> None:
+    async def train(configs: Sequence[RunConfig]) -> None:
         for _ in range(10 - next(calls) % 4 if newest_first else 0):
             await asyncio.sleep(0)
-        for cell in ledger.waiting(cells):
-            value = outcome(cell)
-            with ledger.begin(cell, {}) as entry:  # type: ignore[union-attr]
-                entry.finish(
+        for config in store.waiting(configs):
+            value = outcome(config)
+            with store.begin(config, {}) as writer:  # type: ignore[union-attr]
+                writer.finish(
                     {"status": "failed", "error": "pretended"}
                     if value is None
                     else {"status": "finished", "error": None, "final_return": value}
@@ -80,7 +80,7 @@ def wait_for(what: str, holds: Callable[[], object], seconds: float = 120) -> No
 
 def is_in_the_middle(updates: Path) -> bool:
     """Whether a run has recorded a few updates, and hasn't ended."""
-    return updates.stat().st_size > 8_000 and not updates.with_name("outcome.json").exists()
+    return updates.stat().st_size > 8_000 and not updates.with_name("summary.json").exists()
 
 
 class Study:
@@ -110,7 +110,7 @@ class Study:
             assert self.process.poll() is None, "it ended before it could be caught"
             return any(
                 path.stat().st_mtime > self._started and is_in_the_middle(path)
-                for path in self.runs.glob("*/updates.jsonl")
+                for path in self.runs.glob("*/history.jsonl")
             )
 
         wait_for("the middle of a run", one_is)

@@ -22,9 +22,9 @@ def study(
     """Runs of a full factorial in which each effect, and each deviation, is what it is said to be."""
     rng = rng or np.random.default_rng(0)
     bases = rng.normal(0, between_seeds, size=seeds)
-    cells = itertools.product(CONDITIONS.items(), range(seeds), ("float32", "float64"), (0, 1))
+    configs = itertools.product(CONDITIONS.items(), range(seeds), ("float32", "float64"), (0, 1))
     rows = []
-    for (condition, (what, how)), seed, precision, replicate in cells:
+    for (condition, (what, how)), seed, precision, replicate in configs:
         mean = bases[seed] + parameterization * (what == "std") + implementation * (how == "normal")
         rows.append(
             {
@@ -43,18 +43,18 @@ def study(
     return pd.DataFrame(rows)
 
 
-def write_ledger(folder: Path, runs: pd.DataFrame, **hyperparameters: Any) -> None:
-    """Runs as a ledger has them, of two updates, after which they have come apart."""
+def write_run_store(folder: Path, runs: pd.DataFrame, **hyperparameters: Any) -> None:
+    """Runs as a run store has them, of two updates, after which they have come apart."""
     for row in runs.to_dict("records"):
         path = folder / row["run"]
         path.mkdir(parents=True)
         words = ("condition", "seed", "precision", "replicate", "parameterization", "implementation")
-        cell = {"id": row["run"], **{name: row[name] for name in words}, "num_envs": 2, **hyperparameters}
+        config = {"id": row["run"], **{name: row[name] for name in words}, "num_envs": 2, **hyperparameters}
         outcome = {"status": row["status"], "error": row["error"], "final_return": row["final_return"]}
         update = {"global_step": 1, "episodic_return": 0.0, "fingerprint": [1.0, row["final_return"]]}
-        (path / "cell.json").write_text(json.dumps({**cell, "provenance": {"cpu": "a"}}))
-        (path / "outcome.json").write_text(json.dumps(outcome))
-        (path / "updates.jsonl").write_text(2 * (json.dumps(update) + "\n"))
+        (path / "config.json").write_text(json.dumps({**config, "provenance": {"cpu": "a"}}))
+        (path / "summary.json").write_text(json.dumps(outcome))
+        (path / "history.jsonl").write_text(2 * (json.dumps(update) + "\n"))
 
 
 def rewrite(path: Path, **changes: Any) -> None:

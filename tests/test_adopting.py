@@ -15,14 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from study.cells import Cell, make_cell
-from study.files import DRAFT, UnwritableError
-from study.ledger import FILES, Ledger
-from study.training import train
+from study.config.run_config import RunConfig, make_config
+from study.errors import UnwritableError
+from study.store.adoption import FILES
+from study.store.files import DRAFT
+from study.store.run_store import RunStore
+from study.training.cohort import train
 from tests.conftest import SMALL
 from tests.sweeps import endings
 
-MakeCell = Callable[..., Cell]
+MakeConfig = Callable[..., RunConfig]
 Files = dict[str, bytes]
 
 
@@ -30,55 +32,57 @@ class KilledError(BaseException):
     """As if by `kill -9`."""
 
 
-def left_in(runs_dir: Path, cell: Cell) -> Files:
-    folder = runs_dir / cell.id
+def left_in(runs_dir: Path, config: RunConfig) -> Files:
+    folder = runs_dir / config.id
     return {name: (folder / name).read_bytes() for name in FILES if (folder / name).exists()}
 
 
-def interrupt(cell: Cell, runs_dir: Path, after: int) -> Files:
+def interrupt(config: RunConfig, runs_dir: Path, after: int) -> Files:
     """Train to a checkpoint, and return what that leaves."""
     made: list[int] = []
     with pytest.raises(KeyboardInterrupt):
-        train([cell], runs_dir, "disabled", made.append, should_end=lambda: len(made) >= after)
-    return left_in(runs_dir, cell)
+        train([config], runs_dir, "disabled", made.append, should_end=lambda: len(made) >= after)
+    return left_in(runs_dir, config)
 
 
 @pytest.fixture(scope="module")
-def cell() -> Cell:
-    return make_cell({**SMALL, "total_timesteps": 4096})
+def config() -> RunConfig:
+    return make_config({**SMALL, "total_timesteps": 4096})
 
 
 @pytest.fixture(scope="module")
-def left(cell: Cell, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Files]:
-    """What the cell leaves: early and late, and when it has ended."""
+def left(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Files]:
+    """What the run leaves: early and late, and when it has ended."""
     folder = tmp_path_factory.mktemp("left")
-    early, late = interrupt(cell, folder / "early", 2), interrupt(cell, folder / "late", 5)
-    train([cell], folder / "ended", "disabled")
-    ended = left_in(folder / "ended", cell)
-    elsewhere = {**late, "cell.json": late["cell.json"].replace(b'"cpu"', b'"CPU"')}
+    early, late = interrupt(config, folder / "early", 2), interrupt(config, folder / "late", 5)
+    train([config], folder / "ended", "disabled")
+    ended = left_in(folder / "ended", config)
+    elsewhere = {**late, "config.json": late["config.json"].replace(b'"cpu"', b'"CPU"')}
     return {"early": early, "late": late, "ended": ended, "elsewhere": elsewhere}
 
 
 @pytest.fixture
-def runs(tmp_path: Path, cell: Cell, left: dict[str, Files]) -> Path:
-    """A run store in which the cell has an early checkpoint."""
-    Ledger(tmp_path).adopt(cell, left["early"])
+def runs(tmp_path: Path, config: RunConfig, left: dict[str, Files]) -> Path:
+    """A run store in which the run has an early checkpoint."""
+    RunStore(tmp_path).adopt(config, left["early"])
     return tmp_path
 
 
-def test_the_later_of_two_checkpoints_is_kept(runs: Path, cell: Cell, left: dict[str, Files]) -> None:
-    assert not Ledger(runs).adopt(cell, left["early"])
-    assert Ledger(runs).adopt(cell, left["late"])
-    assert not Ledger(runs).adopt(cell, left["early"])
-    assert left_in(runs, cell) == left["late"]
-    assert Ledger(runs).adopt(cell, left["ended"])
-    assert left_in(runs, cell) == left["ended"]
+def test_the_later_of_two_checkpoints_is_kept(runs: Path, config: RunConfig, left: dict[str, Files]) -> None:
+    assert not RunStore(runs).adopt(config, left["early"])
+    assert RunStore(runs).adopt(config, left["late"])
+    assert not RunStore(runs).adopt(config, left["early"])
+    assert left_in(runs, config) == left["late"]
+    assert RunStore(runs).adopt(config, left["ended"])
+    assert left_in(runs, config) == left["ended"]
 
 
-def test_a_history_shorter_than_its_checkpoint_is_damaged(runs: Path, cell: Cell, left: dict[str, Files]) -> None:
+def test_a_history_shorter_than_its_checkpoint_is_damaged(
+    runs: Path, config: RunConfig, left: dict[str, Files]
+) -> None:
     with pytest.raises(ValueError, match=r"updates\.jsonl is shorter than its checkpoint"):
-        Ledger(runs).adopt(cell, {**left["late"], "updates.jsonl": left["early"]["updates.jsonl"]})
-    assert left_in(runs, cell) == left["early"]
+        RunStore(runs).adopt(config, {**left["late"], "history.jsonl": left["early"]["history.jsonl"]})
+    assert left_in(runs, config) == left["early"]
 
 
 @contextlib.contextmanager
@@ -104,36 +108,36 @@ def failing(monkeypatch: pytest.MonkeyPatch, at: int, error: BaseException, *nam
 
 @pytest.mark.parametrize("comes", ["late", "elsewhere", "ended"])
 def test_a_kill_while_it_is_taken_over_costs_no_bits(
-    runs: Path, cell: Cell, left: dict[str, Files], monkeypatch: pytest.MonkeyPatch, comes: str
+    runs: Path, config: RunConfig, left: dict[str, Files], monkeypatch: pytest.MonkeyPatch, comes: str
 ) -> None:
     before = runs.parent / "before"
     shutil.copytree(runs, before, dirs_exist_ok=True)
     whole = left["ended"]
     for at in range(20):
-        shutil.rmtree(runs / cell.id)
-        shutil.copytree(before / cell.id, runs / cell.id)
+        shutil.rmtree(runs / config.id)
+        shutil.copytree(before / config.id, runs / config.id)
         is_killed = False
         with failing(monkeypatch, at, KilledError(), "replace", "rename", "unlink"):
             try:
-                Ledger(runs).adopt(cell, left[comes])
+                RunStore(runs).adopt(config, left[comes])
             except KilledError:
                 is_killed = True
         if not is_killed:
             assert at >= 4
             return
-        there = left_in(runs, cell)
+        there = left_in(runs, config)
         if "checkpoint" in there:  # with the very version that wrote it
-            pairs = [(of["cell.json"], of.get("checkpoint")) for of in (left["early"], left[comes])]
-            assert (there["cell.json"], there["checkpoint"]) in pairs or comes == "ended"
-        if "outcome.json" not in there:
-            train([cell], runs, "disabled")
-        for name in ("cell.json", "updates.jsonl", "policy.pt", "outcome.json"):
-            assert left_in(runs, cell)[name] == whole[name]
+            pairs = [(of["config.json"], of.get("checkpoint")) for of in (left["early"], left[comes])]
+            assert (there["config.json"], there["checkpoint"]) in pairs or comes == "ended"
+        if "summary.json" not in there:
+            train([config], runs, "disabled")
+        for name in ("config.json", "history.jsonl", "policy.pt", "summary.json"):
+            assert left_in(runs, config)[name] == whole[name]
     pytest.fail("it never came to its end")
 
 
 def test_a_full_disk_leaves_all_as_it_was(
-    runs: Path, cell: Cell, left: dict[str, Files], monkeypatch: pytest.MonkeyPatch
+    runs: Path, config: RunConfig, left: dict[str, Files], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for at in range(len(left["ended"])):
         full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -141,26 +145,26 @@ def test_a_full_disk_leaves_all_as_it_was(
             failing(monkeypatch, at, full, "fsync"),
             pytest.raises(UnwritableError, match=r"can't be written: No space left on device"),
         ):
-            Ledger(runs).adopt(cell, left["ended"])
-        assert left_in(runs, cell) == left["early"]
-        assert not any(DRAFT in path.name for path in (runs / cell.id).iterdir())
-    assert Ledger(runs).adopt(cell, left["ended"])
+            RunStore(runs).adopt(config, left["ended"])
+        assert left_in(runs, config) == left["early"]
+        assert not any(DRAFT in path.name for path in (runs / config.id).iterdir())
+    assert RunStore(runs).adopt(config, left["ended"])
 
 
 CHILD = """
 import pathlib, pickle, sys
-from study.ledger import Ledger
+from study.store.run_store import RunStore
 runs, received = map(pathlib.Path, sys.argv[1:])
 print("begins", flush=True)
-for cell, files in pickle.loads(received.read_bytes()):
-    Ledger(runs).adopt(cell, files)
+for run, files in pickle.loads(received.read_bytes()):
+    RunStore(runs).adopt(run, files)
 """
 
 
 def test_a_driver_that_is_killed_takes_the_rest_over_later(tmp_path: Path, left: dict[str, Files]) -> None:
-    cells = [make_cell({**SMALL, "seed": seed}) for seed in range(200)]
+    configs = [make_config({**SMALL, "seed": seed}) for seed in range(200)]
     received, runs, rng, kills = tmp_path / "received", tmp_path / "runs", random.Random(0), 0
-    received.write_bytes(pickle.dumps([(cell, left["ended"]) for cell in cells]))
+    received.write_bytes(pickle.dumps([(config, left["ended"]) for config in configs]))
     while True:
         child = subprocess.Popen([sys.executable, "-c", CHILD, runs, received], stdout=subprocess.PIPE)
         assert child.stdout is not None
@@ -175,5 +179,5 @@ def test_a_driver_that_is_killed_takes_the_rest_over_later(tmp_path: Path, left:
         if child.returncode == 0:
             break
     assert kills >= 3
-    assert endings(runs).keys() == {cell.id for cell in cells}
+    assert endings(runs).keys() == {config.id for config in configs}
     assert not any(DRAFT in path.name for path in runs.glob("*/.*"))

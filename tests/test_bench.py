@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from study import bench
-from study.bench import Measurement
+from study.benchmarks import speed as bench
+from study.benchmarks.speed import Measurement
 from study.cli import main
 
 

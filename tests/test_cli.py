@@ -17,16 +17,15 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 import study
 from agents.cohort.networks import ActorCritic
-from study.cells import Cell, require_trainable
 from study.cli import main
 from study.commands import Command
-from study.commands.shared import PoolOptions
-from study.ledger import Ledger
-from study.shipped import SHIPPED
+from study.config.run_config import RunConfig, require_trainable
+from study.config.shipped import SHIPPED
+from study.store.run_store import RunStore
 from tests.conftest import SMALL
 from tests.sweeps import write_sweep
 from tests.synthetic import study as synthetic_study
-from tests.synthetic import write_ledger
+from tests.synthetic import write_run_store
 
 SMALL_OPTIONS = [f"--{name}={value}" for name, value in SMALL.items()]
 
@@ -151,7 +150,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 
 
 def test_a_sweep_beyond_the_last_replicate_is_refused_before_anything_is_trained(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], small: Callable[..., Cell]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], small: Callable[..., RunConfig]
 ) -> None:
     first_weights = ActorCritic([0], 3, 1, small(), torch.float32).actor(0)[0][0].size
     require_trainable([small(replicate=first_weights)])
@@ -163,7 +162,7 @@ def test_a_sweep_beyond_the_last_replicate_is_refused_before_anything_is_trained
 
 
 def test_a_value_that_is_no_text_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_ledger(tmp_path / "runs", synthetic_study(seeds=2))
+    write_run_store(tmp_path / "runs", synthetic_study(seeds=2))
     code, _, err = run("report", str(tmp_path / "runs"), "--where", f"condition={NO_TEXT}", capsys=capsys)
     assert (code, err) == (2, "study: '\\udcff' isn't text: give it in UTF-8\n")
 
@@ -172,7 +171,7 @@ def test_a_store_and_a_report_may_have_names_that_are_no_text(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs = tmp_path / NO_TEXT
-    write_ledger(runs, synthetic_study(seeds=2))
+    write_run_store(runs, synthetic_study(seeds=2))
     code, out, err = run("report", str(runs), "--html", capsys=capsys)
     assert (code, err) == (0, "")
     assert out.endswith("\\udcff/report/report.md\n")
@@ -208,7 +207,7 @@ def test_a_wandb_mode_that_there_is_not_is_refused(
 
 
 @pytest.mark.slow
-def test_without_a_valid_key_wandb_stays_offline_and_says_why(tmp_path: Path, small: Callable[..., Cell]) -> None:
+def test_without_a_valid_key_wandb_stays_offline_and_says_why(tmp_path: Path, small: Callable[..., RunConfig]) -> None:
     finished = subprocess.run(
         [sys.executable, "-m", "study", "train", *SMALL_OPTIONS, "--runs-dir", str(tmp_path)],
         env={name: value for name, value in os.environ.items() if name != "WANDB_MODE"} | {"WANDB_API_KEY": "short"},
@@ -221,12 +220,12 @@ def test_without_a_valid_key_wandb_stays_offline_and_says_why(tmp_path: Path, sm
 
 
 def test_train_trains_once(
-    tmp_path: Path, small: Callable[..., Cell], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, small: Callable[..., RunConfig], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
     arguments = ["train", *SMALL_OPTIONS, "--runs-dir", str(tmp_path), "--anneal_lr=True"]
     code, out, _ = run(*arguments, capsys=capsys)
-    outcome = Ledger(tmp_path).outcome(small())
+    outcome = RunStore(tmp_path).summary(small())
     assert code == 0
     assert outcome is not None
     assert f"finished: final_return {outcome['final_return']:.6g}" in out
@@ -234,21 +233,21 @@ def test_train_trains_once(
 
 
 def test_nested_parameters_are_read_as_an_agent_passes_them(
-    tmp_path: Path, small: Callable[..., Cell], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, small: Callable[..., RunConfig], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
     ppo = {"clip_coef": 0.3, "deeper": {"learning_rate": "1e-3", "anneal_lr": False}}
     queued = {"args": {name: {"value": value} for name, value in {**SMALL, "ppo": ppo}.items()}}
     arguments = create_sweep_command_args(queued)["args"]
     assert run("train", "--runs-dir", str(tmp_path), *arguments, capsys=capsys)[0] == 0
-    assert Ledger(tmp_path).outcome(small(clip_coef=0.3, learning_rate=0.001, anneal_lr=False))
+    assert RunStore(tmp_path).summary(small(clip_coef=0.3, learning_rate=0.001, anneal_lr=False))
 
 
 @pytest.mark.parametrize("engine", ["cohort", "reference"])
 def test_one_call_trains_several_seeds(
     engine: str,
     tmp_path: Path,
-    small: Callable[..., Cell],
+    small: Callable[..., RunConfig],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -256,7 +255,7 @@ def test_one_call_trains_several_seeds(
     options = [option for option in SMALL_OPTIONS if not option.startswith("--seed=")]
     asked = [*options, "--engine", engine, "--seeds", "0-1,3", "--runs-dir", str(tmp_path)]
     assert run("train", *asked, capsys=capsys)[0] == 0
-    assert all(Ledger(tmp_path).outcome(small(seed=seed, engine=engine)) for seed in (0, 1, 3))
+    assert all(RunStore(tmp_path).summary(small(seed=seed, engine=engine)) for seed in (0, 1, 3))
 
 
 def test_sweep_files_are_checked_the_sound_and_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -267,10 +266,10 @@ def test_sweep_files_are_checked_the_sound_and_the_others(tmp_path: Path, capsys
     nowhere.write_text(sound.read_text().replace('"num_envs"', '"env_id": {"value": "Nowhere-v0"}, "num_envs"'))
     code, out, err = run("check", str(sound), str(wrong), str(nowhere), capsys=capsys)
     assert code == 2
-    assert out.startswith(f"{sound}: 12 cells in 12 calls of an agent, about ")
+    assert out.startswith(f"{sound}: 12 runs in 12 calls of an agent, about ")
     assert out.count("\n") == 1
     assert [line for line in err.splitlines() if line.startswith("study: ")] == [
-        f"study: {wrong}: run_cap would leave out cells under W&B that are trained here: leave run_cap out",
+        f"study: {wrong}: run_cap would leave out runs under W&B that are trained here: leave run_cap out",
         f"study: {nowhere}: environment 'Nowhere-v0' can't be made: Environment `Nowhere` doesn't exist.",
     ]
 
@@ -289,32 +288,32 @@ def test_shipped_sweeps_are_checked_by_name_from_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("study.estimate.estimate", lambda _cells, _advance: 60.0)
+    monkeypatch.setattr("study.estimate.estimate", lambda _configs, _advance: 60.0)
     code, out, _ = run("check", "thread", "dose", capsys=capsys)
     assert code == 0
     thread, dose = out.splitlines()
-    assert f"{SHIPPED / 'thread.yaml'}: 160 cells in 16 calls of an agent, about " in thread
+    assert f"{SHIPPED / 'thread.yaml'}: 160 runs in 16 calls of an agent, about " in thread
     assert f"{SHIPPED / 'precision' / 'dose.yaml'}: " in dose
 
 
-def test_a_sweep_of_several_files_trains_shared_cells_once(
+def test_a_sweep_of_several_files_trains_shared_runs_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trained: list[Cell] = []
+    trained: list[RunConfig] = []
     (tmp_path / "first").mkdir()
     (tmp_path / "second").mkdir()
     first = write_sweep(tmp_path / "first", condition="normal_std", seed=[0, 1])
     second = write_sweep(tmp_path / "second", condition="normal_std", seed=[1, 2])
 
     class Driver:
-        async def train(self, cells: list[Cell]) -> None:
-            trained.extend(cells)
+        async def train(self, configs: list[RunConfig]) -> None:
+            trained.extend(configs)
 
-    monkeypatch.setattr(PoolOptions, "run", lambda _options, work: asyncio.run(work(Driver())))
+    monkeypatch.setattr("study.commands.sweep.run_with_pool", lambda _, work: asyncio.run(work(Driver())))
     code, _, err = run("sweep", str(first), str(second), "--runs-dir", str(tmp_path / "runs"), capsys=capsys)
     assert code == 0
-    assert [cell.seed for cell in trained] == [0, 1, 2]
-    assert err == "".join(f"{path}: 2 cells, 0 of them ended before\n" for path in (first, second))
+    assert [config.seed for config in trained] == [0, 1, 2]
+    assert err == "".join(f"{path}: 2 runs, 0 of them ended before\n" for path in (first, second))
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -348,7 +347,7 @@ def test_a_run_too_large_for_a_worker_names_the_parameter(
     assert last.endswith(f": choose a smaller hidden_size, {advice}")
 
 
-def test_a_failed_cell_is_said_and_counted(
+def test_a_failed_run_is_said_and_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
@@ -377,12 +376,12 @@ def test_a_full_disk_in_the_middle_is_said_and_mended(tmp_path: Path) -> None:
 
     full = attempt(largest_file=8192)
     assert full.returncode == 1
-    assert "updates.jsonl can't be written: File too large" in full.stderr
+    assert "history.jsonl can't be written: File too large" in full.stderr
     assert full.stderr.splitlines()[-1].endswith("the same command goes on")
     assert "Traceback" not in full.stderr
-    assert not list((tmp_path / "runs").glob("*/outcome.json"))
+    assert not list((tmp_path / "runs").glob("*/summary.json"))
     assert attempt(resource.RLIM_INFINITY).returncode == 0
-    assert len(list((tmp_path / "runs").glob("*/outcome.json"))) == 1
+    assert len(list((tmp_path / "runs").glob("*/summary.json"))) == 1
 
 
 @pytest.mark.slow
@@ -390,11 +389,11 @@ def test_a_sweep_is_trained_reported_and_not_trained_again(tmp_path: Path, capsy
     sweep, runs = write_sweep(tmp_path), tmp_path / "runs"
     code, _, err = run("sweep", str(sweep), "--runs-dir", str(runs), capsys=capsys)
     assert code == 0
-    assert "12 cells, 0 of them ended before" in err
+    assert "12 runs, 0 of them ended before" in err
     assert "W&B runs offline" in err
     before = {path: path.stat().st_mtime_ns for path in runs.glob("*/*")}
     code, _, err = run("sweep", str(sweep), "--runs-dir", str(runs), capsys=capsys)
-    assert "12 cells, 12 of them ended before" in err
+    assert "12 runs, 12 of them ended before" in err
     assert {path: path.stat().st_mtime_ns for path in runs.glob("*/*")} == before
     code, out, _ = run("report", str(runs), "--sweep", str(sweep), capsys=capsys)
     assert code == 0

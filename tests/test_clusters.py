@@ -136,7 +136,7 @@ def test_runs_come_back_without_a_common_filesystem(tmp_path: Path, cluster: Clu
     sweep = Study("sweep", write_sweep(tmp_path, **LONG), *cluster.options, "--cohort", "4", runs=runs)
     wait_for("a cohort to come back", lambda: len(endings(runs)) >= 4)
     assert not any(runs.glob("*/checkpoint"))
-    wait_for("the middle of the next", lambda: any(map(is_in_the_middle, cluster.local.rglob("updates.jsonl"))))
+    wait_for("the middle of the next", lambda: any(map(is_in_the_middle, cluster.local.rglob("history.jsonl"))))
     remote.terminate()  # as on a machine that is preempted
     wait_for("checkpoints to come back", lambda: any(runs.glob("*/checkpoint")))
     cluster.begin_worker(unseen=runs.parent)

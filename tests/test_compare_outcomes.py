@@ -14,10 +14,10 @@ import pytest
 from reports.documents import report
 from reports.errors import UnreadableSourceError
 from reports.sources import read
-from study.cells import MistakeError
 from study.compare import metrics, outcomes
 from study.compare.arms import Arm
 from study.compare.launching import Launcher, Shared
+from study.errors import ConfigError, NoMetricError
 from tests.test_compare import compare
 
 STEPS = np.arange(1, 201)
@@ -99,7 +99,7 @@ def test_steps_count_equally_whatever_the_episodes_lengths() -> None:
 def test_what_a_run_has_not_written_is_one_line(tmp_path: Path, metric: str, words: str) -> None:
     for write in (write_tensorboard, write_csv, write_json, write_output):
         write(tmp_path)
-    with pytest.raises(metrics.AbsentError) as raised:
+    with pytest.raises(NoMetricError) as raised:
         metrics.parse(metric).read(tmp_path)
     assert words in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1
@@ -115,7 +115,7 @@ def test_what_a_run_has_not_written_is_one_line(tmp_path: Path, metric: str, wor
     ],
 )
 def test_a_metric_that_is_none_is_one_line(metric: str, words: str) -> None:
-    with pytest.raises(MistakeError) as raised:
+    with pytest.raises(ConfigError) as raised:
         metrics.parse(metric)
     assert str(raised.value).startswith(words)
 

@@ -59,5 +59,5 @@ def test_the_readme_s_table_is_the_published_one() -> None:
         + [f"{number(design['placebo']['estimate'])} {interval(design['placebo']['ci'])}"],
         "so the mean is": [f"**{factor['mean']['conclusion']}**" for factor in factors.values()] + [""],
     }
-    for name, cells in rows.items():
-        assert f"| {name} | {' | '.join(cells)} |".replace("  |", " |") in text
+    for name, configs in rows.items():
+        assert f"| {name} | {' | '.join(configs)} |".replace("  |", " |") in text

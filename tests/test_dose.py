@@ -19,16 +19,22 @@ def write_run(folder: Path, name: str, seed: int, distance: float, response: flo
     """A run of 12 updates, at a distance from the seed's base that grows tenfold an update."""
     path = folder / name
     path.mkdir(parents=True)
-    cell = {"condition": "normal_std", "seed": seed, "precision": "float64", "replicate": 0, "perturbation": "one_ulp"}
-    path.joinpath("cell.json").write_text(json.dumps({"id": name, **cell, "gamma": 0.9, **about, "provenance": {}}))
+    config = {
+        "condition": "normal_std",
+        "seed": seed,
+        "precision": "float64",
+        "replicate": 0,
+        "perturbation": "one_ulp",
+    }
+    path.joinpath("config.json").write_text(json.dumps({"id": name, **config, "gamma": 0.9, **about, "provenance": {}}))
     outcome = {"status": "finished", "error": None, "final_return": seed + response}
-    path.joinpath("outcome.json").write_text(json.dumps(outcome))
+    path.joinpath("summary.json").write_text(json.dumps(outcome))
     gaps = np.minimum(distance * 10.0 ** np.arange(12), 1.0)
     lines = [
         {"global_step": update, "episodic_return": 0.0, "fingerprint": [1.0, float(gap)]}
         for update, gap in enumerate(gaps)
     ]
-    path.joinpath("updates.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path.joinpath("history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 @pytest.fixture
@@ -87,9 +93,9 @@ def test_doses_are_no_ulp_controls(runs: Path) -> None:
 
 
 def test_without_a_ulp_control_jitter_is_the_control(runs: Path) -> None:
-    for path in runs.glob("ulp-*/cell.json"):
+    for path in runs.glob("ulp-*/config.json"):
         path.unlink()
-        path.with_name("outcome.json").unlink()
+        path.with_name("summary.json").unlink()
     table = sources.read(str(runs)).table
     assert set(table[table["replicate"] == 1]["run"].str.split("-").str[0]) == {"jitter"}
 

@@ -15,16 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.cohort.normalisation import Normaliser, RunningMeanVar
-from agents.environments import (
-    CohortEnvironments,
-    UnsuitableEnvironmentError,
-    make,
-    make_vector,
-    sizes,
-    snapshots,
-)
+from agents.environments import CohortEnvironments, make, make_vector, sizes, snapshots
 from agents.environments.mujoco_tasks import TASKS, VectorMujoco
 from agents.environments.pendulum import VectorPendulum
+from agents.errors import UnsuitableEnvironmentError
 from agents.hyperparameters import Hyperparameters
 
 

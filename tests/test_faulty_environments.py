@@ -17,15 +17,16 @@ from gymnasium.envs.classic_control.pendulum import PendulumEnv
 
 from agents.cohort import Cohort
 from agents.environments import CohortEnvironments, can_be_put_aside
-from agents.environments.limits import Limited, TookTooLongError
+from agents.environments.limits import Limited
 from agents.environments.vector import LONGEST_REASON
+from agents.errors import TookTooLongError
 from agents.randomness import streams
 from agents.records import EVALUATION_SEED, Failure, Run
-from study import training
-from study.cells import Cell, make_cell
-from study.estimate import estimate
-from study.ledger import Ledger
+from study.config.run_config import RunConfig, make_config
+from study.store.run_store import RunStore
 from study.tracking.runs import TrackedRun
+from study.training import cohort as training
+from study.training.estimate import estimate
 from tests.conftest import SMALL
 from tests.test_cli import SMALL_OPTIONS, run
 
@@ -113,8 +114,8 @@ def no_acts_are_left() -> Iterator[None]:
     assert not left
 
 
-def faulty_cell(seed: int, **changes: Any) -> Cell:
-    return make_cell({**SMALL, "env_id": "Faulty-v0", "seed": seed, **changes})
+def faulty_config(seed: int, **changes: Any) -> RunConfig:
+    return make_config({**SMALL, "env_id": "Faulty-v0", "seed": seed, **changes})
 
 
 def let_act(seed: int, act: Act, method: str = "step", call: int = 300) -> None:
@@ -122,10 +123,10 @@ def let_act(seed: int, act: Act, method: str = "step", call: int = 300) -> None:
     FaultyEnv.acts[streams(seed, num_envs=2).environments[1]] = {(method, call): act}
 
 
-def ended(runs_dir: Path, cell: Cell) -> tuple[list[str], dict[str, Any]]:
+def ended(runs_dir: Path, config: RunConfig) -> tuple[list[str], dict[str, Any]]:
     """The hashes of a run's updates, and its outcome."""
-    updates = Ledger(runs_dir).updates(cell)
-    return [update["params_sha256"] for update in updates], Ledger(runs_dir).outcome(cell) or {}
+    updates = RunStore(runs_dir).history(config)
+    return [update["params_sha256"] for update in updates], RunStore(runs_dir).summary(config) or {}
 
 
 def failed(reason: str) -> dict[str, Any]:
@@ -133,34 +134,34 @@ def failed(reason: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[Cell, tuple[list[str], dict[str, Any]]]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[RunConfig, tuple[list[str], dict[str, Any]]]:
     """How runs end that are trained alone."""
     runs_dir = tmp_path_factory.mktemp("undisturbed")
-    cells = [faulty_cell(seed, engine=engine) for engine in ENGINES for seed in (1, 2, 3)]
-    for cell in cells:
-        training.train([cell], runs_dir, "disabled")
-    return {cell: ended(runs_dir, cell) for cell in cells}
+    configs = [faulty_config(seed, engine=engine) for engine in ENGINES for seed in (1, 2, 3)]
+    for config in configs:
+        training.train([config], runs_dir, "disabled")
+    return {config: ended(runs_dir, config) for config in configs}
 
 
 @pytest.mark.parametrize(
     ("engine", "method", "act", "reason"), BY_ENGINE, ids=[f"{engine} {reason}" for engine, *_, reason in BY_ENGINE]
 )
 def test_a_run_fails_with_its_environment_and_no_other_does(
-    tmp_path: Path, undisturbed: dict[Cell, Any], engine: str, method: str, act: Act, reason: str
+    tmp_path: Path, undisturbed: dict[RunConfig, Any], engine: str, method: str, act: Act, reason: str
 ) -> None:
-    cells = [faulty_cell(seed, engine=engine) for seed in (1, 2, 3)]
+    configs = [faulty_config(seed, engine=engine) for seed in (1, 2, 3)]
     let_act(2, act, method, call=300 if method == "step" else 2)
     threads = threading.active_count()
     limit = LIMIT if reason.startswith("took longer") else None
-    for kind in [cells] if engine == "cohort" else [[cell] for cell in cells]:
+    for kind in [configs] if engine == "cohort" else [[config] for config in configs]:
         training.train(kind, tmp_path, "disabled", step_timeout=limit)
-    hashes, outcome = ended(tmp_path, cells[1])
+    hashes, outcome = ended(tmp_path, configs[1])
     assert outcome["status"] == "failed"
     assert outcome["error"].startswith(f"environment Faulty-v0 {reason}")
     in_first_update = method == "reset"  # episodes take 200 steps, updates 256
-    assert hashes == undisturbed[cells[1]][0][: 0 if in_first_update else 1]
-    for cell in (cells[0], cells[2]):
-        assert ended(tmp_path, cell) == undisturbed[cell]
+    assert hashes == undisturbed[configs[1]][0][: 0 if in_first_update else 1]
+    for config in (configs[0], configs[2]):
+        assert ended(tmp_path, config) == undisturbed[config]
     if act is not wait_for_ever:
         time.sleep(0.1)
         assert threading.active_count() <= threads
@@ -168,45 +169,45 @@ def test_a_run_fails_with_its_environment_and_no_other_does(
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_run_whose_first_reset_fails_is_failed(tmp_path: Path, engine: str) -> None:
-    cell = faulty_cell(2, engine=engine)
+    config = faulty_config(2, engine=engine)
     let_act(2, raising(OSError("no simulator")), "reset", call=1)
-    training.train([cell], tmp_path, "disabled")
-    assert ended(tmp_path, cell) == ([], failed("raised OSError in reset: no simulator"))
+    training.train([config], tmp_path, "disabled")
+    assert ended(tmp_path, config) == ([], failed("raised OSError in reset: no simulator"))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_run_whose_evaluation_fails_is_failed(tmp_path: Path, undisturbed: dict[Cell, Any], engine: str) -> None:
-    cells = [faulty_cell(seed, engine=engine) for seed in (1, 2)]
+def test_a_run_whose_evaluation_fails_is_failed(tmp_path: Path, undisturbed: dict[RunConfig, Any], engine: str) -> None:
+    configs = [faulty_config(seed, engine=engine) for seed in (1, 2)]
     FaultyEnv.acts[EVALUATION_SEED + 1] = {("step", 50): raising(ValueError("no"))}  # of the run that comes first
-    for kind in [cells] if engine == "cohort" else [[cell] for cell in cells]:
+    for kind in [configs] if engine == "cohort" else [[config] for config in configs]:
         training.train(kind, tmp_path, "disabled")
-    assert ended(tmp_path, cells[0]) == (undisturbed[cells[0]][0], failed("raised ValueError in step: no"))
-    assert not (Ledger(tmp_path).path(cells[0]) / "policy.pt").exists()
-    assert ended(tmp_path, cells[1]) == undisturbed[cells[1]]
+    assert ended(tmp_path, configs[0]) == (undisturbed[configs[0]][0], failed("raised ValueError in step: no"))
+    assert not (RunStore(tmp_path).path(configs[0]) / "policy.pt").exists()
+    assert ended(tmp_path, configs[1]) == undisturbed[configs[1]]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_evaluation_is_over_with_its_first_episode(tmp_path: Path, engine: str) -> None:
-    cell = faulty_cell(1, engine=engine)
+    config = faulty_config(1, engine=engine)
     FaultyEnv.acts[EVALUATION_SEED] = {("step", 50): with_item(2, True), ("step", 51): raising(ValueError("no"))}
-    training.train([cell], tmp_path, "disabled")
-    assert ended(tmp_path, cell)[1]["status"] == "finished"
+    training.train([config], tmp_path, "disabled")
+    assert ended(tmp_path, config)[1]["status"] == "finished"
 
 
 def test_runs_that_learn_from_a_failed_one_fail_with_it(tmp_path: Path) -> None:
-    cells = [
-        faulty_cell(seed, condition=condition, rollouts="shared")
+    configs = [
+        faulty_config(seed, condition=condition, rollouts="shared")
         for seed in (1, 2)
         for condition in ("normal_std", "mvn_var")
     ]
-    training.train(cells[:2], tmp_path / "undisturbed", "disabled")
+    training.train(configs[:2], tmp_path / "undisturbed", "disabled")
     let_act(2, raising(ValueError("no")))
-    training.train(cells, tmp_path, "disabled")
+    training.train(configs, tmp_path, "disabled")
     reason = "environment Faulty-v0 raised ValueError in step: no"
-    errors = [ended(tmp_path, cell)[1]["error"] for cell in cells[2:]]
+    errors = [ended(tmp_path, config)[1]["error"] for config in configs[2:]]
     assert errors == [reason, f"the run from whose rollouts it learns has failed: {reason}"]
-    for cell in cells[:2]:
-        assert ended(tmp_path, cell) == ended(tmp_path / "undisturbed", cell)
+    for config in configs[:2]:
+        assert ended(tmp_path, config) == ended(tmp_path / "undisturbed", config)
 
 
 def test_the_other_environments_of_a_failed_run_are_left_alone() -> None:
@@ -219,11 +220,11 @@ def test_the_other_environments_of_a_failed_run_are_left_alone() -> None:
     assert environments.resting.tolist() == [[True] * 3, [False] * 3]
 
 
-def test_a_limit_changes_no_bit(tmp_path: Path, undisturbed: dict[Cell, Any]) -> None:
-    cells = [faulty_cell(seed) for seed in (1, 2)]
-    training.train(cells, tmp_path, "disabled", step_timeout=60)
-    for cell in cells:
-        assert ended(tmp_path, cell) == undisturbed[cell]
+def test_a_limit_changes_no_bit(tmp_path: Path, undisturbed: dict[RunConfig, Any]) -> None:
+    configs = [faulty_config(seed) for seed in (1, 2)]
+    training.train(configs, tmp_path, "disabled", step_timeout=60)
+    for config in configs:
+        assert ended(tmp_path, config) == undisturbed[config]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError()])
@@ -233,14 +234,14 @@ def test_an_interruption_and_a_lack_of_memory_end_training(
 ) -> None:
     let_act(2, raising(error))
     with pytest.raises(type(error)):
-        training.train([faulty_cell(2)], tmp_path, "disabled", step_timeout=step_timeout)
-    assert Ledger(tmp_path).outcome(faulty_cell(2)) is None
+        training.train([faulty_config(2)], tmp_path, "disabled", step_timeout=step_timeout)
+    assert RunStore(tmp_path).summary(faulty_config(2)) is None
 
 
 def test_a_long_reason_is_shortened() -> None:
-    cell = faulty_cell(2)
+    config = faulty_config(2)
     let_act(2, raising(ValueError("x" * 10_000)))
-    cohort = Cohort([Run(condition="normal_std", seed=2)], cell.hyperparameters, "float64")
+    cohort = Cohort([Run(condition="normal_std", seed=2)], config.hyperparameters, "float64")
     list(cohort.train())
     (failure,) = cohort.outcomes()
     assert isinstance(failure, Failure)
@@ -256,11 +257,11 @@ def test_an_environment_may_fail_before_it_is_trained_in(tmp_path: Path) -> None
 
     gym.register("Hopeless-v0", Hopeless, max_episode_steps=200)  # type: ignore[arg-type]
     assert not can_be_put_aside("Hopeless-v0")
-    cells = [faulty_cell(1, env_id="Hopeless-v0", engine=engine) for engine in ENGINES]
-    assert estimate(cells) >= 0
-    for cell in cells:
-        training.train([cell], tmp_path, "disabled")
-        assert ended(tmp_path, cell)[1]["error"] == "environment Hopeless-v0 raised ValueError in reset: no"
+    configs = [faulty_config(1, env_id="Hopeless-v0", engine=engine) for engine in ENGINES]
+    assert estimate(configs) >= 0
+    for config in configs:
+        training.train([config], tmp_path, "disabled")
+        assert ended(tmp_path, config)[1]["error"] == "environment Hopeless-v0 raised ValueError in reset: no"
 
 
 def test_a_mujoco_task_that_fails_fails_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,10 +286,10 @@ def test_a_mujoco_task_that_fails_fails_its_run(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_policy_that_meets_a_fault_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cell = faulty_cell(1)
-    training.train([cell], tmp_path, "disabled")
+    config = faulty_config(1)
+    training.train([config], tmp_path, "disabled")
     FaultyEnv.acts[7] = {("step", 5): raising(ValueError("no"))}
-    code, _, complaint = run("play", cell.id, "--runs-dir", str(tmp_path), "--seed", "7", capsys=capsys)
+    code, _, complaint = run("play", config.id, "--runs-dir", str(tmp_path), "--seed", "7", capsys=capsys)
     assert (code, complaint) == (1, "study: environment Faulty-v0 raised ValueError in step: no\n")
 
 
@@ -332,14 +333,14 @@ def test_a_program_ends_though_an_environment_hangs(tmp_path: Path) -> None:
     )
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1].endswith("failed: environment Stuck-v0 took longer than 0.2 s in step")
-    (path,) = tmp_path.glob("*/outcome.json")
+    (path,) = tmp_path.glob("*/summary.json")
     assert json.loads(path.read_text())["status"] == "failed"
 
 
 def test_runs_that_fail_hold_neither_each_other_nor_training_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cells = [faulty_cell(seed, precision="float32") for seed in (0, 1, 2)]
+    configs = [faulty_config(seed, precision="float32") for seed in (0, 1, 2)]
     for seed in (0, 1):
         let_act(seed, raising(ValueError("bad")), call=300 + seed)
     wandb_answers, updates = threading.Event(), 0
@@ -352,10 +353,10 @@ def test_runs_that_fail_hold_neither_each_other_nor_training_back(
 
     def wait(_run: TrackedRun, _outcome: dict[str, Any]) -> None:
         assert wandb_answers.wait(timeout=60)
-        assert Ledger(tmp_path).waiting(cells[:2]) == []
+        assert RunStore(tmp_path).waiting(configs[:2]) == []
 
     monkeypatch.setattr(TrackedRun, "finish", wait)
-    training.train(cells, tmp_path, "disabled", train_on)
+    training.train(configs, tmp_path, "disabled", train_on)
     assert updates == 4
     assert wandb_answers.is_set()
-    assert Ledger(tmp_path).waiting(cells) == []
+    assert RunStore(tmp_path).waiting(configs) == []

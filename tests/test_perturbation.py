@@ -17,10 +17,10 @@ from agents.perturbation import jitter
 from agents.ppo import PPO
 from agents.records import Failure, Run
 from agents.reference import Reference
-from study import training
-from study.cells import Cell, make_cell
-from study.ledger import Ledger
-from study.sweepfile import read_cells
+from study.config.run_config import RunConfig, make_config
+from study.config.sweepfile import read_configs
+from study.store.run_store import RunStore
+from study.training import cohort as training
 from tests.sweeps import write_sweep
 
 SMALL = Hyperparameters(
@@ -93,7 +93,7 @@ def test_a_jittered_run_put_aside_goes_on_as_if_it_had_not_been() -> None:
     assert [update[0].params_sha256 for update in after.train()] == whole[1:]
 
 
-def test_a_perturbation_below_the_precision_is_a_failure(tmp_path: Path, small: Callable[..., Cell]) -> None:
+def test_a_perturbation_below_the_precision_is_a_failure(tmp_path: Path, small: Callable[..., RunConfig]) -> None:
     reason = "perturbation 1e-10 changes no bit of a weight in torch.float32"
     both = cohort(PLAIN, PERTURBED, precision="float32", perturbation=1e-10)
     assert both.failures == {1: Failure(reason)}
@@ -103,20 +103,20 @@ def test_a_perturbation_below_the_precision_is_a_failure(tmp_path: Path, small: 
     assert list(alone.train()) == []
     assert alone.outcomes() == [Failure(reason)]
     for engine in ("cohort", "reference"):
-        cell = small(precision="float32", replicate=1, perturbation=1e-10, engine=engine)
-        training.train([cell], tmp_path, "disabled")
-        assert Ledger(tmp_path).outcome(cell) == {"status": "failed", "error": reason}
+        config = small(precision="float32", replicate=1, perturbation=1e-10, engine=engine)
+        training.train([config], tmp_path, "disabled")
+        assert RunStore(tmp_path).summary(config) == {"status": "failed", "error": reason}
 
 
 def test_a_run_that_is_not_perturbed_is_the_same_whatever_others_are_by(tmp_path: Path) -> None:
     base = {"condition": "mvn_std", "seed": 0, "precision": "float64"}
-    assert make_cell({**base, "perturbation": 0.1}).id == make_cell(base).id
-    assert make_cell({**base, "perturbation": 0.1, "replicate": 1}).id != make_cell({**base, "replicate": 1}).id
+    assert make_config({**base, "perturbation": 0.1}).id == make_config(base).id
+    assert make_config({**base, "perturbation": 0.1, "replicate": 1}).id != make_config({**base, "replicate": 1}).id
     path = write_sweep(tmp_path)
     sweep = json.loads(path.read_text())
     counts = []
     for doses in (["one_ulp"], ["one_ulp", 0.1, "jitter"]):
         sweep["parameters"] |= {"replicate": {"values": [0, 1]}, "perturbation": {"values": doses}}
         path.write_text(json.dumps(sweep))
-        counts.append(len(read_cells(path)))
+        counts.append(len(read_configs(path)))
     assert counts == [2 * 12, (1 + 3) * 12]

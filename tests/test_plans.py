@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from study.cells import MistakeError
-from study.plans import keep_plan
+from study.errors import ConfigError
+from study.plans.planfile import keep_plan
 
-PLAN = {"kind": "seeds", "looks": (8, 10), "margin": 4.0}
+PLAN = {"kind": "seeds", "interim": (8, 10), "margin": 4.0}
 
 
 def test_the_same_plan_is_taken_and_another_refused(tmp_path: Path) -> None:
@@ -15,9 +15,9 @@ def test_the_same_plan_is_taken_and_another_refused(tmp_path: Path) -> None:
         keep_plan(tmp_path, "seeds", PLAN)
     path = tmp_path / "plans" / "seeds.json"
     before = path.read_bytes()
-    with pytest.raises(MistakeError, match="the study 'seeds' was planned with another margin: give this one another"):
+    with pytest.raises(ConfigError, match="the study 'seeds' was planned with another margin: give this one another"):
         keep_plan(tmp_path, "seeds", {**PLAN, "margin": 5.0})
-    with pytest.raises(MistakeError, match="planned with another budget"):
+    with pytest.raises(ConfigError, match="planned with another budget"):
         keep_plan(tmp_path, "seeds", {**PLAN, "budget": 5})
     assert path.read_bytes() == before
     keep_plan(tmp_path, "other", {**PLAN, "margin": 5.0})
@@ -31,5 +31,5 @@ def test_a_name_is_no_path(tmp_path: Path) -> None:
 def test_a_damaged_plan_is_one_line(tmp_path: Path) -> None:
     keep_plan(tmp_path, "seeds", PLAN)
     (tmp_path / "plans" / "seeds.json").write_text("[")
-    with pytest.raises(MistakeError, match=r"seeds\.json is damaged"):
+    with pytest.raises(ConfigError, match=r"seeds\.json is damaged"):
         keep_plan(tmp_path, "seeds", PLAN)

@@ -12,17 +12,17 @@ import torch
 
 from agents import load_policy
 from agents.records import EVALUATION_SEED
-from study import training
-from study.cells import Cell
-from study.ledger import Ledger
+from study.config.run_config import RunConfig
+from study.store.run_store import RunStore
+from study.training import cohort as training
 from tests.test_cli import run
 
-MakeCell = Callable[..., Cell]
+MakeConfig = Callable[..., RunConfig]
 
 
-def trained(runs: Path, cell: Cell) -> tuple[Path, dict[str, Any]]:
-    training.train([cell], runs, "disabled")
-    return Ledger(runs).path(cell) / "policy.pt", Ledger(runs).outcome(cell) or {}
+def trained(runs: Path, config: RunConfig) -> tuple[Path, dict[str, Any]]:
+    training.train([config], runs, "disabled")
+    return RunStore(runs).path(config) / "policy.pt", RunStore(runs).summary(config) or {}
 
 
 @pytest.mark.parametrize("engine", ["cohort", "reference"])
@@ -30,16 +30,16 @@ def trained(runs: Path, cell: Cell) -> tuple[Path, dict[str, Any]]:
     "changes", [{}, {"state_dependent_scale": True, "scale_transform": "softplus"}, {"norm_obs": False}]
 )
 def test_a_kept_policy_earns_what_its_run_did(
-    tmp_path: Path, small: MakeCell, capsys: pytest.CaptureFixture[str], engine: str, changes: dict[str, Any]
+    tmp_path: Path, small: MakeConfig, capsys: pytest.CaptureFixture[str], engine: str, changes: dict[str, Any]
 ) -> None:
-    cell = small(precision="float64", engine=engine, eval_episodes=2, **changes)
-    path, outcome = trained(tmp_path, cell)
-    code, out, _ = run("play", cell.id[:6], "--runs-dir", str(tmp_path), "--episodes", "2", capsys=capsys)
+    config = small(precision="float64", engine=engine, eval_episodes=2, **changes)
+    path, outcome = trained(tmp_path, config)
+    code, out, _ = run("play", config.id[:6], "--runs-dir", str(tmp_path), "--episodes", "2", capsys=capsys)
     assert code == 0
     assert out.splitlines()[-1] == f"{path.parent}: mean return {outcome['eval_return']:.6g} of 2 episodes"
 
 
-def test_a_kept_policy_acts_in_any_environment_of_its_kind(tmp_path: Path, small: MakeCell) -> None:
+def test_a_kept_policy_acts_in_any_environment_of_its_kind(tmp_path: Path, small: MakeConfig) -> None:
     path, outcome = trained(tmp_path, small(precision="float64", eval_episodes=1))
     policy = load_policy(path)
     env = gym.make("Pendulum-v1")
@@ -54,7 +54,7 @@ def test_a_kept_policy_acts_in_any_environment_of_its_kind(tmp_path: Path, small
     assert distribution.stddev[0].item() == pytest.approx(outcome["final_std"])
 
 
-def test_a_policy_file_is_numbers_and_text(tmp_path: Path, small: MakeCell) -> None:
+def test_a_policy_file_is_numbers_and_text(tmp_path: Path, small: MakeConfig) -> None:
     path, _ = trained(tmp_path, small(condition="mvn_std"))
     kept = torch.load(path, weights_only=True)
     assert kept["config"]["condition"] == "mvn_std"
@@ -63,14 +63,14 @@ def test_a_policy_file_is_numbers_and_text(tmp_path: Path, small: MakeCell) -> N
 
 @pytest.mark.parametrize("content", [b"", b"not one", None])
 def test_what_is_no_policy_is_one_line(
-    tmp_path: Path, small: MakeCell, capsys: pytest.CaptureFixture[str], content: bytes | None
+    tmp_path: Path, small: MakeConfig, capsys: pytest.CaptureFixture[str], content: bytes | None
 ) -> None:
-    cell = small()
-    path, _ = trained(tmp_path, cell)
+    config = small()
+    path, _ = trained(tmp_path, config)
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    code, out, err = run("play", cell.id, "--runs-dir", str(tmp_path), capsys=capsys)
+    code, out, err = run("play", config.id, "--runs-dir", str(tmp_path), capsys=capsys)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert str(path) in err
 
@@ -82,13 +82,13 @@ def test_a_run_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.Capt
 
 @pytest.mark.slow
 def test_a_video_is_recorded_or_says_what_it_needs(
-    tmp_path: Path, small: MakeCell, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, small: MakeConfig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    cell = small()
-    trained(tmp_path, cell)
+    config = small()
+    trained(tmp_path, config)
     folder = tmp_path / "videos"
-    arguments = ["play", cell.id, "--runs-dir", str(tmp_path), "--episodes", "1", "--video", str(folder)]
+    arguments = ["play", config.id, "--runs-dir", str(tmp_path), "--episodes", "1", "--video", str(folder)]
     code, out, err = run(*arguments, capsys=capsys)
     if not (find_spec("moviepy") and find_spec("pygame")):
         assert (code, err.count("\n")) == (2, 1)

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.distributions import Categorical, Independent, Normal, Uniform
 
-from study.cells import MistakeError
 from study.cli import main
+from study.errors import ConfigError
 from study.policies import Policy, assert_policy, assert_same_policy, check, compare, from_module, from_sb3
 from tests.policy_zoo import (
     ANOTHER_DISTRIBUTION,
@@ -151,7 +151,7 @@ def test_parameters_are_paired_by_the_names_given() -> None:
     assert not compared.are_same
     assert "paired by order: raw=bias, b=log_std" in str(compared)
     assert_same_policy(one, other, **SIZES, rename={"raw": "log_std", "b": "bias"})
-    with pytest.raises(MistakeError, match="no parameter's name begins with nothing"):
+    with pytest.raises(ConfigError, match="no parameter's name begins with nothing"):
         compare(one, other, **SIZES, rename={"nothing": "bias"})
 
 
@@ -168,7 +168,7 @@ def test_parameters_of_unique_shapes_are_paired_by_these() -> None:
 
 def test_a_module_that_is_not_deterministic_is_said() -> None:
     module = Trunk(rate=0.5)
-    with pytest.raises(MistakeError, match=r"the first: it isn't deterministic.*\.eval\(\)"):
+    with pytest.raises(ConfigError, match=r"the first: it isn't deterministic.*\.eval\(\)"):
         compare(from_module(module), from_module(module), **SIZES)
     assert_policy(from_module(module.eval()), **SIZES)
 
@@ -192,13 +192,13 @@ def linear(distribution: Callable[[torch.Tensor], object]) -> Policy:
 )
 def test_what_is_not_supported_is_said(made: Callable[[torch.Tensor], object], words: str) -> None:
     for call in (lambda own: compare(own, own, **SIZES), lambda own: assert_policy(own, **SIZES)):
-        with pytest.raises(MistakeError, match=words):
+        with pytest.raises(ConfigError, match=words):
             call(linear(made))
 
 
 @pytest.mark.parametrize("size", [1, 3])
 def test_a_policy_of_two_actions_is_none_of_another_size(size: int) -> None:
-    with pytest.raises(MistakeError, match="give the right action_size"):
+    with pytest.raises(ConfigError, match="give the right action_size"):
         assert_policy(policy(usual, 2), observation_size=OBSERVATIONS, action_size=size)
 
 
@@ -255,12 +255,12 @@ def test_stable_baselines3s_policy_is_one() -> None:
 
 def test_stable_baselines3s_other_policies_are_refused() -> None:
     stable_baselines3 = pytest.importorskip("stable_baselines3")
-    with pytest.raises(MistakeError, match="not SACPolicy"):
+    with pytest.raises(ConfigError, match="not SACPolicy"):
         from_sb3(stable_baselines3.SAC("MlpPolicy", "Pendulum-v1", seed=0).policy)
-    with pytest.raises(MistakeError, match="use_sde=False"):
+    with pytest.raises(ConfigError, match="use_sde=False"):
         from_sb3(stable_baselines3.PPO("MlpPolicy", "Pendulum-v1", use_sde=True).policy)
     discrete = from_sb3(stable_baselines3.PPO("MlpPolicy", "CartPole-v1", seed=0).policy)
-    with pytest.raises(MistakeError, match="discrete actions aren't supported"):
+    with pytest.raises(ConfigError, match="discrete actions aren't supported"):
         check(discrete, observation_size=4, action_size=1)
 
 

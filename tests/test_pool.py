@@ -14,7 +14,7 @@ import psutil
 import pytest
 from distributed import Client, Security
 
-from study.sweepfile import read_cells
+from study.config.sweepfile import read_configs
 from tests.misbehaving import DEADLY_SEED
 from tests.sweeps import LONG, Study, children, endings, is_in_the_middle, wait_for, write_sweep
 
@@ -82,21 +82,21 @@ def test_a_moved_run_store_is_completed(tmp_path: Path, undisturbed: Path) -> No
     moved = tmp_path / "elsewhere" / "moved"
     moved.parent.mkdir()
     shutil.move(tmp_path / "runs", moved)
-    shutil.rmtree(next(path.parent for path in moved.glob("*/cell.json")))
+    shutil.rmtree(next(path.parent for path in moved.glob("*/config.json")))
     assert Study("sweep", sweep, runs=moved).end()[0] == 0
     assert endings(moved) == endings(undisturbed)
 
 
 def test_a_run_that_kills_its_workers_is_given_up_and_all_others_end(tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path, env_id="tests.misbehaving:Kills-v0", condition=["normal_std"], seed=list(range(8)))
-    deadly = {cell.id for cell in read_cells(sweep) if cell.seed == DEADLY_SEED}
+    deadly = {config.id for config in read_configs(sweep) if config.seed == DEADLY_SEED}
     deaths = tmp_path / "deaths"
     for died in (4 + 4, 8 + 4):  # with its cohort, and alone; the same command tries again
         returned, said = Study("sweep", sweep, runs=tmp_path / "runs", MISBEHAVING_DEATHS=str(deaths)).end()
         assert returned == 1
         assert "1 run has no outcome: 4 workers died over it: " in said
         assert "Traceback" not in said
-        assert {cell.id for cell in read_cells(sweep)} - endings(tmp_path / "runs").keys() == deadly
+        assert {config.id for config in read_configs(sweep)} - endings(tmp_path / "runs").keys() == deadly
         assert len(deaths.read_text().splitlines()) == died
 
 
@@ -104,14 +104,14 @@ def test_a_run_whose_files_are_damaged_meanwhile_costs_no_other(tmp_path: Path) 
     path, runs = write_sweep(tmp_path, **LONG), tmp_path / "runs"
     sweep = Study("sweep", path, "--cohort", "1", runs=runs)
     sweep.wait_until_in_the_middle()
-    in_the_middle = next(updates.parent for updates in runs.glob("*/updates.jsonl") if is_in_the_middle(updates))
+    in_the_middle = next(updates.parent for updates in runs.glob("*/history.jsonl") if is_in_the_middle(updates))
     (in_the_middle / "checkpoint").write_bytes(b"damaged")
     for pid in sweep.workers():
         os.kill(pid, signal.SIGKILL)
     returned, said = sweep.end()
     assert (returned, "Traceback" in said) == (1, False), said
-    assert f"1 run has no outcome: {in_the_middle}/checkpoint is damaged: delete it, and its cell starts over" in said
-    assert {cell.id for cell in read_cells(path)} - endings(runs).keys() == {in_the_middle.name}
+    assert f"1 run has no outcome: {in_the_middle}/checkpoint is damaged: delete it, and its run starts over" in said
+    assert {config.id for config in read_configs(path)} - endings(runs).keys() == {in_the_middle.name}
     assert "another process" not in said
 
 
@@ -186,7 +186,7 @@ def test_fifty_kills_lose_nothing(tmp_path: Path) -> None:
         study = Study("sweep", sweep, "--cohort", "1", runs=runs)
         while study.process.poll() is None:
             time.sleep(rng.uniform(0.0, 2.0))
-            for path in runs.glob("*/outcome.json"):  # what has ended is never trained again
+            for path in runs.glob("*/summary.json"):  # what has ended is never trained again
                 assert written.setdefault(path, path.stat().st_mtime_ns) == path.stat().st_mtime_ns
             victims = [study.process.pid] if rng.random() < 0.1 else study.workers()
             for pid in victims if kills < 50 else []:
@@ -199,7 +199,7 @@ def test_fifty_kills_lose_nothing(tmp_path: Path) -> None:
             break
         if len(endings(runs)) == 24:  # all done: begin again with less, to be killed more
             for run_id in rng.sample(sorted(endings(runs)), 12):
-                written.pop(runs / run_id / "outcome.json", None)
+                written.pop(runs / run_id / "summary.json", None)
                 shutil.rmtree(runs / run_id)
     undisturbed = Study("sweep", sweep, runs=tmp_path / "undisturbed")
     assert undisturbed.end()[0] == 0

@@ -6,22 +6,22 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from study.cells import Cell
+from study.config.run_config import RunConfig
 from study.pool import progress
 from study.pool.progress import Bar
 
 
-def test_without_a_terminal_there_are_lines(small: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_terminal_there_are_lines(small: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
     said = io.StringIO()
     bar = Bar(Console(file=said, width=200))
-    cells = [small(seed=seed) for seed in range(3)]  # of two updates each
-    bar.update(wanted=cells)
+    configs = [small(seed=seed) for seed in range(3)]  # of two updates each
+    bar.update(wanted=configs)
     bar.update(workers=2)
     bar.begin("a")
     bar.report("a", 3)
     bar.report("unknown", 100)
-    bar.end("a", {cells[0].id: "finished", cells[1].id: "failed"})
+    bar.end("a", {configs[0].id: "finished", configs[1].id: "failed"})
     bar.begin("b")
     bar.report("b", 1)
     lines = said.getvalue().splitlines()

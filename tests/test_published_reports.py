@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """With a study of all conditions and three seeds in W&B, whose ledger is still here."""
+    """With a study of all conditions and three seeds in W&B, whose run store is still here."""
     with WandbServer() as server:
         desk = Desk(server, tmp_path_factory.mktemp("desk"))
         sweep = desk.write(condition=["mvn_std", "mvn_var", "normal_sqrt", "normal_std"], seeds=["0-2"])

@@ -11,8 +11,8 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, create_trial
 from sqlalchemy.pool import NullPool
 
-from study.cells import MistakeError
-from study.record import RUNS, Record
+from study.errors import ConfigError
+from study.plans.record import RUNS, Record
 from tests import postgres
 
 
@@ -51,7 +51,7 @@ def test_trials_are_recorded_once(tmp_path: Path, server: postgres.Postgres, kin
 
 
 def test_runs_that_are_online_have_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("study.record.addresses", lambda ids: {run_id: f"https://w/{run_id}" for run_id in ids})
+    monkeypatch.setattr("study.plans.record.addresses", lambda ids: {run_id: f"https://w/{run_id}" for run_id in ids})
     record = Record(tmp_path, "", "study", "online")
     record.add(0, trial(3))
     assert "https://w/run3" in (tmp_path / "optuna.journal").read_text()
@@ -96,6 +96,6 @@ def test_a_storage_that_goes_away_costs_no_run(
     ],
 )
 def test_a_storage_that_cannot_be_used_is_one_line(tmp_path: Path, url: str) -> None:
-    with pytest.raises(MistakeError, match=r"^storage [^\n]* can't be used: [^\n]*$") as error:
+    with pytest.raises(ConfigError, match=r"^storage [^\n]* can't be used: [^\n]*$") as error:
         Record(tmp_path, url, "study", "disabled")
     assert "s3cr3t" not in str(error.value)

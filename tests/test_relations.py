@@ -1,4 +1,4 @@
-"""What two designs say together, on ledgers of known truth."""
+"""What two designs say together, on run stores of known truth."""
 
 import json
 import math
@@ -13,8 +13,8 @@ from reports.analysis.design import Design
 from reports.analysis.relations import LAW, amplifications, compensations
 from reports.documents import report, words
 from reports.documents.report import Options
-from study.cells import COMPENSATION
-from tests.synthetic import study, write_ledger
+from study.config.run_config import COMPENSATION
+from tests.synthetic import study, write_run_store
 
 
 def designs(folder: Path) -> list[Design]:
@@ -22,10 +22,10 @@ def designs(folder: Path) -> list[Design]:
 
 
 def grow(folder: Path, runs: pd.DataFrame, rate: float, **hyperparameters: Any) -> None:
-    """A ledger whose runs come apart at so many orders of magnitude an update, some seeds a bit faster."""
+    """A run store whose runs come apart at so many orders of magnitude an update, some seeds a bit faster."""
     name = "-".join(str(value) for value in hyperparameters.values())
     runs = runs.assign(run=name + "-" + runs["run"])
-    write_ledger(folder, runs, **hyperparameters)
+    write_run_store(folder, runs, **hyperparameters)
     for row in runs.to_dict("records"):
         start = np.random.default_rng(row["seed"]).normal(size=8)
         epsilon = {"float32": 1e-8, "float64": 1e-13}[row["precision"]]
@@ -35,7 +35,7 @@ def grow(folder: Path, runs: pd.DataFrame, rate: float, **hyperparameters: Any) 
             {"global_step": update, "episodic_return": 0.0, "fingerprint": list(start * (1 + gap))}
             for update, gap in enumerate(gaps, 1)
         ]
-        (folder / row["run"] / "updates.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        (folder / row["run"] / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def test_the_environments_share_is_what_growth_loses_on_shared_rollouts(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_the_environments_share_is_what_growth_loses_on_shared_rollouts(tmp_path
     assert "## Where amplification comes from" in (tmp_path / "out" / "report.md").read_text()
 
 
-def test_the_law_is_the_one_that_cells_are_trained_by() -> None:
+def test_the_law_is_the_one_that_runs_are_trained_by() -> None:
     assert LAW == COMPENSATION
 
 
@@ -64,7 +64,7 @@ def test_the_law_is_the_one_that_cells_are_trained_by() -> None:
 def test_a_compensated_design_is_predicted_and_then_tested(tmp_path: Path, left: float, words_of_it: str) -> None:
     for compensated, effect in ((False, -2.0), (True, left)):
         runs = study(seeds=10, parameterization=effect, round_off=0.5)
-        write_ledger(
+        write_run_store(
             tmp_path, runs.assign(run=str(compensated) + runs["run"]), compensated=compensated, optimizer="adam"
         )
     (found,) = compensations(designs(tmp_path))
@@ -81,7 +81,7 @@ def test_arms_with_the_laws_own_factor_are_a_compensated_design(tmp_path: Path) 
     plain, slower = study(seeds=10, parameterization=-2.0), study(seeds=10, parameterization=0.0)
     arms = [(1.0, plain), (0.25, slower[slower["parameterization"] == "std"])]
     for factor, runs in arms:
-        write_ledger(tmp_path, runs.assign(run=f"{factor}" + runs["run"]), scale_lr_factor=factor, optimizer="sgd")
+        write_run_store(tmp_path, runs.assign(run=f"{factor}" + runs["run"]), scale_lr_factor=factor, optimizer="sgd")
     (found,) = compensations(designs(tmp_path))
     assert (found.plain, found.compensated) == ("scale_lr_factor 1.0", "scale_lr_factor 0.25")
     assert found.effect is not None
@@ -93,7 +93,7 @@ def test_arms_with_the_laws_own_factor_are_a_compensated_design(tmp_path: Path) 
 def test_another_factor_is_another_design_and_no_prediction(tmp_path: Path) -> None:
     for factor in (1.0, 0.7):
         runs = study(seeds=3)
-        write_ledger(tmp_path, runs.assign(run=f"{factor}" + runs["run"]), scale_lr_factor=factor, optimizer="adam")
+        write_run_store(tmp_path, runs.assign(run=f"{factor}" + runs["run"]), scale_lr_factor=factor, optimizer="adam")
     assert compensations(designs(tmp_path)) == []
 
 
@@ -115,9 +115,9 @@ def test_channels_that_compensation_cannot_cancel_are_named(
     for compensated in (False, True):
         runs = study(seeds=2)
         runs = runs.assign(run=str(compensated) + runs["run"])
-        write_ledger(tmp_path, runs, compensated=compensated, **hyperparameters)
+        write_run_store(tmp_path, runs, compensated=compensated, **hyperparameters)
         for run in runs["run"]:
-            path = tmp_path / run / "updates.jsonl"
+            path = tmp_path / run / "history.jsonl"
             lines = [json.loads(line) for line in path.read_text().splitlines()]
             for line, norm in zip(lines, (0.1, 1.0), strict=True):
                 line |= {"grad_norm": norm, "scale_grad_norm": 2.0}

@@ -1,4 +1,4 @@
-"""The report: from tables and ledgers, whole or damaged, to the same bytes."""
+"""The report: from tables and run stores, whole or damaged, to the same bytes."""
 
 import base64
 import dataclasses
@@ -23,35 +23,35 @@ from reports.documents.report import Options
 from reports.sources import Reading, UnreadableSourceError
 from reports.statistics import holm
 from reports.thread import CONDITIONS
-from study import training
-from study.cells import Cell
+from study.config.run_config import RunConfig
+from study.training import cohort as training
 from tests.synthetic import study
 
 COLUMNS = ["condition", "seed", "precision", "replicate", "final_return"]
 
 
 @pytest.fixture(scope="module")
-def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small real study: four conditions, two seeds, two precisions, with replicates."""
-    from study.cells import make_cell
+    from study.config.run_config import make_config
     from tests.conftest import SMALL
 
-    runs = tmp_path_factory.mktemp("ledger")
+    runs = tmp_path_factory.mktemp("run store")
     for precision in ("float32", "float64"):
-        cells = [
-            make_cell({**SMALL, "condition": condition, "seed": seed, "precision": precision, "replicate": replicate})
+        configs = [
+            make_config({**SMALL, "condition": condition, "seed": seed, "precision": precision, "replicate": replicate})
             for condition in CONDITIONS
             for seed in (0, 1)
             for replicate in (0, 1)
         ]
-        training.train(cells, runs, "disabled")
+        training.train(configs, runs, "disabled")
     return runs
 
 
 @pytest.fixture
-def copied(ledger: Path, tmp_path: Path) -> Path:
+def copied(store: Path, tmp_path: Path) -> Path:
     """The same study, to damage."""
-    return Path(shutil.copytree(ledger, tmp_path / "runs"))
+    return Path(shutil.copytree(store, tmp_path / "runs"))
 
 
 def verdict(output: Path) -> dict[str, Any]:
@@ -65,8 +65,8 @@ def table(tmp_path: Path, runs: pd.DataFrame) -> str:
     return str(path)
 
 
-def test_a_ledger_is_reported_whole(ledger: Path, tmp_path: Path) -> None:
-    printed = report.write(str(ledger), tmp_path, Options())
+def test_a_run_store_is_reported_whole(store: Path, tmp_path: Path) -> None:
+    printed = report.write(str(store), tmp_path, Options())
     assert printed.endswith(str(tmp_path / "report.md"))
     text = (tmp_path / "report.md").read_text()
     found = verdict(tmp_path)
@@ -77,14 +77,14 @@ def test_a_ledger_is_reported_whole(ledger: Path, tmp_path: Path) -> None:
         assert f"({picture}.png)" in text
         assert (tmp_path / f"{picture}.png").stat().st_size > 10_000
         assert ">$" not in (tmp_path / f"{picture}.svg").read_text()  # a tick's label is a formula, and drawn as one
-    for run in sources.read(str(ledger)).table["run"]:
+    for run in sources.read(str(store)).table["run"]:
         assert f"| {run} |" in text
     assert not re.search(r"\|\n\n\|", text), "a blank line cuts a table in two"
     assert not re.search(r"\S\s+\*\*\n", text), "a space before its end undoes what is bold"
 
 
-def test_the_verdict_has_every_key_of_schema_2(ledger: Path, tmp_path: Path) -> None:
-    report.write(str(ledger), tmp_path, Options())
+def test_the_verdict_has_every_key_of_schema_2(store: Path, tmp_path: Path) -> None:
+    report.write(str(store), tmp_path, Options())
     (design,) = verdict(tmp_path)["designs"]
     assert design.keys() >= {
         "design", "n_seeds", "arms", "factors", "placebo", "pairs", "verdict", "warnings",
@@ -111,8 +111,8 @@ def test_the_verdict_has_every_key_of_schema_2(ledger: Path, tmp_path: Path) -> 
     }  # fmt: skip
 
 
-def test_real_runs_have_the_mechanism_of_their_factor(ledger: Path, tmp_path: Path) -> None:
-    report.write(str(ledger), tmp_path, Options())
+def test_real_runs_have_the_mechanism_of_their_factor(store: Path, tmp_path: Path) -> None:
+    report.write(str(store), tmp_path, Options())
     factors = verdict(tmp_path)["designs"][0]["factors"]
     assert factors["parameterization"]["mechanism"]["reading"] == "real"
     assert 0.99 < factors["parameterization"]["mechanism"]["ratio"] < 1.01
@@ -120,17 +120,17 @@ def test_real_runs_have_the_mechanism_of_their_factor(ledger: Path, tmp_path: Pa
     assert 2**26 < factors["implementation"]["mechanism"]["ratio"] < 2**32
 
 
-def test_the_same_runs_are_the_same_bytes(ledger: Path, tmp_path: Path) -> None:
+def test_the_same_runs_are_the_same_bytes(store: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        report.write(str(ledger), tmp_path / name, Options(html=True))
+        report.write(str(store), tmp_path / name, Options(html=True))
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert len(files) == 13  # three documents, and five figures twice
     for name in files:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_the_html_needs_no_other_file(ledger: Path, tmp_path: Path) -> None:
-    report.write(str(ledger), tmp_path, Options(html=True))
+def test_the_html_needs_no_other_file(store: Path, tmp_path: Path) -> None:
+    report.write(str(store), tmp_path, Options(html=True))
     page = (tmp_path / "report.html").read_text()
     pictures = re.findall(r'src="([^"]*)"', page)
     assert len(pictures) == 5
@@ -142,11 +142,11 @@ def test_the_html_needs_no_other_file(ledger: Path, tmp_path: Path) -> None:
     assert "|---" not in page
 
 
-def test_other_outcomes_are_a_family_of_their_own(ledger: Path, tmp_path: Path) -> None:
-    report.write(str(ledger), tmp_path, Options(outcome="eval_return", also=("final_std", "auc_return")))
+def test_other_outcomes_are_a_family_of_their_own(store: Path, tmp_path: Path) -> None:
+    report.write(str(store), tmp_path, Options(outcome="eval_return", also=("final_std", "auc_return")))
     (design,) = verdict(tmp_path)["designs"]
     assert list(design["outcomes"]) == ["final_std", "auc_return"]
-    (design,) = report.read(str(ledger), Options(outcome="eval_return", also=("final_std", "auc_return")))[1]
+    (design,) = report.read(str(store), Options(outcome="eval_return", also=("final_std", "auc_return")))[1]
     effects = [effect for other in design.others.values() for effect in other.effects]
     smallest = [
         min(holm([each.p for each in effect.mean.deciding])) for effect in effects
@@ -154,7 +154,7 @@ def test_other_outcomes_are_a_family_of_their_own(ledger: Path, tmp_path: Path) 
     for effect, p in zip(effects, holm(smallest), strict=True):
         assert min(each.p_adjusted for each in effect.mean.deciding) == pytest.approx(p)
     with pytest.raises(UnreadableSourceError, match="colour: there is no such outcome; choose from auc_return"):
-        report.write(str(ledger), tmp_path, Options(also=("colour",)))
+        report.write(str(store), tmp_path, Options(also=("colour",)))
 
 
 def test_no_report_imports_torch(tmp_path: Path) -> None:
@@ -214,10 +214,10 @@ def test_what_would_settle_an_effect_has_its_cost(tmp_path: Path) -> None:
     assert int(said[1]) == 2 * int(said[2])
 
 
-def test_a_study_knows_what_its_runs_cost(ledger: Path) -> None:
-    runs = sources.read(str(ledger), None)
+def test_a_study_knows_what_its_runs_cost(store: Path) -> None:
+    runs = sources.read(str(store), None)
     assert "core_seconds" not in runs.outcomes
-    costs = [json.loads(path.read_text())["core_seconds"] for path in sorted(ledger.glob("*/cost.json"))]
+    costs = [json.loads(path.read_text())["core_seconds"] for path in sorted(store.glob("*/cost.json"))]
     assert sorted(runs.table["core_seconds"]) == sorted(costs)
     assert len(costs) == 32
 
@@ -269,25 +269,25 @@ def test_equal_outcomes_are_no_difference(tmp_path: Path) -> None:
 def test_damaged_and_unfinished_runs_are_named(copied: Path, tmp_path: Path) -> None:
     runs = sources.read(str(copied)).table
     first = runs[runs["seed"] == 0]["run"].tolist()
-    (copied / first[0] / "cell.json").write_text('{"id": ')
-    (copied / first[1] / "outcome.json").unlink()
+    (copied / first[0] / "config.json").write_text('{"id": ')
+    (copied / first[1] / "summary.json").unlink()
     printed = report.write(str(copied), tmp_path / "out", Options())
     assert f"1 run damaged, such as {first[0]}" in printed
     assert f"1 run unfinished, such as {first[1]}" in printed
 
 
 def test_a_truncated_history_is_one_line(copied: Path, tmp_path: Path) -> None:
-    path = next(copied.glob("*/updates.jsonl"))
+    path = next(copied.glob("*/history.jsonl"))
     path.write_text(path.read_text()[:-30])
     with pytest.raises(UnreadableSourceError, match=r"updates\.jsonl is damaged"):
         report.write(str(copied), tmp_path / "out", Options())
 
 
-def test_missing_cells_of_a_sweep_are_counted(ledger: Path, tmp_path: Path, small: Callable[..., Cell]) -> None:
-    there = sources.read(str(ledger)).table["run"]
+def test_missing_runs_of_a_sweep_are_counted(store: Path, tmp_path: Path, small: Callable[..., RunConfig]) -> None:
+    there = sources.read(str(store)).table["run"]
     expected = {
-        cell.id: dataclasses.asdict(cell)
-        for cell in (
+        config.id: dataclasses.asdict(config)
+        for config in (
             small(condition=condition, seed=seed, precision=precision, replicate=replicate)
             for condition in CONDITIONS
             for seed in (0, 1, 2)
@@ -296,14 +296,14 @@ def test_missing_cells_of_a_sweep_are_counted(ledger: Path, tmp_path: Path, smal
         )
     }
     assert set(there) < set(expected)
-    printed = report.write(str(ledger), tmp_path, Options(), expected)
+    printed = report.write(str(store), tmp_path, Options(), expected)
     assert "16 runs missing" in printed
     assert "incomplete blocks (seeds with a missing run): 2" in printed
 
 
-def test_designs_are_answered_each_by_itself(copied: Path, tmp_path: Path, small: Callable[..., Cell]) -> None:
-    cells = [small(condition=condition, seed=seed, gamma=0.5) for condition in CONDITIONS for seed in (0, 1)]
-    training.train(cells, copied, "disabled")
+def test_designs_are_answered_each_by_itself(copied: Path, tmp_path: Path, small: Callable[..., RunConfig]) -> None:
+    configs = [small(condition=condition, seed=seed, gamma=0.5) for condition in CONDITIONS for seed in (0, 1)]
+    training.train(configs, copied, "disabled")
     report.write(str(copied), tmp_path / "out", Options())
     designs = verdict(tmp_path / "out")["designs"]
     assert [design["design"] for design in designs] == [
@@ -350,9 +350,9 @@ def test_an_empty_directory_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["gamma", "colour=red", "gamma=7"])
-def test_a_choice_that_chooses_nothing_is_one_line(ledger: Path, tmp_path: Path, where: str) -> None:
+def test_a_choice_that_chooses_nothing_is_one_line(store: Path, tmp_path: Path, where: str) -> None:
     with pytest.raises(UnreadableSourceError, match=f"--where {where}: "):
-        report.write(str(ledger), tmp_path / "out", Options(where=(where,)))
+        report.write(str(store), tmp_path / "out", Options(where=(where,)))
 
 
 STRANGE = """

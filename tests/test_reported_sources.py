@@ -1,4 +1,4 @@
-"""What a report makes of ledgers and tables that lack something, or have too much of it."""
+"""What a report makes of run stores and tables that lack something, or have too much of it."""
 
 import json
 import math
@@ -20,7 +20,7 @@ from reports.documents.report import Options
 from reports.documents.verdict import verdict as verdict_of
 from reports.sources import UnreadableSourceError
 from reports.thread import CONDITIONS
-from tests.synthetic import rewrite, study, write_ledger
+from tests.synthetic import rewrite, study, write_run_store
 
 COLUMNS = ["condition", "seed", "precision", "replicate", "final_return"]
 
@@ -32,8 +32,8 @@ HUGE = json.dumps({"fingerprint": [1.0, 10**400], "episodic_return": 1.0, "globa
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Path:
-    write_ledger(tmp_path / "runs", study(seeds=2))
+def store(tmp_path: Path) -> Path:
+    write_run_store(tmp_path / "runs", study(seeds=2))
     return tmp_path / "runs"
 
 
@@ -60,37 +60,37 @@ def refused(source: str, options: Options | None = None) -> str:
 
 @pytest.mark.parametrize("rollouts", ["own", "shared"])
 def test_a_replayed_training_return_is_said_to_be_another_runs(tmp_path: Path, rollouts: str) -> None:
-    write_ledger(tmp_path, study(seeds=2), rollouts=rollouts)
+    write_run_store(tmp_path, study(seeds=2), rollouts=rollouts)
     said = report.write(str(tmp_path), None, Options())
     assert ("final_return isn't these runs' own" in said) == (rollouts == "shared")
 
 
-@pytest.mark.parametrize("file", ["cell.json", "outcome.json"])
-def test_a_damaged_run_is_named_and_counted(ledger: Path, file: str) -> None:
-    (ledger / RUN / file).write_text("{}")
-    assert f"warning: 1 run damaged, such as {RUN}: {file}" in report.write(str(ledger), None, Options())
-    assert "1 damaged, 31 finished" in (ledger / "report" / "report.md").read_text()
+@pytest.mark.parametrize("file", ["config.json", "summary.json"])
+def test_a_damaged_run_is_named_and_counted(store: Path, file: str) -> None:
+    (store / RUN / file).write_text("{}")
+    assert f"warning: 1 run damaged, such as {RUN}: {file}" in report.write(str(store), None, Options())
+    assert "1 damaged, 31 finished" in (store / "report" / "report.md").read_text()
 
 
-def test_a_cell_that_is_there_twice_is_one_line(ledger: Path) -> None:
-    rewrite(ledger / RUN / "cell.json", seed=0)
-    assert f"{RUN} is there twice, first as mvn_std-0-float32-0: condition mvn_std" in refused(str(ledger))
+def test_a_run_that_is_there_twice_is_one_line(store: Path) -> None:
+    rewrite(store / RUN / "config.json", seed=0)
+    assert f"{RUN} is there twice, first as mvn_std-0-float32-0: condition mvn_std" in refused(str(store))
 
 
 @pytest.mark.parametrize("updates", ["", "[]\n", '{"fingerprint": [[1]]}\n', HUGE, "one more line"])
-def test_a_history_unlike_its_design_is_one_line(ledger: Path, updates: str) -> None:
-    path = ledger / RUN / "updates.jsonl"
+def test_a_history_unlike_its_design_is_one_line(store: Path, updates: str) -> None:
+    path = store / RUN / "history.jsonl"
     path.write_text(updates if updates != "one more line" else path.read_text() + path.read_text())
-    assert f"{path} is damaged" in refused(str(ledger))
+    assert f"{path} is damaged" in refused(str(store))
 
 
-def test_fingerprints_that_are_null_or_nothing_leave_the_mechanism_untested(ledger: Path) -> None:
-    for path in ledger.glob("*/updates.jsonl"):
+def test_fingerprints_that_are_null_or_nothing_leave_the_mechanism_untested(store: Path) -> None:
+    for path in store.glob("*/history.jsonl"):
         values = [None, None] if "float32" in str(path) else [0.0, 0.0]
         update = {"global_step": 1, "episodic_return": None, "fingerprint": values}
         path.write_text(2 * (json.dumps(update) + "\n"))
-    report.write(str(ledger), None, Options())
-    (design,) = verdict(ledger / "report")["designs"]
+    report.write(str(store), None, Options())
+    (design,) = verdict(store / "report")["designs"]
     for factor in design["factors"].values():
         assert factor["mechanism"]["gap"] == {"float32": None, "float64": None}
         assert factor["mechanism"]["reading"] == "untested"
@@ -101,13 +101,13 @@ def rewrite_updates(path: Path, **changes: Any) -> None:
     path.write_text("".join(json.dumps(update) + "\n" for update in updates))
 
 
-def test_tensors_in_which_runs_differ_first_are_named(ledger: Path) -> None:
-    for path in ledger.glob("*/updates.jsonl"):
+def test_tensors_in_which_runs_differ_first_are_named(store: Path) -> None:
+    for path in store.glob("*/history.jsonl"):
         run = path.parent.name
         tensors = {"actor layer 1 weight": run, "raw scale": "same"}
         rewrite_updates(path, params_norm=50.0, params_sha256=run, tensor_sha256=tensors)
-    report.write(str(ledger), None, Options())
-    (design,) = verdict(ledger / "report")["designs"]
+    report.write(str(store), None, Options())
+    (design,) = verdict(store / "report")["designs"]
     returns = study(seeds=2).set_index("run")["final_return"]
     a, b = ([returns[f"{arm}-{seed}-float64-0"] for seed in (0, 1)] for arm in ("mvn_std", "mvn_var"))
     (found,) = [
@@ -118,26 +118,26 @@ def test_tensors_in_which_runs_differ_first_are_named(ledger: Path) -> None:
     named = [gaps["first_tensor"] for gaps in design["divergence"]]
     assert named == ["actor layer 1 weight"] * len(named) != []
     assert {factor["mechanism"]["first_tensor"] for factor in design["factors"].values()} == {"actor layer 1 weight"}
-    text = (ledger / "report" / "report.md").read_text()
+    text = (store / "report" / "report.md").read_text()
     assert "| differ first in |" in text
     assert "| actor layer 1 weight |" in text
 
 
-def test_runs_with_the_older_fingerprints_are_read_beside_newer_ones(ledger: Path) -> None:
-    for path in ledger.glob("*/updates.jsonl"):
+def test_runs_with_the_older_fingerprints_are_read_beside_newer_ones(store: Path) -> None:
+    for path in store.glob("*/history.jsonl"):
         run = path.parent.name
         if "-1-float" in run:
             rewrite_updates(path, fingerprint=[1.0] * 129, params_sha256="same")
         else:
             rewrite_updates(path, fingerprint=[1.0] * 64, params_sha256="same", params_norm=1.0, tensor_sha256=None)
-    report.write(str(ledger), None, Options())
-    (design,) = verdict(ledger / "report")["designs"]
+    report.write(str(store), None, Options())
+    (design,) = verdict(store / "report")["designs"]
     assert {factor["mechanism"]["reading"] for factor in design["factors"].values()} == {"identical"}
 
 
 def test_one_precision_has_a_null_for_the_other(tmp_path: Path) -> None:
     runs = study(seeds=2)
-    write_ledger(tmp_path / "runs", runs[runs["precision"] == "float64"])
+    write_run_store(tmp_path / "runs", runs[runs["precision"] == "float64"])
     report.write(str(tmp_path / "runs"), None, Options())
     for factor in verdict(tmp_path / "runs" / "report")["designs"][0]["factors"].values():
         gap = factor["mechanism"]["gap"]
@@ -148,10 +148,10 @@ def test_one_precision_has_a_null_for_the_other(tmp_path: Path) -> None:
 def test_provenance_is_of_the_chosen_runs_and_of_their_design(tmp_path: Path) -> None:
     runs = study(seeds=2)
     for env_id, cpu in [("Reacher-v5", "a"), ("Pendulum-v1", "b")]:
-        write_ledger(tmp_path, runs.assign(run=env_id + runs["run"]), env_id=env_id)
-        for path in tmp_path.glob(f"{env_id}*/cell.json"):
+        write_run_store(tmp_path, runs.assign(run=env_id + runs["run"]), env_id=env_id)
+        for path in tmp_path.glob(f"{env_id}*/config.json"):
             rewrite(path, provenance={"cpu": cpu, "leaks_precision": env_id == "Pendulum-v1"})
-    other = tmp_path / "Reacher-v5mvn_std-1-float64-0" / "cell.json"
+    other = tmp_path / "Reacher-v5mvn_std-1-float64-0" / "config.json"
     rewrite(other, provenance={"cpu": "a", "version_torch": "3.0"})
 
     def warnings(**options: Any) -> dict[str, str]:
@@ -184,10 +184,10 @@ def test_a_table_in_which_all_failed_says_so(tmp_path: Path, columns: list[str])
         assert (factor["mean"]["estimate"], factor["mean"]["conclusion"]) == (None, "undecided")
 
 
-def test_a_failed_ledger_of_null_outcomes_says_so(ledger: Path) -> None:
-    for path in ledger.glob("*/outcome.json"):
+def test_a_failed_run_store_of_null_outcomes_says_so(store: Path) -> None:
+    for path in store.glob("*/summary.json"):
         path.write_text('{"status": "failed", "error": "the machine\\nburned", "final_return": null}')
-    printed = report.write(str(ledger), None, Options())
+    printed = report.write(str(store), None, Options())
     assert "32 runs failed, such as mvn_std-0-float32-0: the machine burned\n" in printed
     assert "no run has finished with a final_return" in printed
 
@@ -271,7 +271,7 @@ def test_a_report_that_cannot_be_written_is_one_line(tmp_path: Path, place: str)
     assert "\n" not in str(error.value)
 
 
-CELLS = st.dictionaries(
+CONFIGS = st.dictionaries(
     st.tuples(
         st.sampled_from([*CONDITIONS, "jax"]),
         st.integers(0, 6),
@@ -287,13 +287,13 @@ STRANGE = st.sampled_from(["", "inf", "-1", "0.5", "1e30", "10000000000000000000
 
 
 @settings(max_examples=200, deadline=None)
-@given(CELLS, st.none() | st.tuples(st.sampled_from([*COLUMNS, "status", "implementation"]), STRANGE))
+@given(CONFIGS, st.none() | st.tuples(st.sampled_from([*COLUMNS, "status", "implementation"]), STRANGE))
 def test_any_table_is_answered_or_refused_in_one_line(
     tmp_path_factory: pytest.TempPathFactory,
-    cells: dict[tuple[str, int, str, int], float | None],
+    configs: dict[tuple[str, int, str, int], float | None],
     strange: tuple[str, str] | None,
 ) -> None:
-    runs = pd.DataFrame([(*place, value) for place, value in cells.items()], columns=COLUMNS, dtype=object)
+    runs = pd.DataFrame([(*place, value) for place, value in configs.items()], columns=COLUMNS, dtype=object)
     runs = runs.assign(parameterization="std", implementation="jax", status="finished")
     for condition, factors in CONDITIONS.items():
         runs.loc[runs["condition"] == condition, ["parameterization", "implementation"]] = factors

@@ -16,43 +16,44 @@ from rich.console import Console
 
 from reports.analysis.provenance import doubts
 from reports.sources import UnreadableSourceError
-from reports.sources.ledger import read_ledger
+from reports.sources.run_store import read_run_store
 from reports.statistics import sign_flip
-from reports.statistics.sequential import Schedule, look
-from study.cells import Cell, MistakeError, make_cell
-from study.ledger import Ledger
-from study.record import Record
-from study.seeds import Blocks, block, fewest_first, make_schedule, train_until_decided
+from reports.statistics.sequential import Schedule, analyse_interim
+from study.config.run_config import RunConfig, make_config
+from study.errors import ConfigError
+from study.plans.record import Record
+from study.plans.seeds import Blocks, block, fewest_first, make_schedule, train_until_decided
+from study.store.run_store import RunStore
 from tests.conftest import SMALL
 from tests.sweeps import histories, pretend, write_sweep
 from tests.test_cli import run
 
 CONDITIONS = ("mvn_std", "mvn_var", "normal_sqrt", "normal_std")
-BLOCK = [make_cell({**SMALL, "condition": name, "seed": 3}) for name in CONDITIONS]
+BLOCK = [make_config({**SMALL, "condition": name, "seed": 3}) for name in CONDITIONS]
 
 
-Outcome = Callable[[Cell], float | None]
+Outcome = Callable[[RunConfig], float | None]
 
 
-def seeds_of(folder: Path, looks: tuple[int, ...], outcome: Outcome, margin: float = 4.0) -> list[int]:
+def seeds_of(folder: Path, analyses: tuple[int, ...], outcome: Outcome, margin: float = 4.0) -> list[int]:
     """Return the seeds that a study trains."""
-    blocks = Blocks(cells=BLOCK, schedule=Schedule(looks=looks), outcome="final_return", margin=margin)
-    ledger = Ledger(folder)
-    ledger.prepare()
+    blocks = Blocks(configs=BLOCK, schedule=Schedule(analyses=analyses), outcome="final_return", margin=margin)
+    store = RunStore(folder)
+    store.prepare()
     record = Record(folder, "", "seeds", "disabled")
     console = Console(soft_wrap=True, highlight=False)
-    asyncio.run(train_until_decided(pretend(ledger, outcome), ledger, blocks, "seeds", record, console))
-    ended = [json.loads(path.with_name("cell.json").read_text())["seed"] for path in folder.glob("*/outcome.json")]
+    asyncio.run(train_until_decided(pretend(store, outcome), store, blocks, "seeds", record, console))
+    ended = [json.loads(path.with_name("config.json").read_text())["seed"] for path in folder.glob("*/summary.json")]
     return sorted(set(ended))
 
 
-def noisy(parameterization: float) -> Callable[[Cell], float]:
-    def outcome(cell: Cell) -> float:
-        rng = np.random.default_rng(cell.seed)
+def noisy(parameterization: float) -> Callable[[RunConfig], float]:
+    def outcome(config: RunConfig) -> float:
+        rng = np.random.default_rng(config.seed)
         return float(
             10 * rng.normal()
-            + parameterization * (cell.parameterization == "std")
-            + 0.1 * np.random.default_rng(int(cell.id, 16)).normal()
+            + parameterization * (config.parameterization == "std")
+            + 0.1 * np.random.default_rng(int(config.id, 16)).normal()
         )
 
     return outcome
@@ -72,18 +73,18 @@ def test_a_clear_verdict_ends_the_study_early(tmp_path: Path, capsys: pytest.Cap
 def test_a_report_on_its_runs_knows_that_they_were_looked_at(tmp_path: Path) -> None:
     seeds = seeds_of(tmp_path, (8, 10), noisy(0.0), margin=1e-6)
     assert len(seeds) == 10
-    looks = tmp_path / "looks" / "seeds.json"
-    kept = json.loads(looks.read_text())
-    assert [look["seeds"] for look in kept["looks"]] == [8, 10]
-    assert {look["findings"]["implementation"]["decision"] for look in kept["looks"]} == {"undecided"}
-    assert kept["runs"] == sorted(path.parent.name for path in tmp_path.glob("*/outcome.json"))
-    runs = read_ledger(tmp_path, None)
+    analyses = tmp_path / "interim" / "seeds.json"
+    kept = json.loads(analyses.read_text())
+    assert [analysis["seeds"] for analysis in kept["interim"]] == [8, 10]
+    assert {analysis["findings"]["implementation"]["decision"] for analysis in kept["interim"]} == {"undecided"}
+    assert kept["runs"] == sorted(path.parent.name for path in tmp_path.glob("*/summary.json"))
+    runs = read_run_store(tmp_path, None)
     (warning,) = doubts(runs, runs.table)
     assert "interim analyses of these runs were made after 8, 10 seeds" in warning
     assert list(doubts(runs, runs.table[:0])) == []
-    looks.write_text("{")
+    analyses.write_text("{")
     with pytest.raises(UnreadableSourceError, match=r"seeds\.json is damaged: run `study seeds` again"):
-        read_ledger(tmp_path, None)
+        read_run_store(tmp_path, None)
 
 
 def test_without_a_decision_the_budget_ends_it_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,7 +97,7 @@ def test_without_a_decision_the_budget_ends_it_and_says_so(tmp_path: Path, capsy
 
 def test_failed_blocks_take_no_part_but_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fine = noisy(0.0)
-    seeds = seeds_of(tmp_path, (8, 10), lambda cell: None if cell.seed == 5 else fine(cell), margin=1e-6)
+    seeds = seeds_of(tmp_path, (8, 10), lambda config: None if config.seed == 5 else fine(config), margin=1e-6)
     assert len(seeds) == 10
     assert "nan" not in capsys.readouterr().out
 
@@ -108,12 +109,12 @@ def test_the_same_study_again_says_the_same(tmp_path: Path, capsys: pytest.Captu
     assert capsys.readouterr().out == first
 
 
-def test_a_block_is_of_one_design_and_compares_something(small: Callable[..., Cell]) -> None:
-    cells = [small(condition=condition, seed=seed) for condition in CONDITIONS for seed in (4, 2)]
-    assert block(cells) == [cell for cell in cells if cell.seed == 2]
-    with pytest.raises(MistakeError, match="a study of seeds is of one design, and the sweep has 2"):
-        block([*cells, small(gamma=0.5)])
-    with pytest.raises(MistakeError, match="there is nothing to compare: the sweep has normal_std alone"):
+def test_a_block_is_of_one_design_and_compares_something(small: Callable[..., RunConfig]) -> None:
+    configs = [small(condition=condition, seed=seed) for condition in CONDITIONS for seed in (4, 2)]
+    assert block(configs) == [config for config in configs if config.seed == 2]
+    with pytest.raises(ConfigError, match="a study of seeds is of one design, and the sweep has 2"):
+        block([*configs, small(gamma=0.5)])
+    with pytest.raises(ConfigError, match="there is nothing to compare: the sweep has normal_std alone"):
         block([small()])
 
 
@@ -150,14 +151,16 @@ def test_a_study_of_seeds_trains_whole_blocks_and_refuses_another_of_its_name(
     code, out, _ = run(*arguments, "--budget", "8", capsys=capsys)
     assert code == 0
     assert "after 7 seeds of at most 8" in out
-    cells = [json.loads(path.with_name("cell.json").read_text()) for path in runs.glob("*/outcome.json")]
-    assert {(cell["condition"], cell["seed"]) for cell in cells} == {(c, s) for c in CONDITIONS for s in range(8)}
+    configs = [json.loads(path.with_name("config.json").read_text()) for path in runs.glob("*/summary.json")]
+    assert {(config["condition"], config["seed"]) for config in configs} == {
+        (c, s) for c in CONDITIONS for s in range(8)
+    }
     before = histories(runs)
     assert run(*arguments, "--budget", "8", capsys=capsys)[1] == out
     assert histories(runs) == before
     code, _, err = run(*arguments, "--budget", "9", capsys=capsys)
     assert code == 2
-    assert "planned with another looks: give this one another --name" in err
+    assert "planned with another analyses: give this one another --name" in err
 
 
 def shown(app: Callable[..., Any], path: str) -> Any:
@@ -176,7 +179,7 @@ def test_optuna_dashboard_shows_the_blocks_and_the_looks(tmp_path: Path) -> None
     study = shown(app, f"/api/studies/{summary['study_id']}")
     assert [trial["params"][0]["param_internal_value"] for trial in study["trials"]] == list(range(3, 13))
     first = {told["key"]: told["value"] for told in study["trials"][0]["user_attrs"]}
-    assert set(json.loads(first["runs"])) == {cell.id for cell in BLOCK}
+    assert set(json.loads(first["runs"])) == {config.id for config in BLOCK}
     (last,) = (told["value"] for told in study["user_attrs"] if told["key"] == "after 10 seeds")
     assert json.loads(last)[0].startswith("after 10 seeds of at most 10, margin ±")
 
@@ -189,7 +192,7 @@ def test_interim_analyses_begin_where_a_test_can_reject(budget: int) -> None:
     def can_reject(first: int) -> bool:
         rng = np.random.default_rng(0)
         differences = {"large": 50 + rng.normal(size=first), "none": rng.normal(size=first)}
-        seen = look(differences, 1e-9, make_schedule(first, 2, budget), sign_flip)
+        seen = analyse_interim(differences, 1e-9, make_schedule(first, 2, budget), sign_flip)
         return seen[0].findings["large"].decision == "different"
 
     assert can_reject(fewest)
@@ -219,6 +222,6 @@ def test_an_effect_at_the_margin_is_rarely_called_equivalent() -> None:
     false = 0
     for _ in range(400):
         differences = {"at the margin": rng.normal(1.0, 1.0, size=20), "none": rng.normal(0.0, 1.0, size=20)}
-        last = look(differences, 1.0, schedule, lambda values: sign_flip(values, 2000))[-1]
+        last = analyse_interim(differences, 1.0, schedule, lambda values: sign_flip(values, 2000))[-1]
         false += last.findings["at the margin"].decision == "equivalent"
     assert false <= 400 * 0.05 + 3 * (400 * 0.05 * 0.95) ** 0.5

@@ -8,9 +8,9 @@ from scipy import stats
 
 from reports.calibration import interim as peeking
 from reports.statistics import Array, sequential, sign_flip
-from reports.statistics.sequential import Look, Schedule, look, nominal_levels, seeds_to_go
+from reports.statistics.sequential import InterimAnalysis, Schedule, analyse_interim, nominal_levels, seeds_to_go
 
-SCHEDULE = Schedule(looks=(8, 10, 12, 14))
+SCHEDULE = Schedule(analyses=(8, 10, 12, 14))
 
 
 def obrien_fleming(share: float, alpha: float) -> float:
@@ -26,7 +26,7 @@ def pocock(share: float, alpha: float) -> float:
 @pytest.mark.parametrize(
     ("spending", "published"),
     [
-        # Five equally spaced looks, 2.5% one-sided, as in the tables of Reboussin, DeMets, Kim and Lan (2000).
+        # Five equally spaced analyses, 2.5% one-sided, as in the tables of Reboussin, DeMets, Kim and Lan (2000).
         (obrien_fleming, [4.8769, 3.3569, 2.6803, 2.2898, 2.0310]),
         (pocock, [2.4380, 2.4268, 2.4101, 2.3966, 2.3859]),
     ],
@@ -49,13 +49,13 @@ def test_one_look_at_everything_is_the_ordinary_test() -> None:
     assert nominal_levels((1.0,), 0.025) == pytest.approx((0.025,), abs=1e-9)
 
 
-def looks(**differences: Array) -> list[Look]:
-    return look(differences, 0.5, SCHEDULE, sign_flip)
+def analyses(**differences: Array) -> list[InterimAnalysis]:
+    return analyse_interim(differences, 0.5, SCHEDULE, sign_flip)
 
 
 def test_a_large_effect_and_one_close_to_zero_are_decided_and_then_nothing_is_looked_at() -> None:
     rng = np.random.default_rng(0)
-    seen = looks(large=rng.normal(3, 0.5, size=14), none=rng.normal(0, 0.05, size=14))
+    seen = analyses(large=rng.normal(3, 0.5, size=14), none=rng.normal(0, 0.05, size=14))
     assert seen[-1].is_decided
     assert seen[-1].seeds < 14
     assert [finding.decision for finding in seen[-1].findings.values()] == ["different", "equivalent"]
@@ -64,7 +64,7 @@ def test_a_large_effect_and_one_close_to_zero_are_decided_and_then_nothing_is_lo
 
 def test_a_decision_stands_whatever_comes_later() -> None:
     turning = np.array([3.0, 2.9, 3.1, 2.8, 3.2, 3.05, 2.95, 3.15, 3.0, 3.1, -40, -40, -40, -40])
-    seen = looks(turning=turning, noisy=np.resize([9.0, -9.0], 14))
+    seen = analyses(turning=turning, noisy=np.resize([9.0, -9.0], 14))
     assert [each.findings["turning"].decision for each in seen] == 4 * ["different"]
     assert seen[-1].findings["turning"].decided_at == 8
     assert seen[-1].findings["turning"].estimate < 0
@@ -74,7 +74,7 @@ def test_the_interval_leaves_zero_out_exactly_when_a_lone_effect_is_different() 
     rng = np.random.default_rng(3)
     outcomes = set()
     for _ in range(40):
-        first = looks(alone=rng.normal(0.8, 1, size=10))[-1].findings["alone"]
+        first = analyses(alone=rng.normal(0.8, 1, size=10))[-1].findings["alone"]
         low, high = first.interval
         assert (first.decision == "different") == (not low <= 0 <= high)
         outcomes.add(first.decision)
@@ -84,19 +84,19 @@ def test_the_interval_leaves_zero_out_exactly_when_a_lone_effect_is_different() 
 def test_a_hole_takes_no_part() -> None:
     whole = np.array([1.0, -1.0, 2.0, -2.5, 3.0, -3.0, 1.5, -1.0, 0.5])
     with_hole = np.insert(whole, 3, np.nan)
-    seen = looks(effect=with_hole)
+    seen = analyses(effect=with_hole)
     assert [each.seeds for each in seen] == [8, 10]
     assert seen[-1].findings["effect"].estimate == pytest.approx(whole.mean())
 
 
 def test_before_the_first_look_nothing_is_seen() -> None:
-    assert looks(effect=np.ones(7)) == []
-    assert look({}, 0.5, SCHEDULE, sign_flip) == []
+    assert analyses(effect=np.ones(7)) == []
+    assert analyse_interim({}, 0.5, SCHEDULE, sign_flip) == []
 
 
 def test_how_long_it_is_likely_to_take() -> None:
     rng = np.random.default_rng(0)
-    schedule = Schedule(looks=tuple(range(8, 31, 2)))
+    schedule = Schedule(analyses=tuple(range(8, 31, 2)))
     clear, unclear = rng.normal(2, 1, size=8), rng.normal(0.3, 1, size=8)
     soon, sure = seeds_to_go(clear - clear.mean() + 2, 0.1, schedule, 8, 1, rng)
     assert soon == 2
@@ -112,7 +112,7 @@ def test_how_long_it_is_likely_to_take() -> None:
 def test_false_decisions_are_few_where_naive_peeking_makes_many(truth: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def share() -> float:
         rng = np.random.default_rng(1)
-        ends = [peeking.last_looks("normal", truth, 0.5, rng)["10, 11, ... 30"] for _ in range(400)]
+        ends = [peeking.last_analyses("normal", truth, 0.5, rng)["10, 11, ... 30"] for _ in range(400)]
         return float(np.mean([peeking.is_false(end, truth) for end in ends]))
 
     limit = stats.binom.ppf(0.999, 400, 0.05) / 400

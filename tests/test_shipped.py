@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from study import shipped
-from study.cells import MistakeError
-from study.shipped import SHIPPED, find_space, find_sweep
+from study.config import shipped
+from study.config.shipped import SHIPPED, find_space, find_sweep
+from study.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
 
@@ -54,20 +54,20 @@ def test_a_path_that_exists_wins(few: Path) -> None:
     ],
 )
 def test_an_unknown_sweep_has_the_nearest_names(name: str, end: str) -> None:
-    with pytest.raises(MistakeError) as error:
+    with pytest.raises(ConfigError) as error:
         find_sweep(Path(name))
     assert str(error.value) == f"{name}: there is no such file, nor a sweep of that name{end}"
 
 
 @pytest.mark.usefixtures("few")
 def test_an_end_of_two_names_is_neither() -> None:
-    with pytest.raises(MistakeError, match=r"^scale: there is no such file, nor a sweep of that name\. Did you mean"):
+    with pytest.raises(ConfigError, match=r"^scale: there is no such file, nor a sweep of that name\. Did you mean"):
         find_sweep(Path("scale"))
 
 
 def test_a_space_is_found_by_its_name(few: Path) -> None:
     assert find_space(Path("ppo")) == few / "spaces" / "ppo.yaml"
-    with pytest.raises(MistakeError, match=r"nor a search space of that name; choose from spaces/ppo$"):
+    with pytest.raises(ConfigError, match=r"nor a search space of that name; choose from spaces/ppo$"):
         find_space(Path("thread"))
 
 
@@ -88,7 +88,7 @@ def test_a_wheel_has_every_sweep_and_finds_it(tmp_path: Path) -> None:
     wanted = {path.relative_to(SHIPPED): path.read_bytes() for path in SHIPPED.glob("**/*.yaml")}
     assert wanted
     assert {path.relative_to(copied): path.read_bytes() for path in copied.glob("**/*.yaml")} == wanted
-    find = "from pathlib import Path; from study.shipped import find_sweep; print(find_sweep(Path('thread')))"
+    find = "from pathlib import Path; from study.config.shipped import find_sweep; print(find_sweep(Path('thread')))"
     environment = {"PYTHONPATH": str(tmp_path / "installed")}
     found = subprocess.run(
         [sys.executable, "-c", find], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True

@@ -454,14 +454,14 @@ def test_the_variance_shares_are_the_mixed_models() -> None:
     generator = rng()
     levels = np.array(list(itertools.product((-1.0, 1.0), (-1.0, 1.0), (0, 1))))
     factors = {"parameterization": levels[:, 0], "implementation": levels[:, 1]}
-    cells = [int(2 * (a > 0) + (b > 0)) for a, b, _ in levels]
+    configs = [int(2 * (a > 0) + (b > 0)) for a, b, _ in levels]
     outcomes = (
         generator.normal(0, 2, size=(60, 1))
         + (2 + generator.normal(0, 1, size=(60, 1))) * levels[:, 0]
         + (1 + generator.normal(0, 1, size=(60, 1))) * levels[:, 1]
         + generator.normal(0, 1.5, size=(60, 8))
     )
-    found = statistics.variance_shares(outcomes, factors, cells)
+    found = statistics.variance_shares(outcomes, factors, configs)
     assert found is not None
     model = mixed_model(outcomes, factors)
     assert found == pytest.approx(model, abs=0.01)

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from study.cells import MistakeError, make_cell
 from study.commands.report import Report
+from study.config.run_config import make_config
+from study.config.shipped import SHIPPED, find_sweep
+from study.config.spaces import read_space
+from study.config.sweepfile import Design, read_calls, read_configs, read_design, require_own_program
+from study.errors import ConfigError
 from study.pool.cohorts import cohorts
-from study.shipped import SHIPPED, find_sweep
-from study.spaces import read_space
-from study.sweepfile import Design, read_calls, read_cells, read_design, require_own_program
 from tests.conftest import SMALL
 from tests.sweeps import SWEEPS
 
@@ -38,15 +39,15 @@ def written(tmp_path: Path, text: str) -> Path:
 
 
 def test_the_thread_is_its_design() -> None:
-    cells = read_cells(find_sweep(Path("thread")))
-    assert len(cells) == len({cell.id for cell in cells}) == 4 * 10 * 2 * 2
-    assert {cell.env_id for cell in cells} == {"Pendulum-v1"}
-    assert {cell.total_timesteps for cell in cells} == {100_000}
+    configs = read_configs(find_sweep(Path("thread")))
+    assert len(configs) == len({config.id for config in configs}) == 4 * 10 * 2 * 2
+    assert {config.env_id for config in configs} == {"Pendulum-v1"}
+    assert {config.total_timesteps for config in configs} == {100_000}
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_every_sweep_file_can_be_trained(path: Path) -> None:
-    assert read_cells(path)
+    assert read_configs(path)
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert content["name"] in (path.stem, f"{path.parent.name}_{path.stem}")
     assert "?" in content["description"]
@@ -56,23 +57,25 @@ def test_every_sweep_file_can_be_trained(path: Path) -> None:
 
 def test_nested_parameters_are_the_flat_ones(tmp_path: Path) -> None:
     gamma = "gamma: {values: [0.9, 0.8]}"
-    flat = read_cells(written(tmp_path, f"method: grid\nprogram: x\nparameters: {{{FACTORS}, {gamma}}}"))
+    flat = read_configs(written(tmp_path, f"method: grid\nprogram: x\nparameters: {{{FACTORS}, {gamma}}}"))
     group = f"ppo: {{parameters: {{{gamma}}}}}"
-    nested = read_cells(written(tmp_path, f"method: grid\nprogram: x\nparameters: {{{FACTORS}, {group}}}"))
+    nested = read_configs(written(tmp_path, f"method: grid\nprogram: x\nparameters: {{{FACTORS}, {group}}}"))
     assert nested == flat
-    assert [cell.gamma for cell in flat] == [0.9, 0.8]
+    assert [config.gamma for config in flat] == [0.9, 0.8]
 
 
-def test_seeds_are_the_cells_of_each_seed_in_one_call(tmp_path: Path) -> None:
+def test_seeds_are_the_runs_of_each_seed_in_one_call(tmp_path: Path) -> None:
     def file(seeds: str) -> Path:
         rest = "condition: {values: [mvn_std, mvn_var]}, precision: {value: float32}"
         return written(tmp_path, f"method: grid\nprogram: x\nparameters: {{{rest}, {seeds}}}")
 
-    one_by_one = read_cells(file("seed: {values: [0, 1, 7]}"))
+    one_by_one = read_configs(file("seed: {values: [0, 1, 7]}"))
     calls = read_calls(file("seeds: {value: '0-1,7'}"))
     assert [len(call) for call in calls] == [3, 3]
-    assert [cell for call in calls for cell in call] == one_by_one
-    assert {cell.id for cell in read_cells(file("seeds: {values: [0-1, 7]}"))} == {cell.id for cell in one_by_one}
+    assert [config for call in calls for config in call] == one_by_one
+    assert {config.id for config in read_configs(file("seeds: {values: [0-1, 7]}"))} == {
+        config.id for config in one_by_one
+    }
 
 
 @pytest.mark.parametrize(
@@ -96,8 +99,8 @@ def test_seeds_are_the_cells_of_each_seed_in_one_call(tmp_path: Path) -> None:
 def test_seeds_that_are_none_are_refused(tmp_path: Path, seeds: str, words: str) -> None:
     rest = "condition: {value: mvn_std}, precision: {value: float32}"
     path = written(tmp_path, f"method: grid\nprogram: x\nparameters: {{{rest}, seeds: {{{seeds}}}}}")
-    with pytest.raises(MistakeError) as error:
-        read_cells(path)
+    with pytest.raises(ConfigError) as error:
+        read_configs(path)
     assert words in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -147,15 +150,15 @@ def test_seeds_that_are_none_are_refused(tmp_path: Path, seeds: str, words: str)
         (f"method: grid\ncommand: study train\nparameters: {{{FACTORS}}}", "command must be a list"),
         (f"method: grid\ncommand: [study, train]\nparameters: {{{FACTORS}}}", "command has no ${args}"),
         (f"method: grid\ncommand: [study, '${{arg}}', '${{args}}']\nparameters: {{{FACTORS}}}", "${arg}, of which W&B"),
-        (HUGE, "a grid of 1,000,000,000,000 cells"),
+        (HUGE, "a grid of 1,000,000,000,000 runs"),
         (f"method: 0x{'f' * 5000}", "method must be grid, not a number of thousands of digits"),
         (f"method: grid\nprogram: x\nparameters: {{{FACTORS}, gamma: {{value: 0x{'f' * 5000}}}}}", "a finite number"),
     ],
 )
 def test_what_is_wrong_is_one_line_that_names_the_file(tmp_path: Path, text: str, words: str) -> None:
     path = written(tmp_path, text)
-    with pytest.raises(MistakeError) as error:
-        read_cells(path)
+    with pytest.raises(ConfigError) as error:
+        read_configs(path)
     assert str(error.value).startswith(f"{path}: ")
     assert words in str(error.value)
     assert "\n" not in str(error.value)
@@ -177,10 +180,10 @@ def test_what_is_wrong_is_one_line_that_names_the_file(tmp_path: Path, text: str
 def test_aliases_that_stand_for_too_much_are_refused(tmp_path: Path, bomb: str) -> None:
     path = written(tmp_path, bomb)
     start = time.process_time()
-    with pytest.raises(MistakeError, match="has aliases that stand for more than 10,000,000 characters"):
-        read_cells(path)
-    with pytest.raises(MistakeError, match="has aliases that stand for more than"):
-        read_space(path, make_cell(SMALL))
+    with pytest.raises(ConfigError, match="has aliases that stand for more than 10,000,000 characters"):
+        read_configs(path)
+    with pytest.raises(ConfigError, match="has aliases that stand for more than"):
+        read_space(path, make_config(SMALL))
     assert time.process_time() - start < 2.0
 
 
@@ -198,7 +201,7 @@ def test_aliases_that_stand_for_too_much_are_refused(tmp_path: Path, bomb: str) 
 )
 def test_a_program_of_another_project_is_one_line(tmp_path: Path, head: str) -> None:
     path = written(tmp_path, f"method: grid\n{head}\nparameters: {{{FACTORS}}}")
-    with pytest.raises(MistakeError) as error:
+    with pytest.raises(ConfigError) as error:
         require_own_program(path)
     assert str(error.value).startswith(f"{path}: program ")
     assert str(error.value).endswith('give command: ["${env}", "${interpreter}", "-m", "study", "train", "${args}"]')
@@ -220,14 +223,14 @@ def test_what_runs_this_projects_training_is_accepted(tmp_path: Path, head: str)
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "sweep.yaml")
-    with pytest.raises(MistakeError, match="can't be read: it isn't a file"):
-        read_cells(tmp_path / "sweep.yaml")
+    with pytest.raises(ConfigError, match="can't be read: it isn't a file"):
+        read_configs(tmp_path / "sweep.yaml")
 
 
 def test_a_merged_key_may_be_given_anew(tmp_path: Path) -> None:
     gamma = "gamma: &other {values: [0.9]}, gae_lambda: {<<: *other, values: [0.8]}"
-    (cell,) = read_cells(written(tmp_path, f"method: grid\nprogram: x\nparameters: {{{FACTORS}, {gamma}}}"))
-    assert (cell.gamma, cell.gae_lambda) == (0.9, 0.8)
+    (config,) = read_configs(written(tmp_path, f"method: grid\nprogram: x\nparameters: {{{FACTORS}, {gamma}}}"))
+    assert (config.gamma, config.gae_lambda) == (0.9, 0.8)
 
 
 @pytest.mark.parametrize("content", [b"method: \xff", None])
@@ -236,31 +239,33 @@ def test_what_is_no_text_is_one_line(tmp_path: Path, content: bytes | None) -> N
     if content is not None:
         path = tmp_path / "sweep.yaml"
         path.write_bytes(content)
-    with pytest.raises(MistakeError, match="can't be read"):
-        read_cells(path)
+    with pytest.raises(ConfigError, match="can't be read"):
+        read_configs(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(MistakeError, match="there is no such file"):
-        read_cells(tmp_path / "nothing.yaml")
+    with pytest.raises(ConfigError, match="there is no such file"):
+        read_configs(tmp_path / "nothing.yaml")
 
 
 def test_a_margin_is_of_the_design_and_no_part_of_a_run(tmp_path: Path) -> None:
     head = f"method: grid\nprogram: x\nmetric: {{name: auc_return, goal: minimize}}\nparameters: {{{FACTORS}"
     path = written(tmp_path, head + ", margin: {value: 15.0}}")
     assert read_design(path) == Design("auc_return", "minimize", 15.0)
-    with_margin = read_cells(path)
-    assert [cell.id for cell in with_margin] == [cell.id for cell in read_cells(written(tmp_path, head + "}"))]
+    with_margin = read_configs(path)
+    assert [config.id for config in with_margin] == [
+        config.id for config in read_configs(written(tmp_path, head + "}"))
+    ]
 
 
 def test_what_a_report_compares_is_of_the_design_and_no_part_of_a_run(tmp_path: Path) -> None:
     head = f"method: grid\nprogram: x\nparameters: {{{FACTORS}, gamma: {{values: [0.5, 0.9]}}"
     path = written(tmp_path, f"{head}, must_agree: {{value: gamma}}, factor: {{value: precision}}}}")
     assert (read_design(path).must_agree, read_design(path).factor) == ("gamma", "precision")
-    declared = [cell.id for cell in read_cells(path)]
+    declared = [config.id for config in read_configs(path)]
     found = Report(source="runs", sweep=path)._options().reading
     assert (found.must_agree, found.factors) == (("gamma",), ("precision",))
-    assert declared == [cell.id for cell in read_cells(written(tmp_path, head + "}"))]
+    assert declared == [config.id for config in read_configs(written(tmp_path, head + "}"))]
 
 
 @pytest.mark.parametrize("value", ["{value: gama}", "{value: condition}", "{value: 1}", "{values: [gamma, seed]}"])
@@ -268,8 +273,8 @@ def test_a_factor_that_is_no_parameter_is_one_line(tmp_path: Path, value: str) -
     path = written(
         tmp_path, f"method: grid\nprogram: x\nparameters: {{{FACTORS}, gamma: {{value: 0.5}}, factor: {value}}}"
     )
-    with pytest.raises(MistakeError, match="parameter 'factor' must name another parameter of this file"):
-        read_cells(path)
+    with pytest.raises(ConfigError, match="parameter 'factor' must name another parameter of this file"):
+        read_configs(path)
 
 
 def test_a_margin_is_of_the_outcome_that_it_was_fixed_for() -> None:
@@ -309,8 +314,8 @@ def test_a_report_takes_what_the_sweep_file_fixes_unless_it_is_told_otherwise(tm
 )
 def test_a_margin_that_is_none_is_one_line(tmp_path: Path, value: str, found: str) -> None:
     path = written(tmp_path, f"method: grid\nprogram: x\nparameters: {{{FACTORS}, margin: {value}}}")
-    for read in (read_cells, read_design):
-        with pytest.raises(MistakeError) as error:
+    for read in (read_configs, read_design):
+        with pytest.raises(ConfigError) as error:
             read(path)
         assert str(error.value).startswith(
             f"{path}: parameter 'margin' must be one positive finite number, not {found}"
@@ -320,9 +325,9 @@ def test_a_margin_that_is_none_is_one_line(tmp_path: Path, value: str, found: st
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_every_design_can_be_cut_into_cohorts(path: Path) -> None:
-    cells = read_cells(path)
-    cut = cohorts(cells, workers=2, memory=16e9)
-    assert sorted(cell.id for cohort in cut for cell in cohort) == sorted(cell.id for cell in cells)
+    configs = read_configs(path)
+    cut = cohorts(configs, workers=2, memory=16e9)
+    assert sorted(config.id for cohort in cut for config in cohort) == sorted(config.id for config in configs)
 
 
 def test_one_design_is_at_the_top_of_sweeps() -> None:

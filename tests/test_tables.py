@@ -342,7 +342,7 @@ def test_a_comparison_of_published_algorithms_is_read() -> None:
     pd.testing.assert_series_equal(runs.table.groupby("condition")["mean_return"].mean(), means, check_index_type=False)
 
 
-CELLS = st.dictionaries(
+CONFIGS = st.dictionaries(
     st.tuples(
         st.sampled_from([*CONDITIONS, "jax"]), st.integers(0, 6), st.sampled_from(["float32", "float64"]),
         st.integers(0, 2),
@@ -354,13 +354,13 @@ STRANGE = st.sampled_from(["", "inf", "-1", "0.5", "1e30", "10000000000000000000
 
 
 @settings(max_examples=200, deadline=None)
-@given(CELLS, st.none() | st.tuples(st.sampled_from([*OWN, "status", "implementation"]), STRANGE))
+@given(CONFIGS, st.none() | st.tuples(st.sampled_from([*OWN, "status", "implementation"]), STRANGE))
 def test_any_table_is_read_or_refused_in_one_line(
     tmp_path_factory: pytest.TempPathFactory,
-    cells: dict[tuple[str, int, str, int], float | None],
+    configs: dict[tuple[str, int, str, int], float | None],
     strange: tuple[str, str] | None,
 ) -> None:
-    rows = [(*place, value) for place, value in cells.items()]
+    rows = [(*place, value) for place, value in configs.items()]
     runs = pd.DataFrame(rows, columns=OWN, dtype=object)
     runs = runs.assign(parameterization="std", implementation="jax", status="finished")
     for condition, told in CONDITIONS.items():

@@ -1,4 +1,4 @@
-"""From cells to the ledger and to W&B, with the real client, offline."""
+"""From runs to the run store and to W&B, with the real client, offline."""
 
 import json
 import subprocess
@@ -13,24 +13,24 @@ import pytest
 import wandb
 
 from agents.records import Failure, Outcome
-from study import training
-from study.cells import Cell
-from study.ledger import Ledger
+from study.config.run_config import RunConfig
+from study.store.run_store import RunStore
 from study.tracking.runs import LEFT_OUT, TrackedRun, namespaced
-from study.training import summarise
+from study.training import cohort as training
+from study.training.cohort import summarise
 
-MakeCell = Callable[..., Cell]
+MakeConfig = Callable[..., RunConfig]
 
 CONTRACT = {
     "update", "global_step", "episodic_return", "std", "entropy", "approx_kl", "clipfrac", "policy_loss", "value_loss",
     "explained_variance", "grad_norm", "scale_grad_norm", "params_sha256", "params_norm",
     "fingerprint", "tensor_sha256",
 }  # fmt: skip
-"""What other programs rely on in each line of `updates.jsonl`."""
+"""What other programs rely on in each line of `history.jsonl`."""
 
 
-def updates(ledger: Ledger, cell: Cell) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (ledger.path(cell) / "updates.jsonl").read_text().splitlines()]
+def updates(store: RunStore, config: RunConfig) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (store.path(config) / "history.jsonl").read_text().splitlines()]
 
 
 def wandb_records(run_dir: Path) -> list[dict[str, Any]]:
@@ -41,79 +41,81 @@ def wandb_records(run_dir: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in printed.splitlines()]
 
 
-def test_a_cell_leaves_what_the_contract_says(tmp_path: Path, small: MakeCell) -> None:
-    cell, ledger = small(), Ledger(tmp_path)
+def test_a_run_leaves_what_the_contract_says(tmp_path: Path, small: MakeConfig) -> None:
+    config, store = small(), RunStore(tmp_path)
     seen: list[int] = []
-    training.train([cell], tmp_path, "disabled", seen.append)
-    lines, outcome = updates(ledger, cell), ledger.outcome(cell)
+    training.train([config], tmp_path, "disabled", seen.append)
+    lines, outcome = updates(store, config), store.summary(config)
     assert seen == [1, 1]
     assert len(lines) == 2
     assert all(set(line) >= CONTRACT for line in lines)
     assert outcome is not None
     assert outcome["status"] == "finished"
     assert set(outcome) == {"status", "error", "final_return", "auc_return", "eval_return", "final_std"}
-    provenance = json.loads((ledger.path(cell) / "cell.json").read_text())["provenance"]
+    provenance = json.loads((store.path(config) / "config.json").read_text())["provenance"]
     assert {"version_torch", "git_commit", "threads", "cpu"} <= set(provenance)
     assert provenance["threads"] == 1
-    assert sorted(path.name for path in ledger.path(cell).iterdir()) == [
-        "cell.json", "cost.json", "outcome.json", "policy.pt", "updates.jsonl",
+    assert sorted(path.name for path in store.path(config).iterdir()) == [
+        "config.json", "cost.json", "summary.json", "policy.pt", "history.jsonl",
     ]  # fmt: skip
 
 
-def test_runs_share_what_their_cohort_costs(tmp_path: Path, small: MakeCell) -> None:
-    cells = [small(seed=seed) for seed in range(3)]
+def test_runs_share_what_their_cohort_costs(tmp_path: Path, small: MakeConfig) -> None:
+    configs = [small(seed=seed) for seed in range(3)]
     before = time.process_time()
-    training.train(cells, tmp_path, "disabled")
+    training.train(configs, tmp_path, "disabled")
     took = time.process_time() - before
-    costs = {json.loads((Ledger(tmp_path).path(cell) / "cost.json").read_text())["core_seconds"] for cell in cells}
+    costs = {
+        json.loads((RunStore(tmp_path).path(config) / "cost.json").read_text())["core_seconds"] for config in configs
+    }
     assert len(costs) == 1
     assert 0 < 3 * costs.pop() < took
 
 
-def test_the_same_cell_is_the_same_alone_again_and_in_company(tmp_path: Path, small: MakeCell) -> None:
-    cells = [small(condition=condition, seed=seed) for condition in ("mvn_std", "normal_std") for seed in (0, 1)]
-    training.train(cells, tmp_path / "together", "disabled")
-    for cell in cells[1:3]:
+def test_the_same_run_is_the_same_alone_again_and_in_a_batch(tmp_path: Path, small: MakeConfig) -> None:
+    configs = [small(condition=condition, seed=seed) for condition in ("mvn_std", "normal_std") for seed in (0, 1)]
+    training.train(configs, tmp_path / "together", "disabled")
+    for config in configs[1:3]:
         for again in ("once", "twice"):
-            training.train([cell], tmp_path / again, "disabled")
-            assert updates(Ledger(tmp_path / again), cell) == updates(Ledger(tmp_path / "together"), cell)
-            assert Ledger(tmp_path / again).outcome(cell) == Ledger(tmp_path / "together").outcome(cell)
+            training.train([config], tmp_path / again, "disabled")
+            assert updates(RunStore(tmp_path / again), config) == updates(RunStore(tmp_path / "together"), config)
+            assert RunStore(tmp_path / again).summary(config) == RunStore(tmp_path / "together").summary(config)
 
 
-def test_what_has_ended_is_not_trained_again(tmp_path: Path, small: MakeCell) -> None:
+def test_what_has_ended_is_not_trained_again(tmp_path: Path, small: MakeConfig) -> None:
     training.train([small()], tmp_path, "disabled")
-    before = (Ledger(tmp_path).path(small()) / "updates.jsonl").stat()
+    before = (RunStore(tmp_path).path(small()) / "history.jsonl").stat()
     seen: list[int] = []
     training.train([small(), small(seed=1)], tmp_path, "disabled", seen.append)
     assert seen == [1, 1]
-    assert (Ledger(tmp_path).path(small()) / "updates.jsonl").stat() == before
+    assert (RunStore(tmp_path).path(small()) / "history.jsonl").stat() == before
 
 
-def test_the_readable_agent_leaves_the_same_files(tmp_path: Path, small: MakeCell) -> None:
-    cells = {engine: small(precision="float64", engine=engine) for engine in ("cohort", "reference")}
-    for cell in cells.values():
-        training.train([cell], tmp_path, "disabled")
-    ledger = Ledger(tmp_path)
-    ours, theirs = (updates(ledger, cells[engine]) for engine in ("reference", "cohort"))
+def test_the_readable_agent_leaves_the_same_files(tmp_path: Path, small: MakeConfig) -> None:
+    configs = {engine: small(precision="float64", engine=engine) for engine in ("cohort", "reference")}
+    for config in configs.values():
+        training.train([config], tmp_path, "disabled")
+    store = RunStore(tmp_path)
+    ours, theirs = (updates(store, configs[engine]) for engine in ("reference", "cohort"))
     assert [list(line) for line in ours] == [list(line) for line in theirs]
     for line, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(line["fingerprint"], other["fingerprint"], rtol=1e-9, atol=1e-12)
-    outcomes = [ledger.outcome(cell) or {} for cell in cells.values()]
+    outcomes = [store.summary(config) or {} for config in configs.values()]
     assert list(outcomes[0]) == list(outcomes[1])
     assert outcomes[0]["final_return"] == pytest.approx(outcomes[1]["final_return"], rel=1e-9)
 
 
 @pytest.mark.slow
-def test_wandb_has_the_ledger_own_numbers(tmp_path: Path, small: MakeCell) -> None:
-    cells = [small(seed=seed) for seed in (0, 1)]
-    training.train(cells, tmp_path, "offline")
-    for cell in cells:
-        (run_dir,) = (tmp_path / "wandb").glob(f"offline-run-*-{cell.id}")
+def test_wandb_has_the_run_store_own_numbers(tmp_path: Path, small: MakeConfig) -> None:
+    configs = [small(seed=seed) for seed in (0, 1)]
+    training.train(configs, tmp_path, "offline")
+    for config in configs:
+        (run_dir,) = (tmp_path / "wandb").glob(f"offline-run-*-{config.id}")
         records = wandb_records(run_dir)
         text = json.dumps(records)
-        assert f'"{cell.id}"' in text
+        assert f'"{config.id}"' in text
         history = [record for record in records if record["type"] == "history"]
-        lines = updates(Ledger(tmp_path), cell)
+        lines = updates(RunStore(tmp_path), config)
         assert len(history) == len(lines)
         for record, line in zip(history, lines, strict=True):
             recorded = record["history"]["item"]
@@ -121,18 +123,18 @@ def test_wandb_has_the_ledger_own_numbers(tmp_path: Path, small: MakeCell) -> No
                 assert recorded[namespaced(name)] == line[name], name
             assert not any("tensor" in name for name in recorded)
         files = run_dir / "files"
-        for name in ("cell.json", "updates.jsonl", "outcome.json"):
-            assert (files / name).read_text() == (Ledger(tmp_path).path(cell) / name).read_text()
+        for name in ("config.json", "history.jsonl", "summary.json"):
+            assert (files / name).read_text() == (RunStore(tmp_path).path(config) / name).read_text()
 
 
 @pytest.mark.slow
-def test_an_interrupted_offline_record_is_replaced(tmp_path: Path, small: MakeCell) -> None:
-    cell = small()
-    stale = tmp_path / "wandb" / f"offline-run-20200101_000000-{cell.id}"
+def test_an_interrupted_offline_record_is_replaced(tmp_path: Path, small: MakeConfig) -> None:
+    config = small()
+    stale = tmp_path / "wandb" / f"offline-run-20200101_000000-{config.id}"
     stale.mkdir(parents=True)
-    training.train([cell], tmp_path, "offline")
+    training.train([config], tmp_path, "offline")
     assert not stale.exists()
-    assert len(list((tmp_path / "wandb").glob(f"offline-run-*-{cell.id}"))) == 1
+    assert len(list((tmp_path / "wandb").glob(f"offline-run-*-{config.id}"))) == 1
 
 
 def test_an_outcome_that_is_not_finite_is_a_failure() -> None:
@@ -141,12 +143,12 @@ def test_an_outcome_that_is_not_finite_is_a_failure() -> None:
     assert summarise(Failure("no")) == {"status": "failed", "error": "no"}
 
 
-def test_a_run_that_blows_up_is_failed_and_its_cohort_goes_on(tmp_path: Path, small: MakeCell) -> None:
-    # A step this long takes the parameters to infinity; both cells share it, and both are named.
-    cells = [small(seed=seed, precision="float32", learning_rate=1e30) for seed in (0, 1)]
-    training.train(cells, tmp_path, "disabled")
-    for cell in cells:
-        outcome = Ledger(tmp_path).outcome(cell)
+def test_a_run_that_blows_up_is_failed_and_its_cohort_goes_on(tmp_path: Path, small: MakeConfig) -> None:
+    # A step this long takes the parameters to infinity; both runs share it, and both are named.
+    configs = [small(seed=seed, precision="float32", learning_rate=1e30) for seed in (0, 1)]
+    training.train(configs, tmp_path, "disabled")
+    for config in configs:
+        outcome = RunStore(tmp_path).summary(config)
         assert outcome is not None
         assert outcome["status"] == "failed"
         assert "non-finite at update 1" in outcome["error"]
@@ -157,25 +159,28 @@ def test_a_run_that_blows_up_is_failed_and_its_cohort_goes_on(tmp_path: Path, sm
 )
 def test_training_needs_no_wandb_at_all(
     tmp_path: Path,
-    small: MakeCell,
+    small: MakeConfig,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     error: Exception,
 ) -> None:
     monkeypatch.setattr(wandb, "init", lambda **_: (_ for _ in ()).throw(error))
-    cells = [small(seed=seed) for seed in (0, 1)]
-    training.train(cells, tmp_path, "offline")
-    for cell, said in zip(cells, capsys.readouterr().err.splitlines(), strict=True):
-        assert said == f"W&B has failed, and run {cell.id} goes on in the ledger alone: {' '.join(str(error).split())}"
-        outcome = Ledger(tmp_path).outcome(cell)
+    configs = [small(seed=seed) for seed in (0, 1)]
+    training.train(configs, tmp_path, "offline")
+    for config, said in zip(configs, capsys.readouterr().err.splitlines(), strict=True):
+        assert (
+            said
+            == f"W&B has failed, and run {config.id} goes on in the run store alone: {' '.join(str(error).split())}"
+        )
+        outcome = RunStore(tmp_path).summary(config)
         assert outcome is not None
         assert outcome["status"] == "finished"
-        assert len(updates(Ledger(tmp_path), cell)) == 2
+        assert len(updates(RunStore(tmp_path), config)) == 2
 
 
 @pytest.mark.slow
 def test_training_outlives_wandb(
-    tmp_path: Path, small: MakeCell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, small: MakeConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = TrackedRun.log
 
@@ -187,16 +192,16 @@ def test_training_outlives_wandb(
 
     monkeypatch.setattr(TrackedRun, "log", fail_at_the_second)
     training.train([small()], tmp_path, "offline")
-    outcome = Ledger(tmp_path).outcome(small())
+    outcome = RunStore(tmp_path).summary(small())
     assert outcome is not None
     assert outcome["status"] == "finished"
-    assert len(updates(Ledger(tmp_path), small())) == 2
+    assert len(updates(RunStore(tmp_path), small())) == 2
     assert capsys.readouterr().err.count("W&B has failed") == 1
 
 
 def test_provenance_does_not_depend_on_what_else_is_loaded() -> None:
     def describe(first: str) -> str:
-        code = f"{first}\nfrom study import provenance\nprint(provenance.describe())"
+        code = f"{first}\nfrom study.training import provenance\nprint(provenance.describe())"
         command = [sys.executable, "-c", code]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 

@@ -17,11 +17,12 @@ from rliable import metrics
 from scipy import stats
 
 from reports.documents import tuning as report
-from study.cells import Cell, MistakeError, make_cell
-from study.ledger import Ledger
-from study.record import Record
-from study.spaces import read_space, suggest
-from study.tuning import Search, Searching, first_stage, interquartile_mean, is_hopeless
+from study.config.run_config import RunConfig, make_config
+from study.config.spaces import read_space, suggest
+from study.errors import ConfigError
+from study.plans.record import Record
+from study.plans.tuning import Search, Searching, first_stage, interquartile_mean, is_hopeless
+from study.store.run_store import RunStore
 from tests import synthetic
 from tests.conftest import SMALL
 from tests.sweeps import histories, pretend, write_sweep
@@ -37,7 +38,7 @@ DISTRIBUTIONS: dict[str, BaseDistribution] = {
 }
 
 
-Outcome = Callable[[Cell], float | None]
+Outcome = Callable[[RunConfig], float | None]
 
 
 def search(
@@ -51,24 +52,24 @@ def search(
 ) -> Searching:
     """Return a condition's search, done."""
     what = Search(
-        base=make_cell({**SMALL, "condition": condition}),
+        base=make_config({**SMALL, "condition": condition}),
         space=space or SPACE,
         trials=trials,
         seeds=seeds,
         sampler_seed=0,
         outcome="final_return",
     )
-    ledger = Ledger(folder)
-    ledger.prepare()
+    store = RunStore(folder)
+    store.prepare()
     record = Record(folder, "", f"tune/{condition}", "disabled")
-    searching = Searching(pretend(ledger, outcome, newest_first), ledger, what, record)
+    searching = Searching(pretend(store, outcome, newest_first), store, what, record)
     asyncio.run(searching.run())
     return searching
 
 
-def peak(cell: Cell) -> float:
+def peak(config: RunConfig) -> float:
     """Best at a learning rate of 0.001."""
-    return -abs(math.log10(cell.learning_rate) + 3) + 0.01 * cell.seed
+    return -abs(math.log10(config.learning_rate) + 3) + 0.01 * config.seed
 
 
 def found(searching: Searching) -> list[tuple[dict[str, Any], float | None, TrialState]]:
@@ -83,7 +84,7 @@ def test_the_search_is_the_same_whoever_trains_and_whenever(tmp_path: Path) -> N
 
 def test_conditions_begin_with_the_same_points_and_the_search_finds_the_peak(tmp_path: Path) -> None:
     one = search(tmp_path, peak, "normal_std", trials=24)
-    other = search(tmp_path, lambda cell: 100 * peak(cell), "normal_sqrt", trials=24)
+    other = search(tmp_path, lambda config: 100 * peak(config), "normal_sqrt", trials=24)
     points = [[trial.params for trial in searching.trials] for searching in (one, other)]
     assert points[0][:8] == points[1][:8]
     assert one.best().params["learning_rate"] == pytest.approx(1e-3, rel=0.3)
@@ -91,11 +92,11 @@ def test_conditions_begin_with_the_same_points_and_the_search_finds_the_peak(tmp
 
 @pytest.mark.parametrize("seeds", [6, 8])
 def test_hopeless_trials_are_pruned_after_four_seeds(tmp_path: Path, seeds: int) -> None:
-    trained: list[Cell] = []
+    trained: list[RunConfig] = []
 
-    def outcome(cell: Cell) -> float:
-        trained.append(cell)
-        return peak(cell)
+    def outcome(config: RunConfig) -> float:
+        trained.append(config)
+        return peak(config)
 
     states = [trial.state for trial in search(tmp_path, outcome, trials=24, seeds=seeds).trials]
     pruned = states.count(TrialState.PRUNED)
@@ -105,8 +106,8 @@ def test_hopeless_trials_are_pruned_after_four_seeds(tmp_path: Path, seeds: int)
 
 @pytest.mark.parametrize("seeds", [2, 4])
 def test_where_the_first_stage_is_all_no_trial_is_pruned(tmp_path: Path, seeds: int) -> None:
-    def outcome(cell: Cell) -> float | None:
-        return peak(cell) if cell.learning_rate < 3e-3 else None
+    def outcome(config: RunConfig) -> float | None:
+        return peak(config) if config.learning_rate < 3e-3 else None
 
     searching = search(tmp_path, outcome, trials=12, seeds=seeds)
     assert {trial.state for trial in searching.trials} == {TrialState.COMPLETE}
@@ -163,13 +164,13 @@ def test_failures_are_the_worst_of_all() -> None:
 def test_without_any_value_there_is_no_best(tmp_path: Path) -> None:
     searching = search(tmp_path, lambda _: None, trials=4)
     assert len(searching.trials) == 4
-    with pytest.raises(MistakeError, match="no trial of normal_std came to a value"):
+    with pytest.raises(ConfigError, match="no trial of normal_std came to a value"):
         searching.best()
 
 
 def test_a_space_that_has_no_more_points_ends_the_search(tmp_path: Path) -> None:
     space = {"update_epochs": {"type": "int", "low": 1, "high": 3}}
-    searching = search(tmp_path, lambda cell: float(cell.update_epochs), trials=10, space=space)
+    searching = search(tmp_path, lambda config: float(config.update_epochs), trials=10, space=space)
     assert sorted(trial.params["update_epochs"] for trial in searching.trials) == [1, 2, 3]
     assert suggest({"update_epochs": IntDistribution(1, 1)}, [], [{"update_epochs": 1}], 0) is None
 
@@ -246,7 +247,7 @@ def test_a_search_for_what_is_small_is_refused(tmp_path: Path, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize("path", [Path("sweeps/spaces/ppo.yaml"), Path("sweeps/demo/space.yaml")])
-def test_the_projects_own_spaces_can_be_read(path: Path, small: Callable[..., Cell]) -> None:
+def test_the_projects_own_spaces_can_be_read(path: Path, small: Callable[..., RunConfig]) -> None:
     assert read_space(path, small())[0]
 
 

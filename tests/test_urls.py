@@ -2,7 +2,7 @@
 
 import pytest
 
-from study.urls import without_password
+from study.plans.urls import without_password
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ import wandb
 import yaml
 
 from agents.fingerprints import TENSORS
-from study.shipped import find_sweep
+from study.config.shipped import find_sweep
 from tests.conftest import SMALL
 from tests.sweeps import SWEEPS
-from tests.wandb_desk import PROJECT, RUN_WITH, Desk, end, ledger, saved, wait_until
+from tests.wandb_desk import PROJECT, RUN_WITH, Desk, end, saved, store, wait_until
 from tests.wandb_server import Mood, WandbServer
 
 pytestmark = pytest.mark.slow
@@ -55,7 +55,7 @@ def shorten(sweep: Path, to: Path, **axes: Any) -> None:
     to.write_text(yaml.safe_dump(content), encoding="utf-8")
 
 
-def test_two_agents_share_a_sweep_of_cohorts_and_train_no_cell_twice(desk: Desk) -> None:
+def test_two_agents_share_a_sweep_of_cohorts_and_train_no_run_twice(desk: Desk) -> None:
     sweep = desk.sweep(condition=["mvn_std", "normal_std"], seeds=["0-2", "3,4"])
     agents = [desk.agent(sweep), desk.agent(sweep)]
     for code, said in map(end, agents):
@@ -64,25 +64,25 @@ def test_two_agents_share_a_sweep_of_cohorts_and_train_no_cell_twice(desk: Desk)
     runs = desk.runs()
     assert {run.sweep for run in runs} == {sweep.rpartition("/")[2]}
     assert {desk.state(run) for run in runs} == {"finished"}
-    assert len(runs) == len({run.values()["cell_id"] for run in runs}) == 10
-    trained = ledger(desk.folder / "runs")
-    assert trained == {run.values()["cell_id"]: saved(run) for run in runs}
+    assert len(runs) == len({run.values()["run_id"] for run in runs}) == 10
+    trained = store(desk.folder / "runs")
+    assert trained == {run.values()["run_id"]: saved(run) for run in runs}
     # The same bits as one by one.
     small = {**SMALL, "condition": "normal_std", "seed": 4}
     alone = [f"--{name}={value}" for name, value in small.items()]
     desk.type("study", "train", *alone, "--runs-dir=alone", WANDB_MODE="disabled")
-    ((cell, files),) = ledger(desk.folder / "alone").items()
-    assert files["updates.jsonl"] == trained[cell]["updates.jsonl"]
+    ((config, files),) = store(desk.folder / "alone").items()
+    assert files["history.jsonl"] == trained[config]["history.jsonl"]
 
 
-def test_a_cell_is_told_to_wandb_whole_by_cleanrl_s_names(desk: Desk) -> None:
+def test_a_run_is_told_to_wandb_whole_by_cleanrl_s_names(desk: Desk) -> None:
     sweep = desk.sweep(seed=[0], ppo={"clip_coef": [0.3], "deeper": {"gae_lambda": [0.9]}})
     code, said = end(desk.agent(sweep))
     assert code == 0, said
     (run,) = desk.runs()
-    assert json.loads(saved(run)["cell.json"]).items() >= {"clip_coef": 0.3, "gae_lambda": 0.9}.items()
+    assert json.loads(saved(run)["config.json"]).items() >= {"clip_coef": 0.3, "gae_lambda": 0.9}.items()
     assert run.values().items() >= {"clip_coef": 0.3, "ppo": {"clip_coef": 0.3, "deeper": {"gae_lambda": 0.9}}}.items()
-    updates = [json.loads(line) for line in saved(run)["updates.jsonl"].splitlines()]
+    updates = [json.loads(line) for line in saved(run)["history.jsonl"].splitlines()]
     assert len(updates) == 2
     for row, update in zip(run.rows(), updates, strict=True):
         named = {name.rpartition("/")[2]: value for name, value in row.items()}
@@ -90,14 +90,14 @@ def test_a_cell_is_told_to_wandb_whole_by_cleanrl_s_names(desk: Desk) -> None:
         assert "tensor_sha256" not in named
         assert named.items() >= update.items()
         assert {"charts/episodic_return", "charts/learning_rate", "losses/policy_loss", "global_step"} <= row.keys()
-    outcome = json.loads(saved(run)["outcome.json"])
+    outcome = json.loads(saved(run)["summary.json"])
     assert run.summary.items() >= {name: value for name, value in outcome.items() if value is not None}.items()
     assert run.summary["losses/value_loss"]["min"] == min(update["value_loss"] for update in updates)
     assert run.summary["charts/episodic_return"]["max"] == max(update["episodic_return"] for update in updates)
     assert run.about["group"] == "Pendulum-v1 seed 0"
 
 
-def test_a_cell_that_fails_says_why_and_the_agent_goes_on(desk: Desk) -> None:
+def test_a_run_that_fails_says_why_and_the_agent_goes_on(desk: Desk) -> None:
     sweep = desk.sweep(learning_rate=[1e30, 1e-3], env_id=["Pendulum-v1", "Nowhere-v0"])
     code, said = end(desk.agent(sweep, WANDB_AGENT_DISABLE_FLAPPING="true"))
     assert code == 0, said
@@ -121,30 +121,30 @@ def test_a_cell_that_fails_says_why_and_the_agent_goes_on(desk: Desk) -> None:
 def test_what_is_finished_in_wandb_is_not_paid_for_again(desk: Desk) -> None:
     code, said = end(desk.agent(desk.sweep(seeds=["0-1"])))
     assert code == 0, said
-    first = {run.values()["cell_id"]: run for run in desk.runs()}
+    first = {run.values()["run_id"]: run for run in desk.runs()}
     again = desk.sweep(seeds=["0-2"])
     (desk.folder / "runs").rename(desk.folder / "another machine's")
     code, said = end(desk.agent(again))
     assert code == 0, said
-    new = {run.values()["cell_id"]: run for run in desk.runs() if run.sweep == again.rpartition("/")[2]}
+    new = {run.values()["run_id"]: run for run in desk.runs() if run.sweep == again.rpartition("/")[2]}
     assert len(new) == 3
-    for cell, run in new.items():
+    for config, run in new.items():
         assert desk.state(run) == "finished"
         assert len(run.history) == 2
-        assert run.summary.get("copied_from") == (first[cell].name if cell in first else None)
-        if cell in first:
-            assert saved(run) == saved(first[cell])  # cell.json says where it was trained
-    assert said.count("which has trained this cell") == 2
-    # Once more, from the ledger.
+        assert run.summary.get("copied_from") == (first[config].name if config in first else None)
+        if config in first:
+            assert saved(run) == saved(first[config])  # config.json says where it was trained
+    assert said.count("which has trained this run") == 2
+    # Once more, from the run store.
     third = desk.sweep(seeds=["0-2"])
     code, said = end(desk.agent(third))
     assert code == 0, said
     assert said.count("had finished before") == 3
     repeated = [run for run in desk.runs() if run.sweep == third.rpartition("/")[2]]
-    assert [run.summary["copied_from"] for run in repeated] == ["the ledger"] * 3
+    assert [run.summary["copied_from"] for run in repeated] == ["the run store"] * 3
 
 
-def test_a_cell_that_another_run_is_training_is_left_to_it(desk: Desk) -> None:
+def test_a_run_that_another_run_is_training_is_left_to_it(desk: Desk) -> None:
     first = desk.agent(desk.sweep(seed=[0], total_timesteps=LONG), "--count", "1")
     wait_until(lambda: any(run.history for run in desk.runs()))
     (training,) = desk.runs()
@@ -158,7 +158,7 @@ def test_a_cell_that_another_run_is_training_is_left_to_it(desk: Desk) -> None:
     (left,) = [run for run in desk.runs() if run is not training]
     assert desk.state(left) == "finished"
     assert (left.summary["status"], left.summary["same_as"]) == ("elsewhere", training.name)
-    assert not list(elsewhere.glob("runs/*/outcome.json"))
+    assert not list(elsewhere.glob("runs/*/summary.json"))
     # An agent waits for its run at the first Ctrl-C, and terminates it at the second.
     first.send_signal(signal.SIGINT)
     time.sleep(1.0)
@@ -183,8 +183,8 @@ def test_an_interrupted_run_is_finished_cleanly(desk: Desk, how: signal.Signals)
     (run,) = desk.runs()
     assert run.exit_code == 255
     assert run.summary["status"] == "interrupted"
-    written = len((desk.folder / "runs" / run.name / "updates.jsonl").read_text().splitlines())
-    # It may have been interrupted between telling the ledger and telling W&B.
+    written = len((desk.folder / "runs" / run.name / "history.jsonl").read_text().splitlines())
+    # It may have been interrupted between telling the run store and telling W&B.
     assert len(run.history) in (written, written - 1)
     assert [row["update"] for row in run.rows()] == list(range(1, len(run.history) + 1))
 
@@ -207,7 +207,7 @@ def test_training_outlives_a_server_that_goes_away_and_no_row_is_lost(desk: Desk
     )
     wait_until(lambda: any(run.history for run in desk.runs()))
     (run,) = desk.runs()
-    updates = desk.folder / "runs" / run.name / "updates.jsonl"
+    updates = desk.folder / "runs" / run.name / "history.jsonl"
     with desk.server.being(mood):
         wait_until(lambda: updates.read_text().count("\n") == 1000, seconds=240)
         assert mood == "slow" or len(run.history) < 1000
@@ -217,7 +217,7 @@ def test_training_outlives_a_server_that_goes_away_and_no_row_is_lost(desk: Desk
     assert "W&B has failed" not in said
     assert desk.state(run) == "finished"
     assert [row["update"] for row in run.rows()] == list(range(1, 1001))
-    assert saved(run)["updates.jsonl"] == updates.read_text()
+    assert saved(run)["history.jsonl"] == updates.read_text()
 
 
 def test_a_server_that_is_away_at_the_beginning_costs_no_row(desk: Desk) -> None:
@@ -232,7 +232,7 @@ def test_a_server_that_is_away_at_the_beginning_costs_no_row(desk: Desk) -> None
     (run,) = desk.runs()
     assert len(run.history) == 10
     assert desk.state(run) == "finished"
-    assert {run.values()["cell_id"]: saved(run)} == ledger(desk.folder / "runs")
+    assert {run.values()["run_id"]: saved(run)} == store(desk.folder / "runs")
 
 
 def test_a_run_that_is_deleted_while_it_trains_is_trained_to_its_end(desk: Desk) -> None:
@@ -244,8 +244,8 @@ def test_a_run_that_is_deleted_while_it_trains_is_trained_to_its_end(desk: Desk)
     desk.server.forget("someone", PROJECT, run.name)
     code, said = end(process)
     assert code == 0, said
-    assert len((desk.folder / "runs" / run.name / "updates.jsonl").read_text().splitlines()) == 200
-    assert json.loads((desk.folder / "runs" / run.name / "outcome.json").read_text())["status"] == "finished"
+    assert len((desk.folder / "runs" / run.name / "history.jsonl").read_text().splitlines()) == 200
+    assert json.loads((desk.folder / "runs" / run.name / "summary.json").read_text())["status"] == "finished"
 
 
 def test_wandb_takes_every_sweep_file(desk: Desk) -> None:
@@ -272,7 +272,7 @@ def test_a_sweep_file_goes_through_an_agent_and_is_reported(desk: Desk, name: st
     verdict = json.loads((desk.folder / "report" / "verdict.json").read_text())
     assert len(verdict["designs"]) == 1
     text = (desk.folder / "report" / "report.md").read_text()
-    assert all(run.values()["cell_id"] in text for run in runs)
+    assert all(run.values()["run_id"] in text for run in runs)
 
 
 def test_the_page_s_commands_work_as_they_stand(desk: Desk) -> None:
@@ -303,7 +303,7 @@ def test_agents_children_may_run_offline(desk: Desk) -> None:
     desk.type("wandb", "sync", *map(str, (desk.folder / "runs" / "wandb").glob("offline-run-*")))
     runs = desk.runs()
     assert {run.sweep for run in runs} == {sweep.rpartition("/")[2]}
-    assert {run.values()["cell_id"]: saved(run) for run in runs} == ledger(desk.folder / "runs")
+    assert {run.values()["run_id"]: saved(run) for run in runs} == store(desk.folder / "runs")
 
 
 def test_a_server_that_is_gone_for_good_holds_back_no_outcome(desk: Desk) -> None:
@@ -315,14 +315,14 @@ def test_a_server_that_is_gone_for_good_holds_back_no_outcome(desk: Desk) -> Non
     wait_until(lambda: sum(bool(run.history) for run in desk.runs()) == 4)
     runs = desk.folder / "runs"
     with desk.server.being("drop"):
-        wait_until(lambda: len(list(runs.glob("*/outcome.json"))) == 4)
+        wait_until(lambda: len(list(runs.glob("*/summary.json"))) == 4)
         code, said = end(process)
         assert code == 0, said
     assert "Traceback" not in said
     folders = re.findall(r"hasn't taken run \w+ in time: `wandb sync --include-online (.*)` uploads it", said)
     assert len(folders) == 4, said
     desk.type("wandb", "sync", "--include-online", *folders)
-    assert {run.values()["cell_id"]: saved(run) for run in desk.runs()} == ledger(runs)
+    assert {run.values()["run_id"]: saved(run) for run in desk.runs()} == store(runs)
 
 
 def test_waiting_for_a_server_that_is_gone_can_be_interrupted(desk: Desk) -> None:
@@ -332,8 +332,8 @@ def test_waiting_for_a_server_that_is_gone_can_be_interrupted(desk: Desk) -> Non
     )  # fmt: skip
     wait_until(lambda: any(run.history for run in desk.runs()))
     with desk.server.being("drop"):
-        assert not list((desk.folder / "runs").glob("*/outcome.json"))
-        wait_until(lambda: list((desk.folder / "runs").glob("*/outcome.json")))
+        assert not list((desk.folder / "runs").glob("*/summary.json"))
+        wait_until(lambda: list((desk.folder / "runs").glob("*/summary.json")))
         time.sleep(2)
         process.send_signal(signal.SIGINT)
         process.wait(timeout=30)

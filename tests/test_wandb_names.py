@@ -60,29 +60,29 @@ class File:
 
 
 def test_only_known_files_are_downloaded(tmp_path: Path) -> None:
-    names = ["cell.json", "../evil", str(tmp_path / "evil"), "a/cell.json", ".bashrc", "outcome.json"]
+    names = ["config.json", "../evil", str(tmp_path / "evil"), "a/config.json", ".bashrc", "summary.json"]
     asked: list[Sequence[str]] = []
 
     def files(names_: Sequence[str]) -> list[File]:
         asked.append(names_)
         return [File(name) for name in names]
 
-    assert download(SimpleNamespace(files=lambda names: files(names))) == {"cell.json": b"{}", "outcome.json": b"{}"}
-    assert asked == [["cell.json", "updates.jsonl", "outcome.json", "cost.json"]]
+    assert download(SimpleNamespace(files=lambda names: files(names))) == {"config.json": b"{}", "summary.json": b"{}"}
+    assert asked == [["config.json", "history.jsonl", "summary.json", "cost.json"]]
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("cell", ["..", "../..", "", "a/b", "0" * 15, "0" * 17, "G" * 16, f"{'0' * 16}\n", None, 16])
-def test_a_run_whose_cell_is_no_id_is_left_out(cell: object) -> None:
-    run = SimpleNamespace(config={"cell_id": cell}, summary={"status": "finished"})
+@pytest.mark.parametrize("run", ["..", "../..", "", "a/b", "0" * 15, "0" * 17, "G" * 16, f"{'0' * 16}\n", None, 16])
+def test_a_run_whose_run_is_no_id_is_left_out(config: object) -> None:
+    run = SimpleNamespace(config={"run_id": config}, summary={"status": "finished"})
     assert wandb._chosen([run]) == {}
 
 
-def test_runs_of_other_cells_than_were_asked_for_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [SimpleNamespace(config={"cell_id": name}) for name in ("../..", "0" * 16)] + [SimpleNamespace(config={})]
+def test_runs_of_other_runs_than_were_asked_for_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [SimpleNamespace(config={"run_id": name}) for name in ("../..", "0" * 16)] + [SimpleNamespace(config={})]
     monkeypatch.setattr("wandb.Api", lambda **_: SimpleNamespace(runs=lambda *_, **__: found))
-    cell: Any = SimpleNamespace(id="0" * 16)
-    assert elsewhere._runs_of([cell]) == [found[1]]
+    config: Any = SimpleNamespace(id="0" * 16)
+    assert elsewhere._runs_of([config]) == [found[1]]
 
 
 @pytest.mark.parametrize("run_id", ["*", "?", "..", "../../keep", "[a-z]*", ""])

@@ -1,4 +1,4 @@
-"""What is read of W&B: a study's own runs as from its ledger, and other people's as a mapping has it."""
+"""What is read of W&B: a study's own runs as from its run store, and other people's as a mapping has it."""
 
 import json
 import os
@@ -31,7 +31,7 @@ CLEANRL = f"condition=config.exp_name,seed=config.seed,env_id=config.env_id,outc
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """With a study of all conditions and three seeds in W&B, whose ledger is still here."""
+    """With a study of all conditions and three seeds in W&B, whose run store is still here."""
     with WandbServer() as server:
         desk = Desk(server, tmp_path_factory.mktemp("desk"))
         sweep = desk.write(condition=["mvn_std", "mvn_var", "normal_sqrt", "normal_std"], seeds=["0-2"])
@@ -131,7 +131,7 @@ def cleanrl(server: WandbServer, project: str) -> dict[str, float]:
 
 
 @pytest.mark.usefixtures("study_client")
-def test_a_study_from_wandb_is_its_ledger(desk: Desk) -> None:
+def test_a_study_from_wandb_is_its_run_store(desk: Desk) -> None:
     here, there = sources.read(str(desk.folder / "runs")), sources.read(STUDY)
     pd.testing.assert_frame_equal(here.table, there.table)
     assert (here.factors, here.hyperparameters, here.provenance) == (
@@ -152,7 +152,7 @@ def test_a_second_reading_downloads_what_is_new_alone(desk: Desk) -> None:
     before = desk.server.operations["download"]
     sources.read(STUDY)
     assert desk.server.operations["download"] == before
-    run = str(desk.runs()[0].values()["cell_id"])
+    run = str(desk.runs()[0].values()["run_id"])
     shutil.rmtree(Path(os.environ["XDG_CACHE_HOME"]) / "rl-roundoff" / "wandb" / "someone" / PROJECT / "all" / run)
     sources.read(STUDY)
     assert desk.server.operations["download"] == before + 4
@@ -162,7 +162,7 @@ def test_a_second_reading_downloads_what_is_new_alone(desk: Desk) -> None:
 def test_a_study_s_run_that_never_ended_is_unfinished(desk: Desk) -> None:
     run = desk.runs()[0]
     kept = dict(run.files), dict(run.summary)
-    del run.files["outcome.json"], run.files["updates.jsonl"], run.files["cell.json"]
+    del run.files["summary.json"], run.files["history.jsonl"], run.files["config.json"]
     run.summary, run.exit_code = {"status": "interrupted", "_step": 1}, 255
     counts = sources.read(STUDY).table["status"].value_counts().to_dict()
     run.files, run.summary, run.exit_code = *kept, 0
@@ -170,7 +170,7 @@ def test_a_study_s_run_that_never_ended_is_unfinished(desk: Desk) -> None:
 
 
 @pytest.mark.usefixtures("study_client")
-def test_of_a_cell_that_two_runs_have_the_finished_one_counts(desk: Desk) -> None:
+def test_of_a_run_that_two_runs_have_the_finished_one_counts(desk: Desk) -> None:
     project = desk.server.store.project("someone", PROJECT)
     run = desk.runs()[0]
     project.runs["second"] = Run("second", config=run.config, summary={"status": "interrupted"}, created=0.0)

@@ -14,13 +14,14 @@ import psutil
 import pytest
 from rich.console import Console
 
-from study.cells import Cell, MistakeError
-from study.commands.shared import PoolOptions
-from study.ledger import Ledger
+from study.config.run_config import RunConfig
+from study.errors import ConfigError
 from study.pool import driver, engine, worker
 from study.pool.driver import Driver
 from study.pool.engine import Engine
+from study.pool.options import PoolOptions
 from study.pool.worker import Cohort, Leaving
+from study.store.run_store import RunStore
 
 
 @pytest.mark.parametrize(
@@ -47,12 +48,12 @@ def test_a_worker_leaves_before_its_lifetime_ends_however_old_it_is(
 
 
 def test_a_run_store_that_may_not_be_looked_into_is_not_seen(
-    small: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch
+    small: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def denied(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    cohort = Cohort(cells=[small()], key="a", runs_dir="/home/other/runs", token="driver-a", wandb_mode="disabled")
+    cohort = Cohort(configs=[small()], key="a", runs_dir="/home/other/runs", token="driver-a", wandb_mode="disabled")
     with monkeypatch.context() as patch:
         patch.setattr(os, "stat", denied)
         sees = worker._sees_store(cohort)
@@ -112,14 +113,16 @@ def test_a_scheduler_that_goes_away_while_it_is_joined_is_one_line(flapping: typ
             pytest.fail("it was joined")
 
     flapping.failures += ["register"] * 2
-    with pytest.raises(MistakeError, match="scheduler tcp://host:1 can't be used: register failed"):
+    with pytest.raises(ConfigError, match="scheduler tcp://host:1 can't be used: register failed"):
         asyncio.run(join())
     assert [client.status for client in flapping.made] == ["closed"]
 
 
-def test_a_scheduler_that_comes_and_goes_costs_no_cohort(small: Callable[..., Cell], flapping: type[Flapping]) -> None:
+def test_a_scheduler_that_comes_and_goes_costs_no_cohort(
+    small: Callable[..., RunConfig], flapping: type[Flapping]
+) -> None:
     said: list[str] = []
-    cohort = Cohort(cells=[small()], key="a", runs_dir="runs", token="driver-a", wandb_mode="disabled")
+    cohort = Cohort(configs=[small()], key="a", runs_dir="runs", token="driver-a", wandb_mode="disabled")
 
     async def train() -> dict[str, Any]:
         async with Engine(PoolOptions(scheduler="tcp://host:1"), lambda *_: None, said.append) as joined:
@@ -132,13 +135,13 @@ def test_a_scheduler_that_comes_and_goes_costs_no_cohort(small: Callable[..., Ce
 
 
 def test_what_training_raises_is_not_taken_for_a_scheduler_that_is_away(
-    small: Callable[..., Cell], flapping: type[Flapping], monkeypatch: pytest.MonkeyPatch
+    small: Callable[..., RunConfig], flapping: type[Flapping], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def submit(*_: object, **__: object) -> None:
         raise OSError("no simulator")
 
     monkeypatch.setattr(flapping, "submit", submit)
-    cohort = Cohort(cells=[small()], key="a", runs_dir="runs", token="driver-a", wandb_mode="disabled")
+    cohort = Cohort(configs=[small()], key="a", runs_dir="runs", token="driver-a", wandb_mode="disabled")
 
     async def train() -> None:
         async with Engine(PoolOptions(scheduler="tcp://host:1"), lambda *_: None, lambda _: None) as joined:
@@ -153,8 +156,8 @@ class Trains:
 
     is_local, dashboard = False, None
 
-    def __init__(self, ledger: Ledger, tries: int) -> None:
-        self.ledger, self.tries = ledger, tries
+    def __init__(self, store: RunStore, tries: int) -> None:
+        self.store, self.tries = store, tries
         self.had: list[list[int]] = []
         """the seeds of what it was given"""
 
@@ -168,42 +171,42 @@ class Trains:
         return 2
 
     async def train(self, cohort: Cohort) -> dict[str, Any]:
-        self.had.append([cell.seed for cell in cohort.cells])
+        self.had.append([config.seed for config in cohort.configs])
         if len(self.had) > self.tries:
-            for cell in cohort.cells:
-                end(self.ledger, cell)
+            for config in cohort.configs:
+                end(self.store, config)
         return {}
 
 
-def end(ledger: Ledger, cell: Cell) -> None:
-    entry = ledger.begin(cell, {})
+def end(store: RunStore, config: RunConfig) -> None:
+    entry = store.begin(config, {})
     assert entry is not None
     with entry:
         entry.finish({"status": "finished", "error": None})
 
 
-async def drive(ledger: Ledger, cells: list[Cell], tries: int = 0) -> tuple[str, list[list[int]]]:
+async def drive(store: RunStore, configs: list[RunConfig], tries: int = 0) -> tuple[str, list[list[int]]]:
     """Return what a driver says, and the seeds of the cohorts that it hands out."""
     said = io.StringIO()
-    options = PoolOptions(scheduler="tcp://host:1", runs_dir=ledger.runs_dir)
-    drives = Driver(ledger, options, "disabled", Console(file=said, width=200))
-    trains = Trains(ledger, tries)
+    options = PoolOptions(scheduler="tcp://host:1", runs_dir=store.runs_dir)
+    drives = Driver(store, options, "disabled", Console(file=said, width=200))
+    trains = Trains(store, tries)
     drives._engine = trains  # type: ignore[assignment]
     async with drives:
-        await drives.train(cells)
+        await drives.train(configs)
     return said.getvalue(), trains.had
 
 
 def test_what_another_process_trains_is_not_handed_out(
-    tmp_path: Path, small: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, small: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(driver, "SECONDS_HELD", 0.1)
-    ledger, cells = Ledger(tmp_path), [small(seed=seed) for seed in range(2)]
+    store, configs = RunStore(tmp_path), [small(seed=seed) for seed in range(2)]
 
     async def train() -> tuple[str, list[list[int]]]:
-        entry = ledger.begin(cells[0], {})
+        entry = store.begin(configs[0], {})
         assert entry is not None
-        driven = asyncio.create_task(drive(ledger, cells))
+        driven = asyncio.create_task(drive(store, configs))
         with entry:
             await asyncio.sleep(0.3)
             (entry.path / "checkpoint").touch()
@@ -217,11 +220,11 @@ def test_what_another_process_trains_is_not_handed_out(
 
 
 def test_what_nothing_came_of_is_tried_again_after_a_while(
-    tmp_path: Path, small: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, small: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(driver, "SECONDS_HELD", 0.1)
     began = time.monotonic()
-    said, had = asyncio.run(drive(Ledger(tmp_path), [small()], tries=3))
+    said, had = asyncio.run(drive(RunStore(tmp_path), [small()], tries=3))
     assert had == [[0]] * 4
     assert time.monotonic() - began >= 0.3
     assert "another process" not in said

@@ -68,11 +68,11 @@ class Desk:
         return said[1]
 
     def sweep(self, **axes: list[Any] | dict[str, Any]) -> str:
-        """Queue a sweep of small cells, as `write` takes it. **Returns**: its path."""
+        """Queue a sweep of small runs, as `write` takes it. **Returns**: its path."""
         return self.queue(self.write(**axes))
 
     def write(self, **axes: list[Any] | dict[str, Any]) -> Path:
-        """A sweep file of small cells. **Arguments**: `axes`, a list of values each, or a group of such."""
+        """A sweep file of small runs. **Arguments**: `axes`, a list of values each, or a group of such."""
         constants = {name: {"value": value} for name, value in SMALL.items() if not {name, f"{name}s"} & axes.keys()}
         content = {
             "project": PROJECT,
@@ -123,16 +123,16 @@ def wait_until(holds: Callable[[], object], seconds: float = 90.0) -> None:
         time.sleep(0.05)
 
 
-def ledger(runs: Path) -> dict[str, dict[str, str]]:
-    """All files of a ledger's cells."""
+def store(runs: Path) -> dict[str, dict[str, str]]:
+    """All files of a run store's runs."""
     return {
         folder.name: {path.name: path.read_text() for path in folder.iterdir() if path.suffix in (".json", ".jsonl")}
         for folder in runs.glob("*")
-        if (folder / "cell.json").exists()
+        if (folder / "config.json").exists()
     }
 
 
 def saved(run: Run) -> Mapping[str, str]:
-    """The ledger's files, as they are saved with a run."""
-    names = ("cell.json", "cost.json", "updates.jsonl", "outcome.json")
+    """The run store's files, as they are saved with a run."""
+    names = ("config.json", "cost.json", "history.jsonl", "summary.json")
     return {name: run.files[name].decode() for name in names if name in run.files}

@@ -19,9 +19,10 @@ from agents.cohort.policies import CohortPolicy
 from agents.cohort.replay import own_rollouts, shared_rollouts
 from agents.cohort.state import LearnerState, RunState
 from agents.environments import Array, CohortEnvironments
+from agents.errors import NoChangeError
 from agents.fingerprints import fingerprint, make_origin
 from agents.hyperparameters import Hyperparameters, Precision
-from agents.perturbation import NoChangeError, perturb
+from agents.perturbation import perturb
 from agents.randomness import streams
 from agents.records import EVALUATION_SEED, Failure, Outcome, Record, Run, summarise
 from agents.saved import Learned

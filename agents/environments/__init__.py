@@ -19,20 +19,13 @@ from agents.environments.mujoco_tasks import TASKS, VectorMujoco
 from agents.environments.pendulum import VectorPendulum
 from agents.environments.snapshots import State
 from agents.environments.vector import PlainVectorEnv
+from agents.errors import UnsuitableEnvironmentError
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 _REGISTERED = frozenset(gym.registry)
 """Environments that need no module's name before theirs."""
-
-
-class UnsuitableEnvironmentError(ValueError):
-    """The environment can't be made, has another name, or hasn't flat observations, continuous actions and an end."""
-
-
-class EnvironmentFailedError(RuntimeError):
-    """An environment raised an error, returned what it mustn't, or took too long. Its text is one line."""
 
 
 class Step(NamedTuple):

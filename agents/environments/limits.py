@@ -9,15 +9,13 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from agents.errors import TookTooLongError
+
 Ended = SimpleQueue[tuple[Any, BaseException | None]]
 """Where a call's result is put, or what it raised."""
 
 Calls = SimpleQueue[tuple[contextvars.Context, Callable[[], Any], Ended] | None]
 """What a thread is to call, in which context; None to end it."""
-
-
-class TookTooLongError(Exception):
-    """A call took longer than it may. Its text is how long it may take."""
 
 
 class Limited:

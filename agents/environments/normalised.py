@@ -17,7 +17,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.wrappers.utils import RunningMeanStd
 
-from agents.environments import Array, EnvironmentFailedError, Flags, Step, make_vector
+from agents.environments import Array, Flags, Step, make_vector
+from agents.errors import EnvironmentFailedError
 from agents.hyperparameters import Hyperparameters
 
 LIMIT = 10.0

@@ -14,7 +14,8 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from agents.environments import snapshots
-from agents.environments.limits import Limited, TookTooLongError
+from agents.environments.limits import Limited
+from agents.errors import MalformedError, TookTooLongError
 
 Stepped = tuple[NDArray[Any], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 """Observations, rewards, terminations, truncations, infos."""
@@ -25,10 +26,6 @@ FAULTS = (Exception, SystemExit)
 
 LONGEST_REASON = 300
 """Characters of an error's text that a reason quotes, at most."""
-
-
-class MalformedError(ValueError):
-    """An environment returned what it mustn't. Its text is what."""
 
 
 class PlainVectorEnv(VectorEnv[Any, Any, Any]):

@@ -185,7 +185,7 @@ def _histories(runs: Runs, finished: pd.DataFrame) -> dict[str, History]:
     for run, history in histories.items():
         if len(history[VALUES]) != usual[0][0] or [history[name].ndim for name in HISTORY] != [2, 1, 1]:
             raise UnreadableSourceError(
-                f"{runs.folder / run / 'updates.jsonl'} is damaged, since others of its design have more or other "
+                f"{runs.folder / run / 'history.jsonl'} is damaged, since others of its design have more or other "
                 "updates: delete its folder, and train the run again"
             )
     return histories

@@ -40,13 +40,13 @@ def doubts(runs: Runs, finished: pd.DataFrame) -> Iterator[str]:
 
 def _looked_at(runs: Runs, finished: pd.DataFrame) -> Iterator[str]:
     """Where seeds were added as results came in, an ordinary analysis errs more often than it says."""
-    for looks in runs.looks:
-        if len(looks.seeds) > 1 and not looks.runs.isdisjoint(finished["run"]):
-            seeds = ", ".join(map(str, looks.seeds))
+    for analyses in runs.analyses:
+        if len(analyses.seeds) > 1 and not analyses.runs.isdisjoint(finished["run"]):
+            seeds = ", ".join(map(str, analyses.seeds))
             yield (
                 f"interim analyses of these runs were made after {seeds} seeds, and more were trained until they "
                 "decided: p-values and intervals here are for a number of seeds fixed in advance; those with alpha "
-                f"spending are in {looks.path.parent.name}/{looks.path.name}"
+                f"spending are in {analyses.path.parent.name}/{analyses.path.name}"
             )
 
 

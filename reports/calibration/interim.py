@@ -15,7 +15,7 @@ from rich.progress import track
 
 from reports.calibration.studies import SHAPES
 from reports.statistics import Array
-from reports.statistics.sequential import Decision, Look, Schedule, look
+from reports.statistics.sequential import Decision, InterimAnalysis, Schedule, analyse_interim
 
 STUDIES = 4000
 """Simulated for each line: the standard error of 5% is 0.34%."""
@@ -37,10 +37,10 @@ NOISES: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
 """Of the differences within seeds; mean 0, deviation 1. All but the last are symmetric, as sign flips ask for."""
 
 FIRST = 10
-"""Seeds at the first look: so many does a test need to find a difference, as `study seeds` begins."""
+"""Seeds at the first analysis: so many does a test need to find a difference, as `study seeds` begins."""
 SCHEDULES = {
-    f"{FIRST}, {FIRST + 2}, ... {BUDGET}": Schedule(looks=tuple(range(FIRST, BUDGET + 1, 2))),
-    f"{FIRST}, {FIRST + 1}, ... {BUDGET}": Schedule(looks=tuple(range(FIRST, BUDGET + 1))),
+    f"{FIRST}, {FIRST + 2}, ... {BUDGET}": Schedule(analyses=tuple(range(FIRST, BUDGET + 1, 2))),
+    f"{FIRST}, {FIRST + 1}, ... {BUDGET}": Schedule(analyses=tuple(range(FIRST, BUDGET + 1))),
 }
 
 TRUTHS: dict[str, tuple[tuple[float, float], Decision]] = {
@@ -53,7 +53,7 @@ that would be false."""
 
 
 class _Test:
-    """Sign flips of an effect, with the same patterns at every look, as if all had been tried.
+    """Sign flips of an effect, with the same patterns at every analysis, as if all had been tried.
 
     **Arguments**: `differences`, `[budget]`; `flips`, `[patterns, budget]`, True where a sign is changed.
     """
@@ -85,14 +85,14 @@ class _Seen:
         return float("-inf"), float("inf")
 
 
-def last_looks(noise: str, truth: str, margin: float, rng: np.random.Generator) -> dict[str, Look]:
-    """One study, by each schedule, up to its last look."""
+def last_analyses(noise: str, truth: str, margin: float, rng: np.random.Generator) -> dict[str, InterimAnalysis]:
+    """One study, by each schedule, up to its last analysis."""
     flips = (rng.random((FLIPS - 1, BUDGET)) < 0.5).astype(float)
     data = NOISES[noise](rng, (2, BUDGET)) + np.array(_effects(truth, margin))[:, None]
     tests = {values[0]: _Test(values, margin, flips) for values in data}
     differences = {"a": data[0], "b": data[1]}
     return {
-        name: look(differences, margin, schedule, lambda values: tests[values[0]].after(len(values)))[-1]
+        name: analyse_interim(differences, margin, schedule, lambda values: tests[values[0]].after(len(values)))[-1]
         for name, schedule in SCHEDULES.items()
     }
 
@@ -101,7 +101,7 @@ def _effects(truth: str, margin: float) -> list[float]:
     return [margin if effect == 1.0 else effect for effect in TRUTHS[truth][0]]
 
 
-def is_false(seen: Look, truth: str) -> bool:
+def is_false(seen: InterimAnalysis, truth: str) -> bool:
     """Whether a decision was made that is false in this truth."""
     effects, false = TRUTHS[truth]
     return any(
@@ -114,14 +114,14 @@ def main() -> None:
     """Print the table."""
     studies = int(sys.argv[1]) if len(sys.argv) > 1 else STUDIES
     columns = [f'{truth}: false "{false}", seeds' for truth, (_, false) in TRUTHS.items()]
-    print(f"| differences | margin | looks | {' | '.join(columns)} |")
+    print(f"| differences | margin | analyses | {' | '.join(columns)} |")
     print(f"|---|---|---|{'---|' * len(TRUTHS)}")
     for noise, margin in itertools.product(NOISES, MARGINS):
         cells: dict[str, list[str]] = {name: [] for name in SCHEDULES}
         for truth in TRUTHS:
             rng = np.random.default_rng(0)
             progress = track(range(studies), f"{noise}, {margin}, {truth}", console=Console(stderr=True))
-            ends = [last_looks(noise, truth, margin, rng) for _ in progress]
+            ends = [last_analyses(noise, truth, margin, rng) for _ in progress]
             for name, row in cells.items():
                 false = np.mean([is_false(end[name], truth) for end in ends])
                 row.append(f"{false:.1%}, {np.mean([end[name].seeds for end in ends]):.0f}")

@@ -1,6 +1,6 @@
 """Where runs come from, and what their columns are.
 
-Sources are a run store (`ledger`), W&B (`wandb`, `wandb_mapped`), Monitor files of Stable-Baselines3 (`sb3`), event
+Sources are a run store (`store`), W&B (`wandb`, `wandb_mapped`), Monitor files of Stable-Baselines3 (`sb3`), event
 files (`tensorboard`), a `comparison` of anyone's trainers, or a `table` that anyone can make. What runs are is in
 `runs`, how to read them in `reading`.
 """
@@ -15,14 +15,14 @@ import pandas as pd
 from reports.errors import UnreadableSourceError
 from reports.sources import comparison, sb3, tensorboard, wandb
 from reports.sources.comparison import read_comparison
-from reports.sources.ledger import read_ledger
 from reports.sources.mapping import Mapping
 from reports.sources.reading import AS_IS, Reading
+from reports.sources.run_store import read_run_store
 from reports.sources.runs import Runs, as_numbers
 from reports.sources.sb3 import read_sb3
 from reports.sources.table import read_frame, read_table
 from reports.sources.tensorboard import read_tensorboard
-from reports.sources.wandb import fetch_ledger
+from reports.sources.wandb import fetch_run_store
 from reports.sources.wandb_mapped import read_mapped
 
 __all__ = ["Mapping", "Reading", "UnreadableSourceError", "beside", "read", "where"]
@@ -47,11 +47,11 @@ def read(
     if isinstance(source, pd.DataFrame):
         return read_frame("the table", source, reading)
     source = str(source)
-    if _is_ledger(source, reading):
+    if _is_run_store(source, reading):
         if reading.unpaired:
             raise UnreadableSourceError(f"{source}: a study's runs are paired by their seeds: they can't be unpaired")
-        folder = fetch_ledger(source) if source.startswith(wandb.SCHEME) else Path(source)
-        return read_ledger(folder, expected, reading)
+        folder = fetch_run_store(source) if source.startswith(wandb.SCHEME) else Path(source)
+        return read_run_store(folder, expected, reading)
     if expected is not None:
         raise UnreadableSourceError(
             f"{source}: only a study's runs are those of a sweep file: leave the sweep file out"
@@ -69,7 +69,7 @@ def read(
     return read_table(Path(source), reading)
 
 
-def _is_ledger(source: str, reading: Reading) -> bool:
+def _is_run_store(source: str, reading: Reading) -> bool:
     """Return whether a source has a study's own runs."""
     if source.startswith(wandb.SCHEME):
         return reading.mapping is None

@@ -27,7 +27,7 @@ LARGEST = 1e150
 
 
 @dataclasses.dataclass(frozen=True)
-class Looks:
+class InterimAnalyses:
     """The interim analyses of a study that trained more seeds until it was decided.
 
     Attributes:
@@ -74,8 +74,8 @@ class Runs:
         hyperparameters: The columns in which designs differ.
         unknown: By run, why it isn't known what it was: such runs belong to no design, or to any.
         provenance: By run, the versions and the machine that made it.
-        looks: Interim analyses of studies that trained more as results came in.
-        folder: The ledger, where there is one: it has the runs' histories.
+        analyses: Interim analyses of studies that trained more as results came in.
+        folder: The run store, where there is one: it has the runs' histories.
         doses: Runs that were perturbed by more than one unit in the last place; None without any.
         observed: By pair of conditions, what was seen of their mechanism, where runs have no histories.
     """
@@ -87,7 +87,7 @@ class Runs:
     hyperparameters: list[str] = dataclasses.field(default_factory=list)
     unknown: dict[str, str] = dataclasses.field(default_factory=dict)
     provenance: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
-    looks: list[Looks] = dataclasses.field(default_factory=list)
+    analyses: list[InterimAnalyses] = dataclasses.field(default_factory=list)
     folder: Path | None = None
     doses: pd.DataFrame | None = None
     observed: Mapping[frozenset[str], Observed] = dataclasses.field(default_factory=dict)
@@ -109,15 +109,15 @@ class Runs:
             others: Columns of text or objects, None where they aren't there.
 
         Returns:
-            Arrays of shape `[updates]`, or `[updates, size]` for lists; a number that is null is NaN. Without a ledger
-            there are none.
+            Arrays of shape `[updates]`, or `[updates, size]` for lists; a number that is null is NaN. Without a run
+            store there are none.
 
         Raises:
             UnreadableSourceError: The history can't be read, or is damaged.
         """
         if self.folder is None:
             return {}
-        path = self.folder / run / "updates.jsonl"
+        path = self.folder / run / "history.jsonl"
         try:
             updates = [orjson.loads(line) for line in read_file(path).splitlines()]
             return {
@@ -128,7 +128,7 @@ class Runs:
         except OSError as error:
             raise UnreadableSourceError(f"{path} can't be read: {error.strerror}") from error
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-            raise UnreadableSourceError(f"{path} is damaged: delete its folder, and train the cell again") from error
+            raise UnreadableSourceError(f"{path} is damaged: delete its folder, and train the run again") from error
 
     def select(self, rows: "pd.Series[bool]") -> "Runs":
         """Return some of the runs.

@@ -1,7 +1,7 @@
-"""The study's own runs from Weights & Biases, through a cache that is laid out like a ledger.
+"""The study's own runs from Weights & Biases, through a cache that is laid out like a run store.
 
-A run of the study saves the ledger's own files, so nothing of its history is sampled or rounded, and the report is the
-same as the ledger's. Other people's runs are read in `wandb_mapped`.
+A run of the study saves its files of the run store, so nothing of its history is sampled or rounded, and the report is
+the same as the run store's. Other people's runs are read in `wandb_mapped`.
 """
 
 import dataclasses
@@ -29,11 +29,11 @@ Run = Any
 
 SCHEME = "wandb:"
 
-FILES = ("cell.json", "updates.jsonl", "outcome.json")
-"""What a ledger has of a run that has ended, and what is saved with it."""
+FILES = ("config.json", "history.jsonl", "summary.json")
+"""What a run store has of a run that has ended, and what is saved with it."""
 
 COST_FILE = "cost.json"
-"""What a ledger has of a run besides, unless it was interrupted."""
+"""What a run store has of a run besides, unless it was interrupted."""
 
 DOWNLOADS = 8
 """Runs that are downloaded at once."""
@@ -65,14 +65,14 @@ class Place:
         return user_cache_path("rl-roundoff") / "wandb" / str(self.entity) / self.project / (self.sweep or "all")
 
 
-def fetch_ledger(source: str) -> Path:
+def fetch_run_store(source: str) -> Path:
     """Download the study's own runs of a W&B project or sweep, except those that are here and haven't changed.
 
     Args:
         source: `wandb:entity/project[/sweep]`.
 
     Returns:
-        A folder laid out like a ledger.
+        A folder laid out like a run store.
 
     Raises:
         UnreadableSourceError: The project can't be read, or has no run of a study.
@@ -89,8 +89,10 @@ def fetch_ledger(source: str) -> Path:
         for folder in place.cache.iterdir():
             if folder.is_dir() and folder.name not in runs:
                 shutil.rmtree(folder)
-        changed = {cell: run for cell, run in runs.items() if _stamp(run) != _read_stamp(place.cache / cell)}
-        in_parallel(lambda cell: _keep(changed[cell], cell, place.cache / cell), list(changed), "downloading runs")
+        changed = {run_id: run for run_id, run in runs.items() if _stamp(run) != _read_stamp(place.cache / run_id)}
+        in_parallel(
+            lambda run_id: _keep(changed[run_id], run_id, place.cache / run_id), list(changed), "downloading runs"
+        )
     return place.cache
 
 
@@ -130,15 +132,15 @@ def ask(source: str, place: Place) -> list[Run]:
 
 
 def _chosen(runs: Sequence[Run]) -> dict[str, Run]:
-    """Return a run for each cell: the first that has finished, or else that has failed, or else the first."""
+    """Return a run for each run id: the first that has finished, or else that has failed, or else the first."""
     order = {"finished": 0, "failed": 1}
     chosen: dict[str, Run] = {}
     for run in runs:
-        cell = run.config.get("cell_id")
-        if not isinstance(cell, str) or not re.fullmatch(r"[0-9a-f]{16}", cell):  # it becomes a folder's name
+        run_id = run.config.get("run_id")
+        if not isinstance(run_id, str) or not re.fullmatch(r"[0-9a-f]{16}", run_id):  # it becomes a folder's name
             continue
-        if cell not in chosen or order.get(_status(run), 2) < order.get(_status(chosen[cell]), 2):
-            chosen[cell] = run
+        if run_id not in chosen or order.get(_status(run), 2) < order.get(_status(chosen[run_id]), 2):
+            chosen[run_id] = run
     return dict(sorted(chosen.items()))
 
 
@@ -148,7 +150,7 @@ def _status(run: Run) -> str:
 
 
 def download(run: Run) -> dict[str, bytes]:
-    """Return those of the ledger's files that are saved with a run, by name, and the cost where it is known."""
+    """Return those of the run store's files that are saved with a run, by name, and the cost where it is known."""
     wanted = [*FILES, COST_FILE]
     with tempfile.TemporaryDirectory() as folder:
         for file in run.files(names=wanted):
@@ -157,8 +159,8 @@ def download(run: Run) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
-def _keep(run: Run, cell: str, folder: Path) -> None:
-    """Write a run's files into a folder, and last the state of the run that they are of.
+def _keep(run: Run, run_id: str, folder: Path) -> None:
+    """Write a run's files into a folder, and last the state of the W&B run that they are of.
 
     A run that was cut off has no outcome. If that was in its first seconds, only its config says what it was.
     """
@@ -170,10 +172,10 @@ def _keep(run: Run, cell: str, folder: Path) -> None:
         files = download(run)
     except (OSError, ValueError, wandb.Error) as error:
         raise UnreadableSourceError(f"run {run.id} can't be downloaded: {' '.join(str(error).split())}") from error
-    if "cell.json" not in files:
+    if "config.json" not in files:
         plain = {name: value for name, value in run.config.items() if not isinstance(value, dict | list)}
-        own = {name: value for name, value in plain.items() if name not in ("cell_id", "claimed", "seeds", "margin")}
-        files["cell.json"] = json.dumps({"id": cell, **own}).encode()
+        own = {name: value for name, value in plain.items() if name not in ("run_id", "claimed", "seeds", "margin")}
+        files["config.json"] = json.dumps({"id": run_id, **own}).encode()
     for name, content in files.items():
         (folder / name).write_bytes(content)
     (folder / "wandb.json").write_text(json.dumps(_stamp(run)), encoding="utf-8")

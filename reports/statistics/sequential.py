@@ -1,11 +1,10 @@
-"""How many seeds: looking at results again and again, and paying for every look.
+"""How many seeds: interim analyses with alpha spending.
 
-A group-sequential test (Lan and DeMets 1983): before look k, of all the error that the whole study may make, so much
-has been spent as a function of the share of seeds says, here alpha * share**2 (Kim and DeMets 1987). What a look may
-spend gives the p-value that it must reach, its nominal level, from the joint distribution of the looks' statistics:
-Brownian motion, seen at the shares. The p-values compared with it are the report's own, of sign flips: the
+A group-sequential test (Lan and DeMets 1983): the error that a study may make is spent as a function of the share of
+seeds, here alpha * share**2 (Kim and DeMets 1987). What an analysis may spend gives the p-value that it must reach, its
+nominal level, from the joint distribution of the analyses' statistics: Brownian motion, seen at the shares. The p-values compared with it are the report's own, of sign flips: the
 significance-level approach (Jennison and Turnbull 2000, chapter 3.8). Inverted, they give repeated confidence
-intervals (Jennison and Turnbull 1989), which cover the truth at all looks together.
+intervals (Jennison and Turnbull 1989), which cover the truth at all analyses together.
 
 The family of effects is Holm's: what an effect that is found different no longer needs goes to the others (Maurer and
 Bretz 2013). Equivalence is two one-sided tests, each spending alpha over the study.
@@ -56,11 +55,11 @@ def power_spending(share: float, alpha: float) -> float:
 
 @functools.lru_cache(maxsize=256)
 def nominal_levels(shares: tuple[float, ...], alpha: float, spending: Spending = power_spending) -> tuple[float, ...]:
-    """The one-sided p-value that each look must reach, for all of them together to err with probability `alpha`.
+    """The one-sided p-value that each analysis must reach, for all of them together to err with probability `alpha`.
 
     By the recursion of Armitage, McPherson and Rowe (1969): the density of the sum, among studies that went on.
 
-    **Arguments**: `shares`, of all seeds, at each look; rising to at most 1.
+    **Arguments**: `shares`, of all seeds, at each analysis; rising to at most 1.
     """
     levels: list[float] = []
     points, density, before, spent = np.zeros(1), np.ones(1), 0.0, 0.0
@@ -94,36 +93,36 @@ def _excess(probability: Callable[[float], float], wanted: float, bound: float) 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """When to look, fixed before the data."""
+    """The numbers of seeds at which to analyse, fixed before the data."""
 
-    looks: tuple[int, ...]
+    analyses: tuple[int, ...]
     """numbers of seeds; the last is the budget"""
     alpha: float = ALPHA
 
     @property
     def budget(self) -> int:
         """Seeds at most."""
-        return self.looks[-1]
+        return self.analyses[-1]
 
-    def level(self, look: int, alpha: float) -> float:
-        """The one-sided p-value that the look, counted from 0, must reach for a one-sided error of `alpha` in all."""
-        return nominal_levels(tuple(seeds / self.budget for seeds in self.looks), alpha)[look]
+    def level(self, index: int, alpha: float) -> float:
+        """Return the one-sided p-value that the analysis, from 0, must reach for a one-sided error of `alpha` in all."""
+        return nominal_levels(tuple(seeds / self.budget for seeds in self.analyses), alpha)[index]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What is known of one effect after a look."""
+    """What is known of one effect after an analysis."""
 
     estimate: float
     interval: tuple[float, float]
-    """repeated: 95% over all looks together; before Holm's correction, as the report's"""
+    """repeated: 95% over all analyses together; before Holm's correction, as the report's"""
     decision: Decision
     decided_at: int | None
-    """seeds at the look that decided; what a look has decided, no later one changes"""
+    """seeds at the analysis that decided; what an analysis has decided, no later one changes"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Look:
+class InterimAnalysis:
     """What is known after so many seeds."""
 
     seeds: int
@@ -135,19 +134,19 @@ class Look:
         return all(finding.decision != "undecided" for finding in self.findings.values())
 
 
-def look(
+def analyse_interim(
     differences: Mapping[str, Array], margin: float | None, schedule: Schedule, test: Callable[[Array], Flips]
-) -> list[Look]:
-    """All looks at a study, up to the one that decides it, or to as many seeds as there are.
+) -> list[InterimAnalysis]:
+    """All analyses at a study, up to the one that decides it, or to as many seeds as there are.
 
     **Arguments**: `differences`, by effect, `[seeds]`, in the order in which seeds were to be run, NaN
     for one whose block has a hole; `margin`, fixed
     before the data; `test`, of paired differences.
     """
-    looks: list[Look] = []
+    analyses: list[InterimAnalysis] = []
     decided: dict[str, tuple[Decision, int]] = {}
     available = min((len(values) for values in differences.values()), default=0)
-    for index, seeds in enumerate(schedule.looks):
+    for index, seeds in enumerate(schedule.analyses):
         if seeds > available or len(decided) == len(differences):
             break
         known = {name: values[:seeds][np.isfinite(values[:seeds])] for name, values in differences.items()}
@@ -172,18 +171,18 @@ def look(
             )
             for name, flip in flips.items()
         }
-        looks.append(Look(seeds=seeds, findings=findings))
-    return looks
+        analyses.append(InterimAnalysis(seeds=seeds, findings=findings))
+    return analyses
 
 
 def _different(
-    p_values: Mapping[str, float], decided: Mapping[str, tuple[Decision, int]], schedule: Schedule, look: int
+    p_values: Mapping[str, float], decided: Mapping[str, tuple[Decision, int]], schedule: Schedule, index: int
 ) -> list[str]:
-    """Effects that are found different at this look, by Holm's steps: each that is leaves its alpha to the others."""
+    """Return the effects that are different at this analysis, by Holm: each that is leaves its alpha to the others."""
     found: list[str] = []
     while True:
         rejected = len(found) + sum(decision == "different" for decision, _ in decided.values())
-        level = 2 * schedule.level(look, schedule.alpha / 2 / max(1, len(p_values) - rejected))
+        level = 2 * schedule.level(index, schedule.alpha / 2 / max(1, len(p_values) - rejected))
         more = [name for name, p in p_values.items() if p <= level and name not in decided and name not in found]
         if not more:
             return found
@@ -197,12 +196,12 @@ def seeds_to_go(
 
     Futures are drawn from the normal distribution with those, and tested by t, at Bonferroni's share of alpha.
 
-    **Arguments**: `differences`, without holes; `seen`, seeds at the last look; `others`, undecided effects that share
+    **Arguments**: `differences`, all there; `seen`, seeds at the last analysis; `others`, undecided effects that share
     alpha with this one.
 
     **Returns**: the median over those futures that are decided within the budget, and their share of all.
     """
-    ahead = [(index, seeds) for index, seeds in enumerate(schedule.looks) if seeds > seen]
+    ahead = [(index, seeds) for index, seeds in enumerate(schedule.analyses) if seeds > seen]
     deviation = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
     if not ahead or deviation == 0.0:
         return None, 0.0

@@ -7,8 +7,8 @@ from typing import Annotated
 from rich.console import Console
 from tyro.conf import FlagCreatePairsOff, arg
 
-from study.cells import MistakeError
-from study.files import require_writable
+from study.errors import ConfigError
+from study.store.files import require_writable
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,20 +34,20 @@ class Bench:
     def run(self) -> None:
         """Measure, print tables, and write them to a file."""
         if self.rounds < 1:
-            raise MistakeError(f"--rounds must be at least 1, not {self.rounds}")
+            raise ConfigError(f"--rounds must be at least 1, not {self.rounds}")
         if self.seconds is not None and not 0 < self.seconds < float("inf"):
-            raise MistakeError(f"--seconds must be positive, not {self.seconds}")
+            raise ConfigError(f"--seconds must be positive, not {self.seconds}")
         if self.policies:
             self._measure_policies(self.output or Path("policy_cost.csv"))
         else:
             self._measure_training(self.output or Path("bench.json"))
 
     def _measure_training(self, output: Path) -> None:
-        from study import bench
+        from study.benchmarks import speed as bench
 
         unknown = sorted(set(self.env_ids) - set(bench.SETTINGS))
         if unknown or not self.env_ids:
-            raise MistakeError(f"--env-ids must be of {', '.join(bench.SETTINGS)}, not {' '.join(unknown) or 'empty'}")
+            raise ConfigError(f"--env-ids must be of {', '.join(bench.SETTINGS)}, not {' '.join(unknown) or 'empty'}")
         require_writable(output)
         measurements = bench.measure(self.env_ids, self.rounds, self.seconds or 3.0, Console(stderr=True))
         Console().print(*bench.tables(measurements))

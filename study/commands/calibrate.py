@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import track
 from tyro.conf import arg
 
-from study.cells import MistakeError
+from study.errors import ConfigError
 
 if TYPE_CHECKING:
     from reports.calibration.labels import Row
@@ -35,15 +35,15 @@ class Calibrate:
         from reports.calibration import labels, studies
 
         if self.studies < 1:
-            raise MistakeError(f"--studies must be at least 1, not {self.studies}")
+            raise ConfigError(f"--studies must be at least 1, not {self.studies}")
         if not self.seeds or min(self.seeds) < 2:
-            raise MistakeError(f"--seeds must be at least 2, not {' '.join(map(str, self.seeds)) or 'none'}")
+            raise ConfigError(f"--seeds must be at least 2, not {' '.join(map(str, self.seeds)) or 'none'}")
         kinds = [kind for kind in studies.STUDIES if self.only in kind.name]
         if not kinds:
             names = ", ".join(kind.name for kind in studies.STUDIES)
-            raise MistakeError(f"--only {self.only}: no kind of study has it in its name; choose from {names}")
+            raise ConfigError(f"--only {self.only}: no kind of study has it in its name; choose from {names}")
         if self.output.exists() and not self.output.is_file():
-            raise MistakeError(f"-o {self.output}: it isn't a regular file: give another file")
+            raise ConfigError(f"-o {self.output}: it isn't a regular file: give another file")
         wanted = list(itertools.product(kinds, studies.SHAPES, self.seeds))
         kept, rows = self._kept(), []
         try:
@@ -56,9 +56,7 @@ class Calibrate:
                         file.flush()
                     rows.append(row)
         except OSError as error:
-            raise MistakeError(
-                f"-o {self.output}: it can't be written ({error.strerror}): give another file"
-            ) from error
+            raise ConfigError(f"-o {self.output}: it can't be written ({error.strerror}): give another file") from error
         print(labels.table(rows).to_csv(index=False), end="")
 
     def _kept(self) -> "dict[tuple[str, str, int, int], Row]":

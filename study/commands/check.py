@@ -8,71 +8,72 @@ from rich.console import Console
 from rich.progress import Progress
 from tyro.conf import Positional
 
-from agents.environments import UnsuitableEnvironmentError
-from study.cells import Cell, MistakeError, require_trainable
-from study.memory import available_cores, require_memory
-from study.shipped import find_sweep
-from study.sweepfile import read_calls, require_own_program
+from agents.errors import UnsuitableEnvironmentError
+from study.config.run_config import RunConfig, require_trainable
+from study.config.shipped import find_sweep
+from study.config.sweepfile import read_calls, require_own_program
+from study.errors import ConfigError
+from study.training.memory import available_cores, require_memory
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Check:
-    """Look at sweep files before anyone queues them: how many cells, how long here, and what W&B would swallow."""
+    """Look at sweep files before anyone queues them: how many runs, how long here, and what W&B would swallow."""
 
     files: Positional[tuple[Path, ...]]
     """sweep files, such as sweeps/thread.yaml, or names of shipped ones, such as thread"""
 
     def run(self) -> None:
         """Say of each file what is in it, or refuse it."""
-        sound: dict[Path, list[list[Cell]]] = {}
+        sound: dict[Path, list[list[RunConfig]]] = {}
         refused = []
         if not self.files:
-            raise MistakeError("no sweep file is given: give files, or names of shipped ones, such as thread")
+            raise ConfigError("no sweep file is given: give files, or names of shipped ones, such as thread")
         for given in self.files:
             try:
                 path = find_sweep(given)
                 sound[path] = _read(path)
-            except MistakeError as error:
+            except ConfigError as error:
                 refused.append(str(error))
         seconds = _measure(list(sound.values()))
         cores = available_cores()
         for (path, calls), taken in zip(sound.items(), seconds, strict=True):
-            cells = len(_once(calls))
+            configs = len(_once(calls))
             how_long = f"about {_duration(taken / cores)} on {cores} {'cores' if cores > 1 else 'core'} of this machine"
-            print(f"{path}: {cells} cells in {len(calls)} calls of an agent, {how_long}")
+            print(f"{path}: {configs} runs in {len(calls)} calls of an agent, {how_long}")
         if refused:
-            raise MistakeError("\nstudy: ".join(refused))
+            raise ConfigError("\nstudy: ".join(refused))
 
 
-def _read(path: Path) -> list[list[Cell]]:
-    """A sweep file's calls, all of which can be trained. **Raises**: `MistakeError`."""
+def _read(path: Path) -> list[list[RunConfig]]:
+    """A sweep file's calls, all of which can be trained. **Raises**: `ConfigError`."""
     calls = read_calls(path)
     require_own_program(path)
     try:
-        require_trainable(cell for call in calls for cell in call)
-        for cell in {cell.kind: cell for call in calls for cell in call}.values():
-            require_memory([cell])
-    except (MistakeError, UnsuitableEnvironmentError) as error:
-        raise MistakeError(f"{path}: {error}") from error
+        require_trainable(config for call in calls for config in call)
+        for config in {config.kind: config for call in calls for config in call}.values():
+            require_memory([config])
+    except (ConfigError, UnsuitableEnvironmentError) as error:
+        raise ConfigError(f"{path}: {error}") from error
     return calls
 
 
-def _once(calls: list[list[Cell]]) -> list[Cell]:
-    """Return each cell once: an unperturbed one may be in several calls."""
-    return list({cell.id: cell for call in calls for cell in call}.values())
+def _once(calls: list[list[RunConfig]]) -> list[RunConfig]:
+    """Return each run once: an unperturbed one may be in several calls."""
+    return list({config.id: config for call in calls for config in call}.values())
 
 
-def _measure(sweeps: Sequence[list[list[Cell]]]) -> list[float]:
+def _measure(sweeps: Sequence[list[list[RunConfig]]]) -> list[float]:
     """Seconds of one core for each sweep."""
-    from study.estimate import estimate
+    from study.training.estimate import estimate
 
-    cells = [_once(calls) for calls in sweeps]
-    if not cells:
+    configs = [_once(calls) for calls in sweeps]
+    if not configs:
         return []
-    kinds = sum(len({cell.kind for cell in own}) for own in cells)
+    kinds = sum(len({config.kind for config in own}) for own in configs)
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("training each kind of cell for a moment", total=kinds)
-        return [estimate(own, lambda: progress.advance(task)) for own in cells]
+        task = progress.add_task("training each kind of run for a moment", total=kinds)
+        return [estimate(own, lambda: progress.advance(task)) for own in configs]
 
 
 def _duration(seconds: float) -> str:

@@ -13,11 +13,12 @@ import tyro
 from rich.console import Console
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
 
-from study.cells import MistakeError, brief, read_seeds
 from study.compare.arms import Arm, require_arms
 from study.compare.planfile import read_options
-from study.files import write_atomically
-from study.memory import available_cores
+from study.config.run_config import brief, read_seeds
+from study.errors import ConfigError
+from study.store.files import write_atomically
+from study.training.memory import available_cores
 
 if TYPE_CHECKING:
     from study.compare.launching import Ended, Shared
@@ -66,14 +67,14 @@ class CompareOptions:
         """Look at the options.
 
         Raises:
-            MistakeError: One of them can't be used.
+            ConfigError: One of them can't be used.
         """
         if self.steps < 3:
-            raise MistakeError(f"--steps must be at least 3, not {self.steps}")
+            raise ConfigError(f"--steps must be at least 3, not {self.steps}")
         if self.workers < 0:
-            raise MistakeError(f"--workers must be zero or positive, not {self.workers}")
+            raise ConfigError(f"--workers must be zero or positive, not {self.workers}")
         if self.margin is not None and not 0 < self.margin < math.inf:
-            raise MistakeError(f"--margin must be positive and finite, not {self.margin}")
+            raise ConfigError(f"--margin must be positive and finite, not {self.margin}")
 
     @property
     def shared(self) -> "Shared | None":
@@ -181,14 +182,14 @@ class Compare:
         if self.file is None:
             return _make_arms(self.arm, self.env, self.cwd, self.shell), self.comparison
         if self.arm or self.env or self.cwd or self.shell:
-            raise MistakeError(f"{self.file} has the arms: give no --arm, --env, --cwd or --shell beside it")
+            raise ConfigError(f"{self.file} has the arms: give no --arm, --env, --cwd or --shell beside it")
         return read_options(self.file, self.comparison)
 
 
 def _make_arms(arm: Sequence[str], env: Sequence[str], cwd: Sequence[str], shell: bool) -> list[Arm]:
     commands = dict(_split(text, "=", "--arm NAME=COMMAND") for text in arm)
     if len(commands) < len(arm):
-        raise MistakeError("two arms have the same name: give each another")
+        raise ConfigError("two arms have the same name: give each another")
     variables: dict[str, dict[str, str]] = {name: {} for name in commands}
     folders: dict[str, Path] = {}
     for text in env:
@@ -208,7 +209,7 @@ def read_renames(given: Sequence[str]) -> list[tuple[str, str]]:
     """Return pairs of names, the new and the old, of texts such as NEW=OLD,NEW=OLD.
 
     Raises:
-        MistakeError: A text isn't of the form.
+        ConfigError: A text isn't of the form.
     """
     return [_split(pair, "=", "--rename NEW=OLD") for text in given for pair in text.split(",")]
 
@@ -216,14 +217,14 @@ def read_renames(given: Sequence[str]) -> list[tuple[str, str]]:
 def _split(text: str, separator: str, form: str) -> tuple[str, str]:
     first, found, rest = text.partition(separator)
     if not found or not first:
-        raise MistakeError(f"{brief(text)} isn't of the form {form}")
+        raise ConfigError(f"{brief(text)} isn't of the form {form}")
     return first, rest
 
 
 def _of_arm(text: str, arms: Mapping[str, str], form: str) -> tuple[str, str]:
     name, rest = _split(text, ":", form)
     if name not in arms:
-        raise MistakeError(
+        raise ConfigError(
             f"{form.split()[0]} {text}: there is no arm {name!r}; choose from {', '.join(arms) or 'none'}"
         )
     return name, rest

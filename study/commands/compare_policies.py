@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from tyro.conf import FlagCreatePairsOff, Positional
 
-from study.cells import MistakeError
 from study.commands.compare import Repeated, read_renames
+from study.errors import ConfigError
 
 if TYPE_CHECKING:
     from study.policies import Policy
@@ -38,7 +38,7 @@ class ComparePolicies:
     def run(self) -> None:
         """Load both, compare them, and say what sets them apart."""
         if min(self.observation_size, self.action_size) < 1:
-            raise MistakeError("--observation-size and --action-size must be at least 1")
+            raise ConfigError("--observation-size and --action-size must be at least 1")
         one, other = (self._load(text) for text in (self.a, self.b))
         from study.policies import compare
 
@@ -60,17 +60,17 @@ class ComparePolicies:
         if isinstance(found, nn.Module):
             return from_module(found, bounded=self.bounded)
         kind = "nothing" if found is None else f"a {type(found).__name__}"
-        raise MistakeError(f"{text} must be a study.policies.Policy or a torch module, and is {kind}")
+        raise ConfigError(f"{text} must be a study.policies.Policy or a torch module, and is {kind}")
 
 
 def _import(path: Path, text: str) -> Any:
     if path.suffix != ".py" or not path.is_file():
-        raise MistakeError(f"{text} must be FILE.py:NAME of a file that is there")
+        raise ConfigError(f"{text} must be FILE.py:NAME of a file that is there")
     spec = importlib.util.spec_from_file_location(f"policy_of_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise MistakeError(f"{path} can't be imported: {type(error).__name__}: {error}") from error
+        raise ConfigError(f"{path} can't be imported: {type(error).__name__}: {error}") from error
     return module

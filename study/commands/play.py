@@ -5,7 +5,8 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from study.cells import LARGEST_SEED, MistakeError
+from study.config.run_config import LARGEST_SEED
+from study.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,9 +27,9 @@ class Play:
     def run(self) -> None:
         """Play, and print each episode's return."""
         if self.episodes < 1:
-            raise MistakeError(f"--episodes must be at least 1, not {self.episodes}")
+            raise ConfigError(f"--episodes must be at least 1, not {self.episodes}")
         if self.seed is not None and not 0 <= self.seed <= LARGEST_SEED:
-            raise MistakeError(f"--seed must be between 0 and 2**53, not {self.seed}")
+            raise ConfigError(f"--seed must be between 0 and 2**53, not {self.seed}")
         path = self._policy()
         from agents.records import EVALUATION_SEED
         from agents.saved import load_policy
@@ -37,7 +38,7 @@ class Play:
         try:
             policy = load_policy(path)
         except ValueError as error:
-            raise MistakeError(str(error)) from error
+            raise ConfigError(str(error)) from error
         first = EVALUATION_SEED if self.seed is None else self.seed
         returns = playing.evaluate(policy, range(first, first + self.episodes))
         for seed, earned in enumerate(returns, first):
@@ -47,15 +48,15 @@ class Play:
             print(playing.record(policy, first, self.video))
 
     def _policy(self) -> Path:
-        found = sorted(path for path in self.runs_dir.glob("*/cell.json") if path.parent.name.startswith(self.run_id))
+        found = sorted(path for path in self.runs_dir.glob("*/config.json") if path.parent.name.startswith(self.run_id))
         if not found:
-            raise MistakeError(f"{self.runs_dir} has no run {self.run_id}: give the name of one of its folders")
+            raise ConfigError(f"{self.runs_dir} has no run {self.run_id}: give the name of one of its folders")
         if len(found) > 1:
             names = " and ".join(path.parent.name for path in found[:2])
-            raise MistakeError(f"{self.run_id} is the beginning of {len(found)} runs, such as {names}: give more of it")
+            raise ConfigError(f"{self.run_id} is the beginning of {len(found)} runs, such as {names}: give more of it")
         path = found[0].with_name("policy.pt")
         if not path.is_file():
-            raise MistakeError(
+            raise ConfigError(
                 f"{path} isn't there: the run has failed, goes on, or was trained before policies were kept"
             )
         return path

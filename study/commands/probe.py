@@ -5,7 +5,8 @@ import dataclasses
 from rich.console import Console
 from tyro.conf import FlagCreatePairsOff
 
-from study.cells import LARGEST_SEED, MistakeError
+from study.config.run_config import LARGEST_SEED
+from study.errors import ConfigError
 
 LARGEST_PROBE = 1000
 """Dimensions of which a covariance matrix still fits anywhere."""
@@ -27,9 +28,9 @@ class Probe:
         from study import probe
 
         if not 1 <= self.n <= LARGEST_PROBE:
-            raise MistakeError(f"--n must be between 1 and {LARGEST_PROBE}, not {self.n}")
+            raise ConfigError(f"--n must be between 1 and {LARGEST_PROBE}, not {self.n}")
         if not 0 <= self.seed <= LARGEST_SEED:
-            raise MistakeError(f"--seed must be between 0 and 2**53, not {self.seed}")
+            raise ConfigError(f"--seed must be between 0 and 2**53, not {self.seed}")
         if self.json:
             probe.print_json(self.n, self.seed)
         else:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from reports.errors import UnreadableSourceError
-from study.shipped import find_sweep
-from study.sweepfile import OUTCOME, Design, read_cells, read_design
+from study.config.shipped import find_sweep
+from study.config.sweepfile import OUTCOME, Design, read_configs, read_design
 
 if TYPE_CHECKING:
     from reports.documents.report import Options
@@ -75,7 +75,7 @@ class Report:
         from reports.sources import beside
 
         sweep = self._find_sweep()
-        expected = {cell.id: dataclasses.asdict(cell) for cell in read_cells(sweep)} if sweep else None
+        expected = {config.id: dataclasses.asdict(config) for config in read_configs(sweep)} if sweep else None
         output = self.output or beside(self.source)
         options = self._options()
         if self.plan:

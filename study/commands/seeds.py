@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import OmitArgPrefixes, Positional
 
-from study.cells import MistakeError, require_trainable
-from study.commands.shared import PoolOptions, check_comparison, say_what_starts_over
-from study.shipped import find_sweep
-from study.sweepfile import OUTCOME, read_cells, read_design
+from study.commands.shared import check_comparison, check_pool, require_pool_memory, run_with_pool, say_what_starts_over
+from study.config.run_config import require_trainable
+from study.config.shipped import find_sweep
+from study.config.sweepfile import OUTCOME, read_configs, read_design
+from study.errors import ConfigError
+from study.pool.options import PoolOptions
 
 if TYPE_CHECKING:
+    from study.plans.seeds import Blocks
     from study.pool.driver import Driver
-    from study.seeds import Blocks
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,12 +47,12 @@ class Seeds:
     pool: OmitArgPrefixes[PoolOptions] = dataclasses.field(default_factory=PoolOptions)
 
     def run(self) -> None:
-        """Check everything, then train and look in turns."""
-        from study import seeds
+        """Check everything, then train and analyse in turns."""
+        from study.plans import seeds
 
-        self.pool.check()
+        check_pool(self.pool)
         if self.every < 1:
-            raise MistakeError(f"--every must be at least 1, not {self.every}")
+            raise ConfigError(f"--every must be at least 1, not {self.every}")
         first = self._first()
         file = find_sweep(self.file)
         design = read_design(file)
@@ -58,52 +60,52 @@ class Seeds:
         margin = design.margin_of(outcome) if self.margin is None else self.margin
         check_comparison(outcome, margin)
         if margin is None and design.margin is not None:
-            raise MistakeError(
+            raise ConfigError(
                 f"{file}: the equivalence margin must be one of {outcome}, not of {design.outcome or OUTCOME}: "
                 "give --margin"
             )
         if margin is None:
-            raise MistakeError(
+            raise ConfigError(
                 f"{file}: an equivalence margin must be fixed before the data: give --margin, or "
                 "`margin: {value: ...}` among its parameters"
             )
-        block = seeds.block(read_cells(file))
+        block = seeds.block(read_configs(file))
         require_trainable(block)
         blocks = seeds.Blocks(
-            cells=block, schedule=seeds.make_schedule(first, self.every, self.budget), outcome=outcome, margin=margin
+            configs=block, schedule=seeds.make_schedule(first, self.every, self.budget), outcome=outcome, margin=margin
         )
-        self.pool.require_memory(block)
+        require_pool_memory(self.pool, block)
         say_what_starts_over(block)
         self._train(blocks)
 
     def _train(self, blocks: "Blocks") -> None:
         from rich.console import Console
 
-        from study import seeds
-        from study.plans import keep_plan
-        from study.record import Record
+        from study.plans import seeds
+        from study.plans.planfile import keep_plan
+        from study.plans.record import Record
 
         def work(driver: "Driver") -> Awaitable[None]:
-            runs_dir = driver.ledger.runs_dir
+            runs_dir = driver.store.runs_dir
             keep_plan(runs_dir, self.name, blocks.describe())
             record = Record(runs_dir, self.storage, self.name, driver.wandb_mode)
             console = Console(soft_wrap=True, highlight=False)
-            return seeds.train_until_decided(driver.train, driver.ledger, blocks, self.name, record, console)
+            return seeds.train_until_decided(driver.train, driver.store, blocks, self.name, record, console)
 
-        self.pool.run(work)
+        run_with_pool(self.pool, work)
 
     def _first(self) -> int:
-        """Seeds before the first interim analysis. **Raises**: `MistakeError`, where that could find nothing."""
-        from study import seeds
+        """Seeds before the first interim analysis. **Raises**: `ConfigError`, where that could find nothing."""
+        from study.plans import seeds
 
         fewest = seeds.fewest_first(self.every, self.budget) if 1 <= self.budget <= seeds.MOST_SEEDS else None
         if fewest is None:
-            raise MistakeError(
+            raise ConfigError(
                 f"--budget must be between 7 and {seeds.MOST_SEEDS}, not {self.budget}: with fewer seeds no test can "
                 "find a difference"
             )
         if self.first is not None and not fewest <= self.first <= self.budget:
-            raise MistakeError(
+            raise ConfigError(
                 f"--first must be between {fewest} and the budget, {self.budget}, not {self.first}: with fewer seeds "
                 "no interim analysis can find a difference"
             )

@@ -7,15 +7,17 @@ from pathlib import Path
 from rich.console import Console
 from tyro.conf import OmitArgPrefixes, Positional
 
-from study.cells import MistakeError, require_trainable
-from study.commands.shared import PoolOptions, say_what_starts_over
-from study.shipped import find_sweep
-from study.sweepfile import read_cells
+from study.commands.shared import check_pool, require_pool_memory, run_with_pool, say_what_starts_over
+from study.config.run_config import require_trainable
+from study.config.shipped import find_sweep
+from study.config.sweepfile import read_configs
+from study.errors import ConfigError
+from study.pool.options import PoolOptions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """Train every cell of W&B sweep files. What has ended is skipped, what was cut off goes on."""
+    """Train every run of W&B sweep files. What has ended is skipped, what was cut off goes on."""
 
     files: Positional[tuple[Path, ...]]
     """sweep files, or names of shipped ones, such as thread"""
@@ -23,30 +25,30 @@ class Sweep:
 
     def run(self) -> None:
         """Check everything, then train."""
-        self.pool.check()
+        check_pool(self.pool)
         if not self.files:
-            raise MistakeError("no sweep file is given: give files, or names of shipped ones, such as thread")
-        sweeps = {path: read_cells(path) for path in map(find_sweep, self.files)}
-        cells = list({cell.id: cell for own in sweeps.values() for cell in own}.values())
-        require_trainable(cells)
-        from study.ledger import Ledger
+            raise ConfigError("no sweep file is given: give files, or names of shipped ones, such as thread")
+        sweeps = {path: read_configs(path) for path in map(find_sweep, self.files)}
+        configs = list({config.id: config for own in sweeps.values() for config in own}.values())
+        require_trainable(configs)
+        from study.store.run_store import RunStore
 
-        ledger = Ledger(self.pool.runs_dir)
-        waiting = ledger.waiting(cells)
-        waiting_ids = {cell.id for cell in waiting}
+        store = RunStore(self.pool.runs_dir)
+        waiting = store.waiting(configs)
+        waiting_ids = {config.id for config in waiting}
         console = Console(stderr=True, soft_wrap=True)
         for path, own in sweeps.items():
-            ended = sum(cell.id not in waiting_ids for cell in own)
-            console.print(f"{path}: {len(own)} cells, {ended} of them ended before", markup=False)
+            ended = sum(config.id not in waiting_ids for config in own)
+            console.print(f"{path}: {len(own)} runs, {ended} of them ended before", markup=False)
         if not waiting:
             return
-        self.pool.require_memory(waiting)
+        require_pool_memory(self.pool, waiting)
         say_what_starts_over(waiting)
         try:
-            self.pool.run(lambda driver: driver.train(cells))
+            run_with_pool(self.pool, lambda driver: driver.train(configs))
         finally:
-            for cell in cells:
-                with contextlib.suppress(MistakeError):  # of one that is damaged, the driver has said so
-                    outcome = ledger.outcome(cell)
+            for config in configs:
+                with contextlib.suppress(ConfigError):  # of one that is damaged, the driver has said so
+                    outcome = store.summary(config)
                     if outcome is not None and outcome["status"] == "failed":
-                        console.print(f"failed: {ledger.path(cell)}: {outcome['error']}", markup=False)
+                        console.print(f"failed: {store.path(config)}: {outcome['error']}", markup=False)

@@ -7,17 +7,18 @@ from typing import Annotated, Any
 
 from tyro.conf import FlagConversionOff, arg
 
-from study.cells import Cell, MistakeError, read_seeds, require_trainable
-from study.commands.shared import CellFailedError, check_step_timeout, say_what_starts_over
-from study.memory import require_memory
+from study.commands.shared import check_step_timeout, say_what_starts_over
+from study.config.run_config import RunConfig, read_seeds, require_trainable
+from study.errors import ConfigError, RunFailedError
 from study.tracking.assignment import assignment
+from study.training.memory import require_memory
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Train:
-    """Train one cell, or, as one cohort, those of several seeds. A sweep's agents call this, and so can you."""
+    """Train one run, or, as one cohort, those of several seeds. A sweep's agents call this, and so can you."""
 
-    cell: FlagConversionOff[Annotated[Cell, arg(name="")]]  # `--anneal_lr=True`, as an agent says it
+    config: FlagConversionOff[Annotated[RunConfig, arg(name="")]]  # `--anneal_lr=True`, as an agent says it
     seeds: str | None = None
     """instead of --seed, several, such as 0-9, 0-4,7 or 0-8:2: trained together, to the same bits as one by one"""
     margin: float | None = None
@@ -29,46 +30,46 @@ class Train:
     step_timeout: float = 0.0
     """seconds that a step or a reset of the environment may take before the run has failed; 0: any"""
     runs_dir: Path = Path("runs")
-    """where runs are kept: the ledger"""
+    """where runs are kept: the run store"""
 
     def run(self) -> None:
         """Train, unless it has been done."""
         check_step_timeout(self.step_timeout)
         step_timeout = self.step_timeout or None
-        seeds = [self.cell.seed] if self.seeds is None else read_seeds(self.seeds)
-        cells = [dataclasses.replace(self.cell, seed=seed) for seed in dict.fromkeys(seeds)]
-        require_trainable(cells)
-        require_memory(cells)
-        from study import training
-        from study.ledger import Ledger
-        from study.tracking import agent
+        seeds = [self.config.seed] if self.seeds is None else read_seeds(self.seeds)
+        configs = [dataclasses.replace(self.config, seed=seed) for seed in dict.fromkeys(seeds)]
+        require_trainable(configs)
+        require_memory(configs)
+        from study.store.run_store import RunStore
         from study.tracking import runs as tracking
+        from study.training import agent
+        from study.training import cohort as training
 
-        ledger = Ledger(self.runs_dir)
-        before = {cell.id for cell in cells if ledger.outcome(cell) is not None}
-        say_what_starts_over(cell for cell in cells if cell.id not in before)
+        store = RunStore(self.runs_dir)
+        before = {config.id for config in configs if store.summary(config) is not None}
+        say_what_starts_over(config for config in configs if config.id not in before)
         if assignment():
-            left = agent.carry_out(cells, self.runs_dir, tracking.choose_mode(self.runs_dir), step_timeout)
+            left = agent.carry_out(configs, self.runs_dir, tracking.choose_mode(self.runs_dir), step_timeout)
         else:
             left = {}
-            if waiting := ledger.waiting(cells):
+            if waiting := store.waiting(configs):
                 mode = tracking.choose_mode(self.runs_dir)
                 training.train(waiting, self.runs_dir, mode, step_timeout=step_timeout)
         failed = []
-        for cell in cells:
-            outcome = ledger.outcome(cell)
-            if cell.id in left:
-                print(f"{ledger.path(cell)} is being trained by {left[cell.id]}")
+        for config in configs:
+            outcome = store.summary(config)
+            if config.id in left:
+                print(f"{store.path(config)} is being trained by {left[config.id]}")
             elif outcome is None:
-                raise MistakeError(f"cell {cell.id} is being trained by another process")
+                raise ConfigError(f"run {config.id} is being trained by another process")
             elif outcome["status"] == "failed":
-                failed.append(f"{ledger.path(cell)} failed: {outcome['error'] or 'no reason is recorded'}")
+                failed.append(f"{store.path(config)} failed: {outcome['error'] or 'no reason is recorded'}")
             else:
-                print(f"{ledger.path(cell)} {_how_it_ended(outcome, cell.id in before)}")
+                print(f"{store.path(config)} {_how_it_ended(outcome, config.id in before)}")
         if failed:
             if assignment():
                 agent.say_how_agents_give_up()
-            raise CellFailedError("; ".join(failed))
+            raise RunFailedError("; ".join(failed))
 
 
 def _how_it_ended(outcome: dict[str, Any], before: bool) -> str:
@@ -78,9 +79,9 @@ def _how_it_ended(outcome: dict[str, Any], before: bool) -> str:
 
 
 def with_first_seed(arguments: Sequence[str]) -> list[str]:
-    """The arguments of `study train`, in which `--seeds 0-9` gives the cell its `--seed` too.
+    """The arguments of `study train`, in which `--seeds 0-9` gives the run its `--seed` too.
 
-    **Raises**: `MistakeError`, when both are given.
+    **Raises**: `ConfigError`, when both are given.
     """
     given: dict[str, str] = {}
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
@@ -90,5 +91,5 @@ def with_first_seed(arguments: Sequence[str]) -> list[str]:
     if "--seeds" not in given:
         return list(arguments)
     if "--seed" in given:
-        raise MistakeError("--seed and --seeds exclude each other")
+        raise ConfigError("--seed and --seeds exclude each other")
     return [*arguments, f"--seed={read_seeds(given['--seeds'])[0]}"]

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from study.cells import MistakeError, require_trainable
-from study.commands.shared import PoolOptions, check_comparison, say_what_starts_over
-from study.shipped import find_space, find_sweep
-from study.sweepfile import OUTCOME, read_cells, read_design
+from study.commands.shared import check_comparison, check_pool, require_pool_memory, run_with_pool, say_what_starts_over
+from study.config.run_config import require_trainable
+from study.config.shipped import find_space, find_sweep
+from study.config.sweepfile import OUTCOME, read_configs, read_design
+from study.errors import ConfigError
+from study.pool.options import PoolOptions
 
 if TYPE_CHECKING:
+    from study.plans.tuning import Plan, Tuned
     from study.pool.driver import Driver
-    from study.tuning import Plan, Tuned
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,17 +55,18 @@ class Tune:
         """Check everything, then search, hold out, and report."""
         from reports.documents import tuning as report
         from reports.statistics import ALPHA, fewest_for
-        from study import seeds, spaces, tuning
+        from study.config import spaces
+        from study.plans import seeds, tuning
 
-        self.pool.check()
+        check_pool(self.pool)
         for name, fewest in (("trials", 1), ("seeds", 2), ("held_out", 2)):
             if getattr(self, name) < fewest:
                 option = name.replace("_", "-")
-                raise MistakeError(f"--{option} must be at least {fewest}, not {getattr(self, name)}")
+                raise ConfigError(f"--{option} must be at least {fewest}, not {getattr(self, name)}")
         file = find_sweep(self.file)
         design = read_design(file)
         if design.goal == "minimize":
-            raise MistakeError(f"{file}: a search looks for what makes {design.outcome} large: negate the outcome")
+            raise ConfigError(f"{file}: a search looks for what makes {design.outcome} large: negate the outcome")
         outcome = self.outcome or design.outcome or OUTCOME
         margin = design.margin_of(outcome) if self.margin is None else self.margin
         check_comparison(outcome, margin)
@@ -78,11 +81,11 @@ class Tune:
                 f"of {self.held_out} held-out seeds no test can find a difference: that takes {fewest_for(ALPHA)}",
                 file=sys.stderr,
             )
-        block = seeds.block(read_cells(file))
+        block = seeds.block(read_configs(file))
         require_trainable(block)
-        bases = {cell.condition: cell for cell in reversed(block) if cell.replicate == 0}
+        bases = {config.condition: config for config in reversed(block) if config.replicate == 0}
         _, space = spaces.read_space(find_space(self.space), block[0])
-        self.pool.require_memory(block)
+        require_pool_memory(self.pool, block)
         say_what_starts_over(block)
         searches = [
             tuning.Search(
@@ -102,15 +105,15 @@ class Tune:
         print(report.write(output, found.searches, found.untuned, found.tuned, outcome, margin))
 
     def _tune(self, plan: "Plan") -> "Tuned":
-        from study.plans import keep_plan
-        from study.record import Record
-        from study.tuning import tune
+        from study.plans.planfile import keep_plan
+        from study.plans.record import Record
+        from study.plans.tuning import tune
 
         def work(driver: "Driver") -> "Awaitable[Tuned]":
-            runs_dir, mode = driver.ledger.runs_dir, driver.wandb_mode
+            runs_dir, mode = driver.store.runs_dir, driver.wandb_mode
             keep_plan(runs_dir, self.name, plan.describe())
             return tune(
-                driver.train, driver.ledger, plan, lambda of: Record(runs_dir, self.storage, f"{self.name}/{of}", mode)
+                driver.train, driver.store, plan, lambda of: Record(runs_dir, self.storage, f"{self.name}/{of}", mode)
             )
 
-        return self.pool.run(work)
+        return run_with_pool(self.pool, work)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from study.cells import MistakeError
+from study.errors import ConfigError
 
 SEED = "{seed}"
 """Stands for the seed in a command, or in an environment variable."""
@@ -66,22 +66,20 @@ def require_arms(arms: Sequence[Arm]) -> None:
     """Refuse arms that can't be run.
 
     Raises:
-        MistakeError: Because of the first that can't.
+        ConfigError: Because of the first that can't.
     """
     if len(arms) < 2:
-        raise MistakeError(f"a comparison needs at least 2 arms, and has {len(arms)}")
+        raise ConfigError(f"a comparison needs at least 2 arms, and has {len(arms)}")
     for arm in arms:
         if not NAME.fullmatch(arm.name):
-            raise MistakeError(f"arm {arm.name!r}: a name has letters, digits, '.', '_' and '-' alone")
+            raise ConfigError(f"arm {arm.name!r}: a name has letters, digits, '.', '_' and '-' alone")
         if SEED not in arm.command and not any(SEED in value for value in arm.env.values()):
-            raise MistakeError(
-                f"arm {arm.name} has no {SEED}: put it into its command, or into an environment variable"
-            )
+            raise ConfigError(f"arm {arm.name} has no {SEED}: put it into its command, or into an environment variable")
         if arm.cwd and not arm.cwd.is_dir():
-            raise MistakeError(f"arm {arm.name}: folder {arm.cwd} doesn't exist")
+            raise ConfigError(f"arm {arm.name}: folder {arm.cwd} doesn't exist")
         try:
             empty = not shlex.split(arm.command)
         except ValueError as error:
-            raise MistakeError(f"arm {arm.name}: its command can't be read: {error}") from error
+            raise ConfigError(f"arm {arm.name}: its command can't be read: {error}") from error
         if empty:
-            raise MistakeError(f"arm {arm.name} has no command")
+            raise ConfigError(f"arm {arm.name} has no command")

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from study.cells import MistakeError
 from study.compare.arms import Arm
 from study.compare.recordings import Recording
-from study.files import write_atomically
+from study.errors import ConfigError
+from study.store.files import write_atomically
 
 PROBE = Path(__file__).parent / "probe"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -118,7 +118,7 @@ class Launcher:
         """Run jobs, and return how each ended, in their order.
 
         Raises:
-            MistakeError: A command can't be begun, or a folder has another's run.
+            ConfigError: A command can't be begun, or a folder has another's run.
         """
         with concurrent.futures.ThreadPoolExecutor(self._workers) as pool:
             futures = [pool.submit(self._run, job) for job in jobs]
@@ -159,14 +159,14 @@ class Launcher:
         if there["run"] != described and self._repeat:
             return None
         if there["run"] != described:
-            raise MistakeError(f"{folder} has a run of another command or of other options: use another folder")
+            raise ConfigError(f"{folder} has a run of another command or of other options: use another folder")
         ended = Ended(job=job, folder=folder, exit_code=there["exit_code"], seconds=there["seconds"])
         changed = Recording(folder / "watch").changed_sources  # which isn't kept: there may be many runs
         if self._repeat and (changed or ended.exit_code):
             return None
         if not changed:
             return ended
-        raise MistakeError(
+        raise ConfigError(
             f"{folder} has a run of another {changed[0].name}, which has changed since: use another folder"
         )
 
@@ -186,7 +186,7 @@ class Launcher:
                     start_new_session=True,
                 )
             except OSError as error:
-                raise MistakeError(f"arm {job.arm.name} can't be begun: {error.strerror}: {error.filename}") from error
+                raise ConfigError(f"arm {job.arm.name} can't be begun: {error.strerror}: {error.filename}") from error
             with self._listed(process):
                 if self._interrupted.is_set():  # while it was begun: it may not have been listed when all were ended
                     _end(process)

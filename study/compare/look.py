@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from study.cells import MistakeError
 from study.compare.arms import Arm
 from study.compare.gaps import Gaps, measure_gaps
 from study.compare.launching import Ended, Job, Launcher, Shared
@@ -12,7 +11,7 @@ from study.compare.matching import Pair
 from study.compare.naming import name_gradients, name_update
 from study.compare.reading import Difference, Reading, find_first, read
 from study.compare.recordings import Recording, Whole
-from study.errors import WorkerError
+from study.errors import ConfigError, WorkerError
 
 ControlName = Literal["jitter", "one_ulp", "rerun"]
 CONTROLS = (1, 2)
@@ -115,7 +114,7 @@ class Looker:
 
         Raises:
             WorkerError: A run failed.
-        MistakeError: An arm can't begin with the first arm's weights.
+        ConfigError: An arm can't begin with the first arm's weights.
         """
         first, again, others = self._run_plainly()
         rerun = measure_gaps(first, again)
@@ -178,10 +177,10 @@ class Looker:
         return first, again, rest
 
     def _require_shared(self, ended: Sequence[Ended]) -> None:
-        """Raise a `MistakeError` where an arm didn't take the first arm's weights."""
+        """Raise a `ConfigError` where an arm didn't take the first arm's weights."""
         for run in ended:
             for refused in run.recording.of("refused"):
-                raise MistakeError(
+                raise ConfigError(
                     f"arm {run.job.arm.name} can't begin with the first arm's weights: {refused['reason']}"
                 )
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from reports.sources.tensorboard import FILES, load_events
-from study.cells import MistakeError
+from study.errors import ConfigError, NoMetricError
 
 FORMS = "episodes, tb:TAG, csv:FILE:COLUMN, json:FILE:KEY or stdout:REGEX"
 LAST = 0.1
@@ -21,10 +21,6 @@ PARTS = 20
 
 Points = list[tuple[float, float]]
 """Steps and values."""
-
-
-class AbsentError(MistakeError):
-    """A run hasn't written what the metric reads. Its text says what there is instead."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,7 +52,7 @@ class Metric:
         """Return a run's outcome.
 
         Raises:
-            AbsentError: The run hasn't written it.
+            NoMetricError: The run hasn't written it.
         """
         return summarise(self.points(folder))
 
@@ -65,7 +61,7 @@ def parse(text: str) -> Metric:
     """Return the metric that a text names.
 
     Raises:
-        MistakeError: It names none.
+        ConfigError: It names none.
     """
     kind, _, rest = text.partition(":")
     first, _, last = rest.rpartition(":")
@@ -79,7 +75,7 @@ def parse(text: str) -> Metric:
         return Metric(text, lambda folder: read_json(folder, first, last))
     if kind == "stdout" and rest:
         return Metric(text, _stdout_reader(rest))
-    raise MistakeError(f"metric {text!r} must be {FORMS}")
+    raise ConfigError(f"metric {text!r} must be {FORMS}")
 
 
 def summarise(points: Points) -> Outcome:
@@ -99,7 +95,9 @@ def read_episodes(folder: Path) -> Points:
     texts = [path.read_text(encoding="utf-8") for path in _files(folder / "watch", "episodes-*.jsonl")]
     rows = [json.loads(line) for text in texts for line in text.splitlines()]
     if not rows:
-        raise AbsentError(f"{folder}: no episode of an environment of gymnasium's ended: name another metric, {FORMS}")
+        raise NoMetricError(
+            f"{folder}: no episode of an environment of gymnasium's ended: name another metric, {FORMS}"
+        )
     table = pd.DataFrame(rows)
     steps = table.groupby(["id", "env"])["steps"].transform("max")
     trained = table[steps >= 0.5 * steps.max()]
@@ -134,10 +132,10 @@ def read_json(folder: Path, name: str, key: str) -> Points:
     for part in key.split("."):
         names = list(content) if isinstance(content, dict) else []
         if part not in names:
-            raise AbsentError(f"{folder}: {name} has no {key!r}; there is {', '.join(map(str, names)) or 'no key'}")
+            raise NoMetricError(f"{folder}: {name} has no {key!r}; there is {', '.join(map(str, names)) or 'no key'}")
         content = content[part]
     if isinstance(content, bool) or not isinstance(content, int | float):
-        raise AbsentError(f"{folder}: {key!r} of {name} isn't a number")
+        raise NoMetricError(f"{folder}: {key!r} of {name} isn't a number")
     return [(1.0, float(content))]
 
 
@@ -145,16 +143,16 @@ def _stdout_reader(expression: str) -> Callable[[Path], Points]:
     try:
         compiled = re.compile(expression)
     except re.error as error:
-        raise MistakeError(f"metric stdout:{expression} can't be read: {error}") from error
+        raise ConfigError(f"metric stdout:{expression} can't be read: {error}") from error
     if compiled.groups != 1:
-        raise MistakeError(f"metric stdout:{expression} must have one group in parentheses, not {compiled.groups}")
+        raise ConfigError(f"metric stdout:{expression} must have one group in parentheses, not {compiled.groups}")
 
     def read(folder: Path) -> Points:
         text = (folder / "stdout.txt").read_text(encoding="utf-8", errors="replace")
         try:
             points = [(float(row + 1), float(found)) for row, found in enumerate(compiled.findall(text))]
         except ValueError as error:
-            raise AbsentError(f"{folder}: what {expression!r} finds in its output isn't a number: {error}") from error
+            raise NoMetricError(f"{folder}: what {expression!r} finds in its output isn't a number: {error}") from error
         return _found(points, f"{folder}: nothing in its output is like {expression!r}", text.strip().splitlines()[-1:])
 
     return read
@@ -167,11 +165,11 @@ def _files(folder: Path, pattern: str) -> list[Path]:
 def _file(folder: Path, name: str) -> Path:
     found = _files(folder, name)
     if not found:
-        raise AbsentError(f"{folder}: there is no file {name}")
+        raise NoMetricError(f"{folder}: there is no file {name}")
     return found[0]
 
 
 def _found(points: Points, otherwise: str, there: Sequence[str]) -> Points:
     if not points:
-        raise AbsentError(f"{otherwise}; there is {', '.join(there) or 'nothing'}")
+        raise NoMetricError(f"{otherwise}; there is {', '.join(there) or 'nothing'}")
     return points

@@ -61,7 +61,7 @@ def train(plan: Plan, folder: Path, launcher: Launcher, metric: Metric) -> pd.Da
         auc_return.
 
     Raises:
-        MistakeError: A run that ended well hasn't written the metric.
+        ConfigError: A run that ended well hasn't written the metric.
     """
     return pd.DataFrame([_row(run, metric) for jobs in plan.jobs(folder) for run in launcher.run(jobs)])
 

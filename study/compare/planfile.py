@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from reports.errors import near
-from study.cells import MistakeError, brief
 from study.compare.arms import Arm
-from study.sweepfile import read_yaml
+from study.config.run_config import brief
+from study.config.sweepfile import read_yaml
+from study.errors import ConfigError
 
 T = TypeVar("T")
 
@@ -21,23 +22,23 @@ def read_arms(path: Path, content: Mapping[str, Any]) -> list[Arm]:
     """Return the arms of a file.
 
     Raises:
-        MistakeError: One isn't described as it must be.
+        ConfigError: One isn't described as it must be.
     """
     arms = content.get("arms")
     if not isinstance(arms, dict) or not arms:
-        raise MistakeError("needs `arms:`, a command for each name")
+        raise ConfigError("needs `arms:`, a command for each name")
     return [_read_arm(str(name), given, path.parent) for name, given in arms.items()]
 
 
 def _read_arm(name: str, given: Any, folder: Path) -> Arm:
     fields = {"command": given} if isinstance(given, str) else given
     if not isinstance(fields, dict) or "command" not in fields:
-        raise MistakeError(f"arm {name!r} must be a command, or have `command:`")
+        raise ConfigError(f"arm {name!r} must be a command, or have `command:`")
     for key, value in fields.items():
         if key not in ARM:
-            raise MistakeError(f"arm {name!r} has an unknown key {key!r}{near(str(key), ARM)}")
+            raise ConfigError(f"arm {name!r} has an unknown key {key!r}{near(str(key), ARM)}")
         if not isinstance(value, ARM[key]):
-            raise MistakeError(f"arm {name!r}: {key} must be {_NAMES[ARM[key]]}, not {brief(value)}")
+            raise ConfigError(f"arm {name!r}: {key} must be {_NAMES[ARM[key]]}, not {brief(value)}")
     env = {str(key): str(value) for key, value in fields.get("env", {}).items()}
     cwd = (folder / fields["cwd"]).resolve() if "cwd" in fields else None
     return Arm(name=name, command=fields["command"], env=env, cwd=cwd, shell=fields.get("shell", False))
@@ -54,16 +55,16 @@ def read_options(path: Path, options: T) -> tuple[list[Arm], T]:
         options: A dataclass, with the values that the file doesn't give.
 
     Raises:
-        MistakeError: Naming the file, and what in it can't be used.
+        ConfigError: Naming the file, and what in it can't be used.
     """
     try:
         content = read_yaml(path)
         if not isinstance(content, dict):
-            raise MistakeError("isn't a comparison: it needs `arms:`")
+            raise ConfigError("isn't a comparison: it needs `arms:`")
         arms = read_arms(path, content)
         return arms, _with_options(options, {str(key): value for key, value in content.items() if key != "arms"})
-    except MistakeError as error:
-        raise MistakeError(f"{path}: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def _with_options(options: T, given: Mapping[str, Any]) -> T:
@@ -72,7 +73,7 @@ def _with_options(options: T, given: Mapping[str, Any]) -> T:
     for key, value in given.items():
         name = key.replace("-", "_")
         if name not in fields:
-            raise MistakeError(f"has an unknown key {key!r}{near(name, fields)}")
+            raise ConfigError(f"has an unknown key {key!r}{near(name, fields)}")
         changes[name] = _convert(key, value, getattr(options, name), fields[name].type)
     return dataclasses.replace(options, **changes)  # type: ignore[type-var]
 
@@ -84,7 +85,7 @@ def _convert(key: str, value: Any, default: Any, declared: Any) -> Any:
     if choices and isinstance(declared, types.UnionType):
         wanted = next(kind for kind in choices if kind is not type(None))
     elif choices and value not in choices and all(isinstance(choice, str) for choice in choices):
-        raise MistakeError(f"{key} must be one of {', '.join(choices)}, not {brief(value)}")
+        raise ConfigError(f"{key} must be one of {', '.join(choices)}, not {brief(value)}")
     if issubclass(wanted, Path):
         return Path(str(value))
     if wanted is tuple:
@@ -94,5 +95,5 @@ def _convert(key: str, value: Any, default: Any, declared: Any) -> Any:
     if wanted is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-        raise MistakeError(f"{key} must be {_NAMES.get(wanted, wanted.__name__)}, not {brief(value)}")
+        raise ConfigError(f"{key} must be {_NAMES.get(wanted, wanted.__name__)}, not {brief(value)}")
     return value

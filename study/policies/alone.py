@@ -38,7 +38,7 @@ def check(policy: Policy, *, observation_size: int, action_size: int) -> list[Fi
         action_size: The length of an action.
 
     Raises:
-        MistakeError: The policy can't be called with such sizes, has discrete actions or isn't deterministic.
+        ConfigError: The policy can't be called with such sizes, has discrete actions or isn't deterministic.
     """
     sizes = observation_size, action_size
     call_once(policy, *sizes)

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from study.cells import MistakeError
-from study.errors import in_one_line
+from study.errors import ConfigError, in_one_line
 from study.policies.laws import lacks_sum, name_density, name_entropy, name_gradients
 from study.policies.laws_of_samples import name_samples
 from study.policies.pairing import Pairing, pair
@@ -89,7 +88,7 @@ def compare(
         rename: Beginnings of names of parameters, the second's and the first's.
 
     Raises:
-        MistakeError: A policy can't be called with such sizes, has discrete actions or isn't deterministic.
+        ConfigError: A policy can't be called with such sizes, has discrete actions or isn't deterministic.
     """
     sizes = observation_size, action_size
     used = _call_once("the first", a, *sizes), _call_once("the second", b, *sizes)
@@ -116,8 +115,8 @@ def assert_same_policy(
 def _call_once(which: str, policy: Policy, observation_size: int, action_size: int) -> set[str]:
     try:
         return call_once(policy, observation_size, action_size)
-    except MistakeError as error:
-        raise MistakeError(f"{which}: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{which}: {error}") from error
 
 
 def _describe(pairing: Pairing) -> str:

@@ -22,8 +22,8 @@ from rich.table import Column, Table
 from agents.cohort import use_one_thread
 from agents.conditions import Condition
 from agents.policies import POLICIES
-from study.bench import timed
-from study.files import write_atomically
+from study.benchmarks.speed import timed
+from study.store.files import write_atomically
 
 WIDTHS = tuple(2**power for power in range(11))
 """Action dimensions: 1 to 1024."""

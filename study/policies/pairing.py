@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
-from study.cells import MistakeError
+from study.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,11 +54,11 @@ def pair(
         rename: Beginnings of names, the second's and the first's.
 
     Raises:
-        MistakeError: No parameter's name begins as `rename` has it.
+        ConfigError: No parameter's name begins as `rename` has it.
     """
     for beginning in rename:
         if not any(name.startswith(beginning) for name in other):
-            raise MistakeError(f"rename: no parameter's name begins with {beginning}; there are {', '.join(other)}")
+            raise ConfigError(f"rename: no parameter's name begins with {beginning}; there are {', '.join(other)}")
     named = {own: _renamed(own, rename) for own in other}
     by_name = {own: name for own, name in named.items() if name in one and _fit(other[own], one[name])}
     rest = [name for name in one if name not in by_name.values()]

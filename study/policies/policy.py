@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from study.cells import MistakeError
+from study.errors import ConfigError
 
 SPREAD = 0.3
 """The standard deviation of the noise by which parameters are moved."""
@@ -124,16 +124,16 @@ def from_sb3(policy: nn.Module) -> Policy:
     Its networks for values are no part of it: gradients of the log-density don't reach them.
 
     Raises:
-        MistakeError: It is another policy, or has state-dependent exploration.
+        ConfigError: It is another policy, or has state-dependent exploration.
     """
     if not hasattr(policy, "get_distribution") or not hasattr(policy, "features_extractor"):
         kind = type(policy).__name__
-        raise MistakeError(
+        raise ConfigError(
             f"from_sb3 takes an ActorCriticPolicy, such as PPO's and A2C's, not {kind}: "
             "write a module whose forward returns its distribution, and use from_module"
         )
     if getattr(policy, "use_sde", False):
-        raise MistakeError(
+        raise ConfigError(
             "from_sb3 doesn't support use_sde=True: its noise is shared by observations; use use_sde=False"
         )
     found = _from_calls(_CallsSB3(policy), bounded=False)

@@ -5,8 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from study.cells import MistakeError
-from study.errors import in_one_line
+from study.errors import ConfigError, in_one_line
 from study.policies.policy import Policy
 from study.policies.seen import entropy_of, inputs, over_dimensions, seeded
 
@@ -17,7 +16,7 @@ def call_once(policy: Policy, observation_size: int, action_size: int) -> set[st
     Parameters that `torch.distributions` refuse are no mistake of the call: all names are returned.
 
     Raises:
-        MistakeError: The policy can't be called with such observations and actions, has discrete actions, isn't
+        ConfigError: The policy can't be called with such observations and actions, has discrete actions, isn't
             deterministic, or its log-density can't be differentiated by the action.
     """
     parameters = policy.moved(0, torch.float64)
@@ -32,17 +31,17 @@ def call_once(policy: Policy, observation_size: int, action_size: int) -> set[st
             log_prob = over_dimensions(distribution.log_prob(actions), action_size)
             again = policy.distribution(parameters, observations).log_prob(actions)
             entropy = entropy_of(distribution)
-    except MistakeError:
+    except ConfigError:
         raise
     except ValueError:
         return set(parameters)
     except (RuntimeError, IndexError, AttributeError, TypeError, AssertionError) as error:
         sizes = f"observations {list(observations.shape)} and actions {list(latent.shape)}"
-        raise MistakeError(f"it can't be called with {sizes}: {in_one_line(error)[:200]}") from error
+        raise ConfigError(f"it can't be called with {sizes}: {in_one_line(error)[:200]}") from error
     if not torch.allclose(log_prob, over_dimensions(again, action_size), rtol=0, atol=0, equal_nan=True):
-        raise MistakeError("it isn't deterministic: two calls give other log-densities; call .eval() if it is a module")
+        raise ConfigError("it isn't deterministic: two calls give other log-densities; call .eval() if it is a module")
     if not _reached(log_prob, [latent])[0]:
-        raise MistakeError("its log-density doesn't depend on the action, such as Uniform's: that isn't supported")
+        raise ConfigError("its log-density doesn't depend on the action, such as Uniform's: that isn't supported")
     values = list(parameters.values())
     reached = [_reached(own, values) for own in (log_prob, entropy) if own is not None]
     return {name for name, used in zip(parameters, zip(*reached, strict=True), strict=True) if any(used)}
@@ -56,7 +55,7 @@ def _refuse_discrete(distribution: Any) -> None:
     except NotImplementedError:
         return
     if is_discrete:
-        raise MistakeError("discrete actions aren't supported: actions must be real numbers")
+        raise ConfigError("discrete actions aren't supported: actions must be real numbers")
 
 
 def _refuse_other_sizes(distribution: Any, expected: list[int]) -> None:
@@ -69,7 +68,7 @@ def _refuse_other_sizes(distribution: Any, expected: list[int]) -> None:
     else:
         return
     if found != expected:
-        raise MistakeError(f"its actions have shape {found}, not {expected}: give the right action_size")
+        raise ConfigError(f"its actions have shape {found}, not {expected}: give the right action_size")
 
 
 def _reached(value: Tensor, by: list[Tensor]) -> list[bool]:

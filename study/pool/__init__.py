@@ -1,5 +1,6 @@
 """Runs, trained by the workers of a Dask cluster: processes of this machine, or of any that reach a scheduler.
 
+- `options`: where runs are trained, and where they are kept.
 - `driver`: which runs are wanted; has them trained, and keeps their files in the one run store.
 - `engine`: the cluster.
 - `worker`: what a worker does.
@@ -11,7 +12,7 @@ Runs are idempotent and resumable, so whatever is lost is handed out again.
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from study.cells import Cell
+from study.config.run_config import RunConfig
 
-Train = Callable[[Sequence[Cell]], Awaitable[None]]
+Train = Callable[[Sequence[RunConfig]], Awaitable[None]]
 """Has those of the runs trained that haven't ended, and returns once all have."""

@@ -8,22 +8,20 @@ import traceback
 import uuid
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from distributed.scheduler import KilledWorker
 from rich.console import Console
 
-from study.cells import Cell, MistakeError
-from study.errors import WorkerError, in_one_line
-from study.files import UnwritableError, writing
-from study.ledger import Ledger
+from study.config.run_config import RunConfig
+from study.errors import ConfigError, UnwritableError, WorkerError, in_one_line
 from study.pool.cohorts import cohorts
 from study.pool.engine import Engine
+from study.pool.options import PoolOptions
 from study.pool.progress import Bar
 from study.pool.worker import Cohort, Files, read_files
-
-if TYPE_CHECKING:
-    from study.commands.shared import PoolOptions
+from study.store.files import writing
+from study.store.run_store import RunStore
 
 SECONDS_HELD = 3.0
 """How long to wait before looking again, where nothing came of a try: another process may be training the runs."""
@@ -32,10 +30,10 @@ TRIES_BEFORE_SAID = 2
 
 
 class Driver:
-    """Has runs trained: `async with Driver(...) as driver: await driver.train(cells)`."""
+    """Has runs trained: `async with Driver(...) as driver: await driver.train(runs)`."""
 
-    def __init__(self, ledger: Ledger, options: "PoolOptions", wandb_mode: str, console: Console) -> None:
-        self.ledger = ledger
+    def __init__(self, store: RunStore, options: PoolOptions, wandb_mode: str, console: Console) -> None:
+        self.store = store
         self.wandb_mode = wandb_mode
         self._options = options
         self._given_up: dict[str, str] = {}
@@ -48,10 +46,10 @@ class Driver:
         self._changed = asyncio.Condition()
 
     async def __aenter__(self) -> Self:
-        self.ledger.prepare()
+        self.store.prepare()
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self._engine)
-            token = self.ledger.runs_dir / ".locks" / self._token
+            token = self.store.runs_dir / ".locks" / self._token
             stack.callback(token.unlink, missing_ok=True)
             with writing(token):
                 token.touch()
@@ -67,34 +65,34 @@ class Driver:
     async def __aexit__(self, *error: Any) -> None:
         await self._exits.__aexit__(*error)
 
-    async def train(self, cells: Sequence[Cell]) -> None:
+    async def train(self, configs: Sequence[RunConfig]) -> None:
         """Have those of the runs trained that haven't ended, and return once each has ended, or was given up on.
 
         Raises:
             WorkerError: Runs were given up on. All others have ended.
         """
-        await asyncio.to_thread(self._give_up_damaged, cells)
-        waiting = self._waiting(dict.fromkeys(cells))
+        await asyncio.to_thread(self._give_up_damaged, configs)
+        waiting = self._waiting(dict.fromkeys(configs))
         self._bar.update(wanted=waiting)
         workers = max(self._threads, 1)
         memory = 1e9 * self._options.memory or workers * self._options.memory_each
         cut = cohorts(waiting, workers, memory, self._options.cohort)
         await asyncio.gather(*(self._have_trained(cohort) for cohort in cut))
-        reasons = [self._given_up[cell.id] for cell in dict.fromkeys(cells) if cell.id in self._given_up]
+        reasons = [self._given_up[config.id] for config in dict.fromkeys(configs) if config.id in self._given_up]
         if reasons:
             number = "1 run has" if len(reasons) == 1 else f"{len(reasons)} runs have"
             raise WorkerError(f"{number} no outcome: {'; '.join(dict.fromkeys(reasons))}")
 
-    async def _have_trained(self, cells: Sequence[Cell]) -> None:
+    async def _have_trained(self, configs: Sequence[RunConfig]) -> None:
         """Hand a cohort out until each of its runs has ended, or was given up on."""
-        waiting, tries_held = list(cells), 0
+        waiting, tries_held = list(configs), 0
         try:
             for attempt in itertools.count():
-                waiting = self._waiting(cells)
+                waiting = self._waiting(configs)
                 if not waiting:
                     return
-                held = {cell.id for cell in self.ledger.held(waiting)}
-                free = [cell for cell in waiting if cell.id not in held]
+                held = {config.id for config in self.store.held(waiting)}
+                free = [config for config in waiting if config.id not in held]
                 if free and await self._hand_out(free, attempt):
                     continue
                 tries_held = tries_held + 1 if held else 0
@@ -106,72 +104,72 @@ class Driver:
             if len(waiting) == 1 or isinstance(error, UnwritableError):
                 self._give_up(waiting, _reason(error))
             else:  # it may be one of them that the others' training came to nothing for
-                await asyncio.gather(*(self._have_trained([cell]) for cell in waiting))
+                await asyncio.gather(*(self._have_trained([config]) for config in waiting))
 
-    async def _hand_out(self, cells: Sequence[Cell], attempt: int) -> bool:
+    async def _hand_out(self, configs: Sequence[RunConfig], attempt: int) -> bool:
         """Have a cohort trained. **Returns**: whether something came of it."""
         async with self._slot():
-            cohort = await asyncio.to_thread(self._describe, cells, attempt)
+            cohort = await asyncio.to_thread(self._describe, configs, attempt)
             self._bar.begin(cohort.key)
             try:
                 files = await self._engine.train(cohort)
-                is_further = await asyncio.to_thread(self._keep, cells, files)
+                is_further = await asyncio.to_thread(self._keep, configs, files)
             finally:
-                ended = self._ended(cells)
+                ended = self._ended(configs)
                 self._bar.end(cohort.key, ended)
         return is_further or bool(ended)
 
-    def _describe(self, cells: Sequence[Cell], attempt: int) -> Cohort:
-        ids = "".join(cell.id for cell in cells)
+    def _describe(self, configs: Sequence[RunConfig], attempt: int) -> Cohort:
+        ids = "".join(config.id for config in configs)
         return Cohort(
-            cells=cells,
+            configs=configs,
             key=f"{hashlib.sha256(ids.encode()).hexdigest()[:16]}-{attempt}",
-            runs_dir=str(self.ledger.runs_dir.resolve()),
+            runs_dir=str(self.store.runs_dir.resolve()),
             token=self._token,
             wandb_mode=self.wandb_mode,
             step_timeout=self._options.step_timeout or None,
-            files={} if self._engine.is_local else _with_checkpoints(read_files(self.ledger.runs_dir, cells)),
+            files={} if self._engine.is_local else _with_checkpoints(read_files(self.store.runs_dir, configs)),
         )
 
-    def _keep(self, cells: Sequence[Cell], files: Files) -> bool:
+    def _keep(self, configs: Sequence[RunConfig], files: Files) -> bool:
         """Take over what came back. **Returns**: whether a run is further than before."""
         taken = False
-        for cell in cells:
-            if cell.id in files:
+        for config in configs:
+            if config.id in files:
                 try:
-                    taken |= self.ledger.adopt(cell, files[cell.id])
-                except MistakeError as error:
-                    self._given_up[cell.id] = str(error)
+                    taken |= self.store.adopt(config, files[config.id])
+                except ConfigError as error:
+                    self._given_up[config.id] = str(error)
         return taken
 
-    def _ended(self, cells: Iterable[Cell]) -> dict[str, str]:
+    def _ended(self, configs: Iterable[RunConfig]) -> dict[str, str]:
         """Return the statuses of those that have ended, by run id. Those whose outcome is damaged are given up."""
         ended = {}
-        for cell in cells:
+        for config in configs:
             try:
-                outcome = self.ledger.outcome(cell)
-            except MistakeError as error:
-                self._given_up[cell.id] = str(error)
+                outcome = self.store.summary(config)
+            except ConfigError as error:
+                self._given_up[config.id] = str(error)
             else:
                 if outcome is not None:
-                    ended[cell.id] = outcome["status"]
+                    ended[config.id] = outcome["status"]
         return ended
 
-    def _waiting(self, cells: Iterable[Cell]) -> list[Cell]:
+    def _waiting(self, configs: Iterable[RunConfig]) -> list[RunConfig]:
         """Return those that have neither ended nor been given up on."""
-        known = list(cells)
+        known = list(configs)
         done = self._ended(known).keys() | self._given_up.keys()
-        return [cell for cell in known if cell.id not in done]
+        return [config for config in known if config.id not in done]
 
-    def _give_up(self, cells: Iterable[Cell], reason: str) -> None:
-        self._given_up |= {cell.id: reason for cell in self._waiting(cells)}
+    def _give_up(self, configs: Iterable[RunConfig], reason: str) -> None:
+        self._given_up |= {config.id: reason for config in self._waiting(configs)}
 
-    def _give_up_damaged(self, cells: Iterable[Cell]) -> None:
-        for cell in cells:
+    def _give_up_damaged(self, configs: Iterable[RunConfig]) -> None:
+        for config in configs:
             try:
-                self.ledger.waiting([cell])
-            except MistakeError as error:
-                self._given_up[cell.id] = str(error)
+                self.store.waiting([config])
+            except ConfigError as error:
+                self._given_up[config.id] = str(error)
 
     @contextlib.asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
@@ -209,7 +207,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, KilledWorker):
         return f"{error.allowed_failures + 1} workers died over it"
     said = in_one_line(error)
-    if isinstance(error, MistakeError | UnwritableError):
+    if isinstance(error, ConfigError | UnwritableError):
         return said
     frames = traceback.extract_tb(error.__traceback__)
     return f"{type(error).__name__}: {said} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"

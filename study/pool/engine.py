@@ -8,18 +8,15 @@ import logging
 import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import dask
 from distributed import Client, LocalCluster, Security, WorkerPlugin
 from distributed.client import FutureCancelledError
 
-from study.cells import MistakeError
-from study.errors import WorkerError, in_one_line
+from study.errors import ConfigError, WorkerError, in_one_line
+from study.pool.options import PoolOptions
 from study.pool.worker import EVENTS, Cohort, Files, Leaving, end_cohorts, train
-
-if TYPE_CHECKING:
-    from study.commands.shared import PoolOptions
 
 DEATHS = 3
 """Workers that may die over a cohort, beside the first: it is probably what they die of."""
@@ -57,7 +54,7 @@ class Engine:
     """
 
     def __init__(
-        self, options: "PoolOptions", on_progress: Callable[[str, int], None], say: Callable[[str], None]
+        self, options: PoolOptions, on_progress: Callable[[str, int], None], say: Callable[[str], None]
     ) -> None:
         self._options = options
         self._on_progress = on_progress
@@ -69,7 +66,7 @@ class Engine:
         """Begin, or join.
 
         Raises:
-            MistakeError: The scheduler can't be reached.
+            ConfigError: The scheduler can't be reached.
             WorkerError: This machine's workers can't be begun.
         """
         dask.config.set(CONFIG)
@@ -148,7 +145,7 @@ class Engine:
                 await lost.close()
             while self._client is lost:
                 await asyncio.sleep(SECONDS_BETWEEN_TRIES)
-                with contextlib.suppress(MistakeError):
+                with contextlib.suppress(ConfigError):
                     self._client = await self._connect()
 
     async def _connect(self) -> Client:
@@ -165,7 +162,7 @@ class Engine:
                 stack.pop_all()
                 return client
         except Exception as error:  # a scheduler may go away at any moment
-            raise MistakeError(f"scheduler {address} can't be used: {in_one_line(error)}") from error
+            raise ConfigError(f"scheduler {address} can't be used: {in_one_line(error)}") from error
 
     def _where(self) -> tuple[str, Security | None]:
         """Return the scheduler's address, and the certificates for it."""
@@ -174,7 +171,7 @@ class Engine:
         scheduler, tls = self._options.scheduler, self._options.tls
         address = scheduler if "://" in scheduler else _read_address(Path(scheduler))
         if tls is None and address.startswith("tls://"):
-            raise MistakeError(f"scheduler {address} asks for certificates: give the folder that has them")
+            raise ConfigError(f"scheduler {address} asks for certificates: give the folder that has them")
         return address, None if tls is None else _security(tls)
 
 
@@ -183,9 +180,9 @@ def _read_address(file: Path) -> str:
     try:
         return str(json.loads(file.read_text(encoding="utf-8"))["address"])
     except OSError as error:
-        raise MistakeError(f"scheduler file {file} can't be read: {error.strerror}") from error
+        raise ConfigError(f"scheduler file {file} can't be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise MistakeError(f"{file} isn't a file that a Dask scheduler wrote") from error
+        raise ConfigError(f"{file} isn't a file that a Dask scheduler wrote") from error
 
 
 async def _register(client: Client, plugin: WorkerPlugin) -> None:
@@ -230,12 +227,12 @@ def _security(folder: Path) -> Security:
     """Return the certificates in a folder.
 
     Raises:
-        MistakeError: One of them is missing.
+        ConfigError: One of them is missing.
     """
     files = {name: folder / f"{name}.pem" for name in ("ca", "cert", "key")}
     missing = [str(path) for path in files.values() if not path.is_file()]
     if missing:
-        raise MistakeError(f"{missing[0]} isn't there: TLS needs ca.pem, cert.pem and key.pem")
+        raise ConfigError(f"{missing[0]} isn't there: TLS needs ca.pem, cert.pem and key.pem")
     return Security(
         tls_ca_file=str(files["ca"]),
         tls_client_cert=str(files["cert"]),

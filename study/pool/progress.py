@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from study.cells import Cell
+from study.config.run_config import RunConfig
 
 SECONDS_BETWEEN_LINES = 30.0
 
@@ -40,9 +40,9 @@ class Bar:
         """Leave it as it is."""
         self._columns.stop()
 
-    def update(self, wanted: Iterable[Cell] = (), workers: int | None = None) -> None:
+    def update(self, wanted: Iterable[RunConfig] = (), workers: int | None = None) -> None:
         """More runs are to be trained, or so many workers are there."""
-        self._wanted |= {cell.id: cell.num_updates for cell in wanted}
+        self._wanted |= {config.id: config.num_updates for config in wanted}
         self._workers = self._workers if workers is None else workers
         self._draw()
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 from distributed import Worker, WorkerPlugin, get_worker
 
-from study.cells import Cell
-from study.ledger import FILES
+from study.config.run_config import RunConfig
+from study.store.adoption import FILES
 
 EVENTS = "study-updates"
 """Dask's topic of progress reports."""
@@ -35,7 +35,7 @@ Files = dict[str, dict[str, bytes]]
 class Cohort:
     """Runs to be trained together, and for which driver."""
 
-    cells: Sequence[Cell]
+    configs: Sequence[RunConfig]
     key: str
     """what progress reports call it"""
     runs_dir: str
@@ -68,7 +68,7 @@ def train(cohort: Cohort) -> Files:
             # What W&B keeps offline would be lost with the folder: the driver has all of it.
             mode = "online" if cohort.wandb_mode == "online" else "disabled"
             _train(dataclasses.replace(cohort, wandb_mode=mode), Path(folder), report, leaving.is_leaving)
-            return read_files(Path(folder), cohort.cells)
+            return read_files(Path(folder), cohort.configs)
 
 
 def _sees_store(cohort: Cohort) -> bool:
@@ -77,11 +77,11 @@ def _sees_store(cohort: Cohort) -> bool:
 
 
 def _train(cohort: Cohort, runs_dir: Path, report: Callable[[int], None], should_end: Callable[[], bool]) -> None:
-    from study import training
+    from study.training import cohort as training
 
     with contextlib.suppress(training.Interrupted):
         training.train(
-            cohort.cells, runs_dir, cohort.wandb_mode, report, should_end=should_end, step_timeout=cohort.step_timeout
+            cohort.configs, runs_dir, cohort.wandb_mode, report, should_end=should_end, step_timeout=cohort.step_timeout
         )
 
 
@@ -92,13 +92,13 @@ def _write_files(runs_dir: Path, files: Files) -> None:
             (runs_dir / run_id / name).write_bytes(content)
 
 
-def read_files(runs_dir: Path, cells: Sequence[Cell]) -> Files:
+def read_files(runs_dir: Path, configs: Sequence[RunConfig]) -> Files:
     """Return what runs have left in a run store."""
-    folders = {cell.id: runs_dir / cell.id for cell in cells}
+    folders = {config.id: runs_dir / config.id for config in configs}
     return {
         run_id: {name: (folder / name).read_bytes() for name in FILES if (folder / name).is_file()}
         for run_id, folder in folders.items()
-        if (folder / "cell.json").is_file()
+        if (folder / "config.json").is_file()
     }
 
 

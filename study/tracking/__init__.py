@@ -1,6 +1,6 @@
 """Weights & Biases: what a run tells it, and what it asks of us.
 
-- `runs`: a cell as a W&B run.
-- `assignment`, `agent`: what `wandb agent` asks for, and how it is carried out.
+- `runs`: a run as a W&B run.
+- `assignment`: what `wandb agent` asks for.
 - `elsewhere`: what other machines have trained, or are training.
 """

@@ -17,7 +17,7 @@ class Assignment:
     run: str
     parameters: dict[str, Any]
     """by which the server tells the sweep's runs apart"""
-    cell: str | None = None
+    config: str | None = None
     """that became the run"""
 
 

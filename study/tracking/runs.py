@@ -1,7 +1,7 @@
-"""What a run tells Weights & Biases: all that the ledger has, with the same numbers.
+"""What a run tells Weights & Biases: all that the run store has, with the same numbers.
 
-A run's id is its cell's. Under `wandb agent` the server names it: the first cell of the call becomes the run that the
-agent was assigned, and others of its cohort stand beside it in the sweep. Runs say their cell's id in their config, by
+A run's id is its run's. Under `wandb agent` the server names it: the first run of the call becomes the run that the
+agent was assigned, and others of its cohort stand beside it in the sweep. Runs say their run's id in their config, by
 which machines that share nothing but W&B tell what the others have done, and are doing (`study.tracking.elsewhere`).
 """
 
@@ -17,9 +17,9 @@ from typing import Any, Self
 
 import wandb
 
-from study.cells import Cell, MistakeError
-from study.errors import in_one_line, warn
-from study.ledger import dump
+from study.config.run_config import RunConfig
+from study.errors import ConfigError, in_one_line, warn
+from study.store.records import dump
 from study.tracking.assignment import assignment
 
 PROJECT = "rl-roundoff"
@@ -35,7 +35,7 @@ LOSSES = (
 WITNESSES = ("params_sha256", "params_norm", "fingerprint")
 """What tells when runs came apart."""
 LEFT_OUT = ("tensor_sha256",)
-"""What W&B would draw as a dozen charts without a number: it is in `updates.jsonl`, which is saved with the run."""
+"""What W&B would draw as a dozen charts without a number: it is in `history.jsonl`, which is saved with the run."""
 STEPS = ("update", "global_step")
 """What the others are drawn over."""
 
@@ -64,11 +64,11 @@ def project() -> str:
 def choose_mode(runs_dir: Path) -> str:
     """W&B's "online" if it lets us in, else "offline", and a word on it. WANDB_MODE, where set, decides.
 
-    **Raises**: `MistakeError`, when WANDB_MODE is none of W&B's modes.
+    **Raises**: `ConfigError`, when WANDB_MODE is none of W&B's modes.
     """
     mode = os.environ.get("WANDB_MODE")
     if mode not in (None, *MODES):
-        raise MistakeError(f"WANDB_MODE must be {', '.join(MODES[:-1])} or {MODES[-1]}, not {mode!r}")
+        raise ConfigError(f"WANDB_MODE must be {', '.join(MODES[:-1])} or {MODES[-1]}, not {mode!r}")
     reason: str | None = "WANDB_MODE says so"
     if mode is None:
         reason = _reason_to_stay_offline()
@@ -116,9 +116,9 @@ class Tracker:
         self.runs_dir = runs_dir
         self.mode = mode
 
-    def begin(self, cell: Cell, files: Path) -> "TrackedRun":
-        """A cell as a W&B run. **Arguments**: `files`, its folder in the ledger, with `cell.json`."""
-        return TrackedRun(cell, files, self)
+    def begin(self, config: RunConfig, files: Path) -> "TrackedRun":
+        """Begin a W&B run. **Arguments**: `files`, the run's folder in the run store, with `config.json`."""
+        return TrackedRun(config, files, self)
 
     def open(self, **about: Any) -> wandb.Run:
         """A W&B run, offline from the first for which W&B doesn't answer: nothing of it is lost."""
@@ -141,7 +141,7 @@ class Tracker:
             dir=self.runs_dir,
             mode=self.mode,  # type: ignore[arg-type]
             reinit="create_new",
-            # Dozens of runs are open at once, and what these would gather is in cell.json.
+            # Dozens of runs are open at once, and what these would gather is in config.json.
             settings=wandb.Settings(
                 silent=True,
                 console="off",
@@ -159,39 +159,39 @@ class Tracker:
 
 
 class TrackedRun:
-    """A cell as a W&B run."""
+    """A run as a W&B run."""
 
-    def __init__(self, cell: Cell, files: Path, tracker: Tracker) -> None:
-        self.cell = cell
-        self.id = _run_id(cell)
+    def __init__(self, config: RunConfig, files: Path, tracker: Tracker) -> None:
+        self.config = config
+        self.id = _run_id(config)
         self.claimed = time.time()
-        """when it said that it would train the cell"""
+        """when it said that it would train the run"""
         self._files = files
         self._failed = False
         self._finished = False
         self._tell(lambda: self._begin(tracker))
 
     def _begin(self, tracker: Tracker) -> None:
-        cell, asked = self.cell, assignment()
+        config, asked = self.config, assignment()
         if tracker.mode == "offline":
             _discard_interrupted(self.id, tracker.runs_dir)
         self._run = tracker.open(
             id=self.id,
-            name=f"{cell.condition}-s{cell.seed}-{cell.precision}-r{cell.replicate}",
-            group=f"{cell.env_id} seed {cell.seed}",
-            job_type=cell.condition,
-            tags=[cell.parameterization, cell.implementation, cell.precision, cell.env_id],
+            name=f"{config.condition}-s{config.seed}-{config.precision}-r{config.replicate}",
+            group=f"{config.env_id} seed {config.seed}",
+            job_type=config.condition,
+            tags=[config.parameterization, config.implementation, config.precision, config.env_id],
             config={
                 **(asked.parameters if asked else {}),
-                **dataclasses.asdict(cell),
-                "cell_id": cell.id,
+                **dataclasses.asdict(config),
+                "run_id": config.id,
                 "claimed": self.claimed,
             },
         )
         self._run.define_metric("*", step_metric="global_step")
         self._run.define_metric("charts/episodic_return", step_metric="global_step", summary="last,max")
         self._run.define_metric("losses/value_loss", step_metric="global_step", summary="last,min")
-        self._save(self._files / "cell.json")
+        self._save(self._files / "config.json")
 
     def log(self, record: Mapping[str, Any]) -> None:
         """An update's record, into the history; without what isn't a number, which would spoil a maximum."""
@@ -203,7 +203,7 @@ class TrackedRun:
         self._tell(lambda: self._run.log(row, step=record["update"]))
 
     def finish(self, outcome: Mapping[str, Any], **about: Any) -> None:
-        """The outcome, into the summary, and the ledger's files; a failed run is marked so, and its last line says why.
+        """Write the outcome into the summary, and save the run's files; a failed run is marked so, with the reason.
 
         **Arguments**: `about`, what else there is to say of the run.
         """
@@ -219,14 +219,14 @@ class TrackedRun:
     def _finish(self, outcome: Mapping[str, Any], about: Mapping[str, Any]) -> None:
         self._finished = True
         if not self._run.disabled:
-            said = Path(self._run.dir) / "outcome.json"
+            said = Path(self._run.dir) / "summary.json"
             said.write_text(dump(outcome, indent=2) + "\n", encoding="utf-8")
             others = (self._files / name for name in ("policy.pt", "cost.json"))
-            self._save(self._files / "updates.jsonl", said, *(path for path in others if path.exists()))
+            self._save(self._files / "history.jsonl", said, *(path for path in others if path.exists()))
         _end(self._run, {**outcome, **about}, exit_code=0 if outcome["status"] == "finished" else 1)
 
     def leave(self, rival: str) -> None:
-        """Leave the cell to another run, that claimed it before."""
+        """Leave the run to another run, that claimed it before."""
         self._finished = True
         self._tell(lambda: _end(self._run, {"status": "elsewhere", "same_as": rival}, exit_code=0))
 
@@ -241,7 +241,7 @@ class TrackedRun:
             self._run.save(folder / path.name, base_path=folder, policy="now", glob=False)
 
     def _tell(self, word: Callable[[], None]) -> None:
-        """Tell W&B something, or nothing more once it has failed, however: the ledger has all, and training goes on."""
+        """Tell W&B something, or nothing once it has failed: the run store has all, and training continues."""
         if self._failed:
             return
         try:
@@ -252,7 +252,7 @@ class TrackedRun:
             warn(f"W&B hasn't taken run {self.id} in time: `wandb sync --include-online {folder}` uploads it")
         except Exception as error:
             self._failed = True
-            warn(f"W&B has failed, and run {self.id} goes on in the ledger alone: {in_one_line(error)}")
+            warn(f"W&B has failed, and run {self.id} goes on in the run store alone: {in_one_line(error)}")
 
     def __enter__(self) -> Self:
         return self
@@ -269,9 +269,9 @@ class TrackedRun:
 
 
 def settle_assigned_run(summary: Mapping[str, Any], runs_dir: Path = Path("runs")) -> None:
-    """Say what became of the run that an agent assigned to this process, if none of its cells became it."""
+    """Say what became of the run that an agent assigned to this process, if none of its runs became it."""
     asked, mode = assignment(), os.environ.get("WANDB_MODE", "online")
-    if asked is None or asked.cell or mode not in MODES:
+    if asked is None or asked.config or mode not in MODES:
         return
     try:
         run = Tracker(runs_dir, mode).open(id=asked.run)
@@ -287,12 +287,12 @@ def _end(run: wandb.Run, summary: Mapping[str, Any], exit_code: int) -> None:
     run.finish(exit_code=exit_code)
 
 
-def _run_id(cell: Cell) -> str:
+def _run_id(config: RunConfig) -> str:
     asked = assignment()
     if asked is None:
-        return cell.id
-    asked.cell = asked.cell or cell.id
-    return asked.run if asked.cell == cell.id else f"{asked.run}-{cell.id}"
+        return config.id
+    asked.config = asked.config or config.id
+    return asked.run if asked.config == config.id else f"{asked.run}-{config.id}"
 
 
 def _discard_interrupted(run_id: str, runs_dir: Path) -> None:

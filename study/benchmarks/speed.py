@@ -31,8 +31,8 @@ from rich.table import Column, Table
 
 from agents import environments
 from agents.hyperparameters import Hyperparameters
-from study import provenance
-from study.files import write_atomically
+from study.store.files import write_atomically
+from study.training import provenance
 
 CLEANRL = Hyperparameters(num_envs=1, num_steps=2048, num_minibatches=32, update_epochs=10)
 """CleanRL's and Stable-Baselines3's defaults for MuJoCo."""
@@ -306,7 +306,7 @@ def _stable_baselines3(hyperparameters: Hyperparameters, seconds: float) -> Meas
 def _jax(runs: int, hyperparameters: Hyperparameters, seconds: float) -> Measurement:
     """So many seeds under `vmap`, with the same hyperparameters and normalisation; compiled beforehand."""
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    from study import bench_jax
+    from study.benchmarks import jax_ppo as bench_jax
 
     update = bench_jax.updates(hyperparameters, runs)
     return _measurement(hyperparameters, timed(update, runs * hyperparameters.batch_size, seconds))

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from reports.errors import near
-from study.cells import MistakeError
+from study.errors import ConfigError
 
-SHIPPED = Path(__file__).parent / "sweeps"
+SHIPPED = Path(__file__).parent.parent / "sweeps"
 """In a checkout, a link to the folder `sweeps` beside this package; in a wheel, its files."""
 
 
@@ -16,7 +16,7 @@ def find_sweep(given: Path) -> Path:
         given: A path, or a name: a path below `sweeps/` without its suffix, or its last part if no other ends so.
 
     Raises:
-        MistakeError: There is neither.
+        ConfigError: There is neither.
     """
     return _find(given, "sweep", {name: path for name, path in _shipped().items() if _is_sweep(path)})
 
@@ -25,7 +25,7 @@ def find_space(given: Path) -> Path:
     """Return the search space that is meant, by the rules of `find_sweep`.
 
     Raises:
-        MistakeError: There is neither such a file nor a shipped search space of that name.
+        ConfigError: There is neither such a file nor a shipped search space of that name.
     """
     return _find(given, "search space", {name: path for name, path in _shipped().items() if not _is_sweep(path)})
 
@@ -53,4 +53,4 @@ def _find(given: Path, kind: str, shipped: dict[str, Path]) -> Path:
         return shipped[name]
     if len(same_end) == 1:
         return same_end[0]
-    raise MistakeError(f"{given}: there is no such file, nor a {kind} of that name{near(given.stem, shipped)}")
+    raise ConfigError(f"{given}: there is no such file, nor a {kind} of that name{near(given.stem, shipped)}")

@@ -1,7 +1,7 @@
-"""W&B sweep files, read as what they are here: a grid of cells. W&B itself checks nothing before it queues.
+"""W&B sweep files, read as what they are here: a grid of runs. W&B itself checks nothing before it queues.
 
 Nested parameters are a way of writing, and mean what they would mean without their groups. An agent passes a group
-whole, as `--group={'gamma': 0.9}`: `study train` takes it apart again. `seeds: 0-9` is one value, of ten cells: an
+whole, as `--group={'gamma': 0.9}`: `study train` takes it apart again. `seeds: 0-9` is one value, of ten runs: an
 agent's call trains them as one cohort.
 """
 
@@ -16,7 +16,8 @@ from typing import Any, Literal
 
 import yaml
 
-from study.cells import Cell, MistakeError, brief, make_cells, read_seeds
+from study.config.run_config import RunConfig, brief, make_configs, read_seeds
+from study.errors import ConfigError
 
 KEYS = {
     "name", "description", "project", "entity", "program", "command", "method", "metric", "parameters", "run_cap",
@@ -49,7 +50,7 @@ OUTCOME = "final_return"
 """The primary outcome, where nothing names another."""
 
 LARGEST_GRID = 100_000
-"""More cells than this are a slip."""
+"""More runs than this are a slip."""
 
 
 LARGEST_FILE = 10_000_000
@@ -62,7 +63,7 @@ class _Loader(yaml.SafeLoader):
     def get_single_node(self) -> yaml.Node | None:
         node = super().get_single_node()
         if node is not None and _written_out(node, {}) > LARGEST_FILE:
-            raise MistakeError(f"has aliases that stand for more than {LARGEST_FILE:,} characters: use fewer aliases")
+            raise ConfigError(f"has aliases that stand for more than {LARGEST_FILE:,} characters: use fewer aliases")
         return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
@@ -90,33 +91,33 @@ def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
     return known[id(node)]
 
 
-def read_cells(path: Path) -> list[Cell]:
-    """All cells of a sweep file, in the grid's order. **Raises**: `MistakeError`, naming the file."""
-    return list({cell.id: cell for call in read_calls(path) for cell in call}.values())
+def read_configs(path: Path) -> list[RunConfig]:
+    """All runs of a sweep file, in the grid's order. **Raises**: `ConfigError`, naming the file."""
+    return list({config.id: config for call in read_calls(path) for config in call}.values())
 
 
-def read_calls(path: Path) -> list[list[Cell]]:
-    """The cells of each point of a sweep file's grid: what an agent's call trains together.
+def read_calls(path: Path) -> list[list[RunConfig]]:
+    """The runs of each point of a sweep file's grid: what an agent's call trains together.
 
-    **Raises**: `MistakeError`, naming the file.
+    **Raises**: `ConfigError`, naming the file.
     """
     read_design(path)
     try:
         points = [{name: value for name, value in point if name not in FIXED} for point in _grid(_read(path))]
-        calls = [make_cells(point) for point in points]
-    except MistakeError as error:
-        raise MistakeError(f"{path}: {error}") from error
+        calls = [make_configs(point) for point in points]
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     except RecursionError as error:
-        raise MistakeError(f"{path}: is nested too deeply, or in itself") from error
+        raise ConfigError(f"{path}: is nested too deeply, or in itself") from error
     is_dose = len({point.get("perturbation") for point in points}) > 1  # unperturbed runs are the same for each
     seen = set()
-    for cell in itertools.chain.from_iterable(calls):
-        if cell.id in seen and not (is_dose and cell.replicate == 0):
-            raise MistakeError(
-                f"{path}: the cell of condition {cell.condition}, seed {cell.seed}, precision {cell.precision}, "
-                f"replicate {cell.replicate} is there twice: a value is listed twice"
+    for config in itertools.chain.from_iterable(calls):
+        if config.id in seen and not (is_dose and config.replicate == 0):
+            raise ConfigError(
+                f"{path}: the run of condition {config.condition}, seed {config.seed}, precision {config.precision}, "
+                f"replicate {config.replicate} is there twice: a value is listed twice"
             )
-        seen.add(cell.id)
+        seen.add(config.id)
     return calls
 
 
@@ -144,12 +145,12 @@ class Design:
 
 
 def read_design(path: Path) -> Design:
-    """Return what a sweep file fixes before the data. **Raises**: `MistakeError`, naming the file."""
+    """Return what a sweep file fixes before the data. **Raises**: `ConfigError`, naming the file."""
     try:
         sweep = _read(path)
         metric = sweep.get("metric") or {}
         if not isinstance(metric, dict) or metric.get("goal", "maximize") not in ("maximize", "minimize"):
-            raise MistakeError("metric must have a name, and a goal of maximize or minimize")
+            raise ConfigError("metric must have a name, and a goal of maximize or minimize")
         name = metric.get("name")
         parameters = sweep.get("parameters")
         axes = dict(_axes(parameters)) if isinstance(parameters, dict) else {}
@@ -160,10 +161,10 @@ def read_design(path: Path) -> Design:
             factor=_parameter("factor", axes),
             must_agree=_parameter("must_agree", axes),
         )
-    except MistakeError as error:
-        raise MistakeError(f"{path}: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     except RecursionError as error:
-        raise MistakeError(f"{path}: is nested too deeply, or in itself") from error
+        raise ConfigError(f"{path}: is nested too deeply, or in itself") from error
 
 
 def _parameter(fixed: str, axes: Mapping[str, list[Any]]) -> str | None:
@@ -175,7 +176,7 @@ def _parameter(fixed: str, axes: Mapping[str, list[Any]]) -> str | None:
             return name
         case values:
             found = brief(values[0]) if len(values) == 1 else f"{len(values)} values"
-            raise MistakeError(f"parameter {fixed!r} must name another parameter of this file, not {found}")
+            raise ConfigError(f"parameter {fixed!r} must name another parameter of this file, not {found}")
 
 
 def _margin(axes: Mapping[str, list[Any]]) -> float | None:
@@ -185,29 +186,29 @@ def _margin(axes: Mapping[str, list[Any]]) -> float | None:
         case [int() | float() as value] if not isinstance(value, bool) and 0 < value <= sys.float_info.max:
             return float(value)
         case [value]:
-            raise MistakeError(f"parameter 'margin' must be one positive finite number, not {brief(value)}")
+            raise ConfigError(f"parameter 'margin' must be one positive finite number, not {brief(value)}")
         case values:
-            raise MistakeError(f"parameter 'margin' must be one positive finite number, not {len(values)} values")
+            raise ConfigError(f"parameter 'margin' must be one positive finite number, not {len(values)} values")
 
 
 def read_yaml(path: Path) -> Any:
-    """What a YAML file says. **Raises**: `MistakeError`."""
+    """What a YAML file says. **Raises**: `ConfigError`."""
     try:
         if path.exists() and not path.is_file():
-            raise MistakeError("can't be read: it isn't a file")
+            raise ConfigError("can't be read: it isn't a file")
         return yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except MistakeError:
+    except ConfigError:
         raise
     except FileNotFoundError as error:
-        raise MistakeError("there is no such file") from error
+        raise ConfigError("there is no such file") from error
     except (OSError, ValueError) as error:
-        raise MistakeError(f"can't be read: {getattr(error, 'strerror', None) or error}") from error
+        raise ConfigError(f"can't be read: {getattr(error, 'strerror', None) or error}") from error
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
-        raise MistakeError(f"isn't YAML{line}: {getattr(error, 'problem', None) or 'see its syntax'}") from error
+        raise ConfigError(f"isn't YAML{line}: {getattr(error, 'problem', None) or 'see its syntax'}") from error
     except RecursionError as error:
-        raise MistakeError("is nested too deeply, or in itself") from error
+        raise ConfigError("is nested too deeply, or in itself") from error
 
 
 def require_own_program(path: Path) -> None:
@@ -217,7 +218,7 @@ def require_own_program(path: Path) -> None:
     doesn't contain `${program}` is taken as it is: it may be a script around `study train`.
 
     Raises:
-        MistakeError: An agent would run a program other than `study`; the text names the file.
+        ConfigError: An agent would run a program other than `study`; the text names the file.
     """
     sweep = _read(path)
     command = [str(part) for part in sweep.get("command") or DEFAULT_COMMAND]
@@ -226,7 +227,7 @@ def require_own_program(path: Path) -> None:
     program = str(sweep.get("program"))
     if Path(program).name == "study" and command[command.index("${program}") + 1 :][:1] == ["train"]:
         return
-    raise MistakeError(
+    raise ConfigError(
         f"{path}: program {brief(sweep.get('program'))} isn't this project's, and an agent would run it: instead of "
         f"program, give command: {json.dumps(OWN_COMMAND)}"
     )
@@ -235,36 +236,36 @@ def require_own_program(path: Path) -> None:
 def _read(path: Path) -> dict[str, Any]:
     content = read_yaml(path)
     if content is None:
-        raise MistakeError("is empty: a sweep file has at least `method: grid` and `parameters:`")
+        raise ConfigError("is empty: a sweep file has at least `method: grid` and `parameters:`")
     if not isinstance(content, dict):
-        raise MistakeError("isn't a sweep file: it needs keys such as `method:` and `parameters:`")
+        raise ConfigError("isn't a sweep file: it needs keys such as `method:` and `parameters:`")
     return content
 
 
 def _grid(sweep: Mapping[str, Any]) -> Iterator[tuple[tuple[str, Any], ...]]:
     unknown = sorted(str(key) for key in sweep if key not in KEYS)
     if unknown:
-        raise MistakeError(f"W&B knows no key {unknown[0]!r} in a sweep file")
+        raise ConfigError(f"W&B knows no key {unknown[0]!r} in a sweep file")
     if sweep.get("method") != "grid":
-        raise MistakeError(f"method must be grid, not {brief(sweep.get('method'))}: a study trains every cell")
+        raise ConfigError(f"method must be grid, not {brief(sweep.get('method'))}: a study trains every run")
     if not (sweep.get("program") or sweep.get("command")):
-        raise MistakeError("has neither `program` nor `command`: an agent would consume every cell and run none")
+        raise ConfigError("has neither `program` nor `command`: an agent would consume every run and run none")
     _check_command(sweep.get("command"))
     for key in HOLES:
         if key in sweep:
-            raise MistakeError(f"{key} would leave out cells under W&B that are trained here: leave {key} out")
+            raise ConfigError(f"{key} would leave out runs under W&B that are trained here: leave {key} out")
     parameters = sweep.get("parameters")
     if not isinstance(parameters, dict) or not parameters:
-        raise MistakeError("has no parameters: name at least condition, seed and precision")
+        raise ConfigError("has no parameters: name at least condition, seed and precision")
     axes: dict[str, list[Any]] = {}
     for name, values in _axes(parameters):
         if name in axes:
-            raise MistakeError(f"parameter {name!r} is given twice")
+            raise ConfigError(f"parameter {name!r} is given twice")
         axes[name] = values
     seeds = sum(len(read_seeds(value)) for value in axes.get("seeds", []))
     size = math.prod(seeds if name == "seeds" else len(values) for name, values in axes.items())
     if size > LARGEST_GRID:
-        raise MistakeError(f"is a grid of {size:,} cells: {LARGEST_GRID:,} are the most")
+        raise ConfigError(f"is a grid of {size:,} runs: {LARGEST_GRID:,} are the most")
     return itertools.product(*([(name, value) for value in values] for name, values in axes.items()))
 
 
@@ -273,29 +274,29 @@ def _check_command(command: Any) -> None:
     if command is None:
         return
     if not isinstance(command, list):
-        raise MistakeError(f"command must be a list, such as {json.dumps(OWN_COMMAND)}")
+        raise ConfigError(f"command must be a list, such as {json.dumps(OWN_COMMAND)}")
     macros = [part for part in map(str, command) if part.startswith("${") and part.endswith("}")]
     unknown = [macro for macro in macros if macro not in MACROS and not macro.startswith("${envvar:")]
     if unknown:
-        raise MistakeError(f"command has {unknown[0]}, of which W&B knows nothing, and which it would leave out")
+        raise ConfigError(f"command has {unknown[0]}, of which W&B knows nothing, and which it would leave out")
     if not any(macro.startswith("${args") for macro in macros):
-        raise MistakeError("command has no ${args}: every cell would be trained with the same parameters")
+        raise ConfigError("command has no ${args}: every run would be trained with the same parameters")
 
 
 def _axes(parameters: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
     """Each parameter's name and values; those of nested parameters too, as if they had no group."""
     for name, given in parameters.items():
         if not isinstance(given, dict) or len(given.keys() & {"value", "values", "parameters"}) != 1:
-            raise MistakeError(f"parameter {name!r} must have one of `value:`, `values:` or nested `parameters:`")
+            raise ConfigError(f"parameter {name!r} must have one of `value:`, `values:` or nested `parameters:`")
         extra = sorted(str(key) for key in given if key not in {"value", "values", "parameters", "distribution"})
         if extra or given.get("distribution", "categorical") not in ("categorical", "constant"):
-            raise MistakeError(f"parameter {name!r} must be a `value:` or a list of `values:`: a study is a grid")
+            raise ConfigError(f"parameter {name!r} must be a `value:` or a list of `values:`: a study is a grid")
         if "parameters" in given:
             if not isinstance(given["parameters"], dict):
-                raise MistakeError(f"parameter {name!r} has nested `parameters:` without any")
+                raise ConfigError(f"parameter {name!r} has nested `parameters:` without any")
             yield from _axes(given["parameters"])
             continue
         values = [given["value"]] if "value" in given else given["values"]
         if not isinstance(values, list) or not values:
-            raise MistakeError(f"parameter {name!r} has no values: `values:` is a list of at least one")
+            raise ConfigError(f"parameter {name!r} has no values: `values:` is a list of at least one")
         yield str(name), values

@@ -5,25 +5,27 @@ from pathlib import Path
 
 from reports.errors import UnreadableSourceError
 from reports.files import read_file
-from reports.sources.runs import Looks
+from reports.sources.runs import InterimAnalyses
 
-LOOKS = "looks"
+INTERIM = "interim"
 """The directory of the records in a runs directory: a file for each study."""
 
 
-def read_looks(folder: Path) -> list[Looks]:
+def read_interim_analyses(folder: Path) -> list[InterimAnalyses]:
     """Return the interim analyses of all studies in a runs directory.
 
     Raises:
         UnreadableSourceError: A record can't be read, or is damaged.
     """
-    return [_read(path) for path in sorted((folder / LOOKS).glob("*.json"))]
+    return [_read(path) for path in sorted((folder / INTERIM).glob("*.json"))]
 
 
-def _read(path: Path) -> Looks:
+def _read(path: Path) -> InterimAnalyses:
     try:
         told = json.loads(read_file(path).decode())
-        return Looks(path, [int(look["seeds"]) for look in told["looks"]], frozenset(map(str, told["runs"])))
+        return InterimAnalyses(
+            path, [int(analysis["seeds"]) for analysis in told["interim"]], frozenset(map(str, told["runs"]))
+        )
     except OSError as error:
         raise UnreadableSourceError(f"{path} can't be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:

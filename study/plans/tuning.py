@@ -20,12 +20,14 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from scipy import stats
 
-from study.cells import Cell, MistakeError
-from study.ledger import Json, Ledger
-from study.outcomes import mean_outcome, table_of_runs
+from study.config.run_config import RunConfig
+from study.config.spaces import config_at, parse_space, suggest
+from study.errors import ConfigError
+from study.plans.outcomes import mean_outcome, table_of_runs
+from study.plans.record import RUNS, Record
 from study.pool import Train
-from study.record import RUNS, Record
-from study.spaces import cell_at, parse_space, suggest
+from study.store.records import Json
+from study.store.run_store import RunStore
 
 Point = dict[str, Any]
 """Hyperparameters by name."""
@@ -42,7 +44,7 @@ P_HOPELESS = 0.1
 class Search:
     """One condition's search."""
 
-    base: Cell
+    base: RunConfig
     """its condition, precision, and what isn't searched; its seed is the first"""
     space: Json
     """as its file says"""
@@ -51,9 +53,9 @@ class Search:
     sampler_seed: int
     outcome: str
 
-    def cells(self, point: Mapping[str, Any]) -> list[Cell]:
+    def configs(self, point: Mapping[str, Any]) -> list[RunConfig]:
         """The runs of a trial."""
-        base = cell_at(self.base, point)
+        base = config_at(self.base, point)
         return [dataclasses.replace(base, seed=base.seed + number) for number in range(self.seeds)]
 
 
@@ -62,14 +64,14 @@ class Searching:
 
     Args:
         train: Has runs trained that haven't ended.
-        ledger: The run store.
+        store: The run store.
         what: The search.
         record: Where its trials are shown.
     """
 
-    def __init__(self, train: Train, ledger: Ledger, what: Search, record: Record) -> None:
+    def __init__(self, train: Train, store: RunStore, what: Search, record: Record) -> None:
         self._train = train
-        self._ledger = ledger
+        self._store = store
         self._what = what
         self._space = parse_space(what.space, what.base)
         self._record = record
@@ -96,11 +98,11 @@ class Searching:
         return study
 
     def best(self) -> FrozenTrial:
-        """The best trial, the first of equals. **Raises**: `MistakeError`, if none has come to a value."""
+        """The best trial, the first of equals. **Raises**: `ConfigError`, if none has come to a value."""
         complete = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
         finite = [trial for trial in complete if trial.value is not None and math.isfinite(trial.value)]
         if not finite:
-            raise MistakeError(
+            raise ConfigError(
                 f"no trial of {self._what.base.condition} came to a value: its space is too wild, or its runs too short"
             )
         return max(finite, key=lambda trial: trial.value or -math.inf)
@@ -117,27 +119,27 @@ class Searching:
 
     async def _try(self, point: Point, earlier: Sequence[FrozenTrial]) -> FrozenTrial:
         """Train a first stage of seeds, and the rest if there is hope; where there is no rest, nothing is pruned."""
-        cells = self._what.cells(point)
-        stage = cells[: first_stage(len(cells))]
+        configs = self._what.configs(point)
+        stage = configs[: first_stage(len(configs))]
         await self._train(stage)
         complete = [trial for trial in earlier if trial.state == TrialState.COMPLETE]
-        if len(stage) < len(cells) and is_hopeless(self._values(stage), len(cells), complete):
+        if len(stage) < len(configs) and is_hopeless(self._values(stage), len(configs), complete):
             return self._trial(point, stage, TrialState.PRUNED)
-        await self._train(cells)
-        return self._trial(point, cells, TrialState.COMPLETE)
+        await self._train(configs)
+        return self._trial(point, configs, TrialState.COMPLETE)
 
-    def _values(self, cells: Sequence[Cell]) -> list[float]:
-        return [mean_outcome(self._ledger, [cell], self._what.outcome) for cell in cells]
+    def _values(self, configs: Sequence[RunConfig]) -> list[float]:
+        return [mean_outcome(self._store, [config], self._what.outcome) for config in configs]
 
-    def _trial(self, point: Point, cells: Sequence[Cell], state: TrialState) -> FrozenTrial:
-        values = self._values(cells)
+    def _trial(self, point: Point, configs: Sequence[RunConfig], state: TrialState) -> FrozenTrial:
+        values = self._values(configs)
         return create_trial(
             state=state,
             value=interquartile_mean(values),
             params=point,
             distributions=self._space,
             intermediate_values={seed: value for seed, value in enumerate(values) if math.isfinite(value)},
-            user_attrs={RUNS: [cell.id for cell in cells]},
+            user_attrs={RUNS: [config.id for config in configs]},
         )
 
 
@@ -146,7 +148,7 @@ class Plan:
     """Fair tuning: a search for each condition, and a comparison on seeds that none has seen."""
 
     searches: Sequence[Search]
-    block: Sequence[Cell]
+    block: Sequence[RunConfig]
     """the runs of one seed"""
     held_out: range
     """seeds on which the best are compared"""
@@ -156,15 +158,15 @@ class Plan:
         return {
             "kind": "tune",
             "searches": [dataclasses.asdict(search) for search in self.searches],
-            "block": [dataclasses.asdict(cell) for cell in self.block],
+            "block": [dataclasses.asdict(config) for config in self.block],
             "held_out": list(self.held_out),
         }
 
-    def held_out_cells(self, points: Mapping[str, Point]) -> list[Cell]:
+    def held_out_configs(self, points: Mapping[str, Point]) -> list[RunConfig]:
         """Return the runs on held-out seeds, each condition at its point of the space, or as it was."""
         return [
-            dataclasses.replace(cell_at(cell, points.get(cell.condition, {})), seed=seed)
-            for cell in self.block
+            dataclasses.replace(config_at(config, points.get(config.condition, {})), seed=seed)
+            for config in self.block
             for seed in self.held_out
         ]
 
@@ -180,27 +182,27 @@ class Tuned:
     tuned: pd.DataFrame
 
 
-async def tune(train: Train, ledger: Ledger, plan: Plan, record: Callable[[str], Record]) -> Tuned:
+async def tune(train: Train, store: RunStore, plan: Plan, record: Callable[[str], Record]) -> Tuned:
     """Search for each condition at once; then compare the best, and what was before, on held-out seeds.
 
     Args:
         train: Has runs trained that haven't ended.
-        ledger: The run store.
+        store: The run store.
         plan: What to do.
         record: Returns where a condition's trials are shown.
     """
     searching = {
-        what.base.condition: Searching(train, ledger, what, record(what.base.condition)) for what in plan.searches
+        what.base.condition: Searching(train, store, what, record(what.base.condition)) for what in plan.searches
     }
     await asyncio.gather(*(search.run() for search in searching.values()))
     best: dict[str, Point] = {condition: search.best().params for condition, search in searching.items()}
-    untuned, tuned = plan.held_out_cells({}), plan.held_out_cells(best)
+    untuned, tuned = plan.held_out_configs({}), plan.held_out_configs(best)
     await train([*untuned, *tuned])
     outcome = plan.searches[0].outcome
     return Tuned(
         searches={condition: search.study() for condition, search in searching.items()},
-        untuned=table_of_runs(ledger, untuned, outcome),
-        tuned=table_of_runs(ledger, tuned, outcome),
+        untuned=table_of_runs(store, untuned, outcome),
+        tuned=table_of_runs(store, tuned, outcome),
     )
 
 

@@ -1,25 +1,25 @@
-"""How long cells take on this machine: measured, by training some for a moment."""
+"""How long runs take on this machine: measured, by training some for a moment."""
 
 import time
 from collections.abc import Callable, Sequence
 
 from agents.cohort import use_one_thread
-from study.cells import Cell
-from study.training import make_cohort
+from study.config.run_config import RunConfig
+from study.training.cohort import make_cohort
 
 PROBED = 10
 """Runs of the cohort that is measured, at most: larger ones are hardly cheaper, a run."""
 
 
-def estimate(cells: Sequence[Cell], on_progress: Callable[[], None] = lambda: None) -> float:
-    """Seconds of one core that the cells take, trained in cohorts: an update of each kind is made, and timed.
+def estimate(configs: Sequence[RunConfig], on_progress: Callable[[], None] = lambda: None) -> float:
+    """Seconds of one core that the runs take, trained in cohorts: an update of each kind is made, and timed.
 
-    **Arguments**: `on_progress`, called after each kind of cell.
+    **Arguments**: `on_progress`, called after each kind of run.
     """
     use_one_thread()
-    alike: dict[object, list[Cell]] = {}
-    for cell in cells:
-        alike.setdefault(cell.kind, []).append(cell)
+    alike: dict[object, list[RunConfig]] = {}
+    for config in configs:
+        alike.setdefault(config.kind, []).append(config)
     seconds = 0.0
     for kind in alike.values():
         probed = kind[: PROBED if kind[0].engine == "cohort" else 1]

@@ -12,10 +12,9 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial
 from sqlalchemy.pool import NullPool
 
-from study.cells import MistakeError
-from study.errors import warn
+from study.errors import ConfigError, warn
+from study.plans.urls import without_password
 from study.tracking.runs import addresses
-from study.urls import without_password
 
 RUNS = "runs"
 """The user attribute of a trial's run ids."""
@@ -36,7 +35,7 @@ class Record:
         wandb_mode: W&B's mode: runs that are online have links.
 
     Raises:
-        MistakeError: The storage can't be used.
+        ConfigError: The storage can't be used.
     """
 
     def __init__(self, runs_dir: Path, storage: str, name: str, wandb_mode: str) -> None:
@@ -47,7 +46,7 @@ class Record:
             self._study = _load(_open(storage), name) if storage else _load_journal(runs_dir / "optuna.journal", name)
             self._recorded = {trial.user_attrs.get(INDEX) for trial in self._study.get_trials(deepcopy=False)}
         except UNUSABLE as error:
-            raise MistakeError(f"storage {self._storage} can't be used: {_first_line(error)}") from error
+            raise ConfigError(f"storage {self._storage} can't be used: {_first_line(error)}") from error
         self._is_lost = False
 
     def add(self, index: int, trial: FrozenTrial) -> None:

@@ -8,14 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from reports.files import read_file
-from study.cells import MistakeError
+from study.errors import ConfigError, UnwritableError
 
 DRAFT = ".rl-roundoff-draft"
 """How the name of a file ends that is being written: nobody else's does."""
-
-
-class UnwritableError(RuntimeError):
-    """The disk is full, or it can't be written to any more. Its text is one line, that names the file."""
 
 
 @contextlib.contextmanager
@@ -64,13 +60,13 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def require_writable(path: Path) -> None:
-    """Look whether a file can be written, before that takes long. **Raises**: `MistakeError`."""
+    """Look whether a file can be written, before that takes long. **Raises**: `ConfigError`."""
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
-        raise MistakeError(f"{path} can't be written: {error.strerror}. Choose another file with -o") from error
+        raise ConfigError(f"{path} can't be written: {error.strerror}. Choose another file with -o") from error
 
 
 def remove_drafts(folder: Path) -> None:
@@ -80,10 +76,10 @@ def remove_drafts(folder: Path) -> None:
 
 
 def read_if_there(path: Path) -> bytes | None:
-    """Return a file's content; None if there is none. **Raises**: `MistakeError`, when it can't be read."""
+    """Return a file's content; None if there is none. **Raises**: `ConfigError`, when it can't be read."""
     try:
         return read_file(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise MistakeError(f"{path} can't be read: {error.strerror}") from error
+        raise ConfigError(f"{path} can't be read: {error.strerror}") from error

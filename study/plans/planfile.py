@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 from filelock import FileLock
 
-from study.cells import MistakeError
-from study.files import write_atomically, writing
-from study.ledger import Json
+from study.errors import ConfigError
+from study.store.files import write_atomically, writing
+from study.store.records import Json
 
 PLANS = "plans"
 """The directory of the plans in a run store."""
@@ -21,7 +21,7 @@ def keep_plan(runs_dir: Path, name: str, plan: Json) -> None:
     guarantees.
 
     Raises:
-        MistakeError: A study of that name has another plan, which is left as it is.
+        ConfigError: A study of that name has another plan, which is left as it is.
     """
     path = runs_dir / PLANS / f"{quote(name, safe='')}.json"
     with writing(path):
@@ -32,7 +32,7 @@ def keep_plan(runs_dir: Path, name: str, plan: Json) -> None:
     kept = _read(path)
     for key in sorted(plan.keys() | kept.keys()):
         if json.loads(json.dumps(plan.get(key))) != kept.get(key):
-            raise MistakeError(
+            raise ConfigError(
                 f"{path}: the study {name!r} was planned with another {key}: give this one another --name, or the same "
                 f"{key}"
             )
@@ -42,9 +42,9 @@ def _read(path: Path) -> Json:
     try:
         plan = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise MistakeError(f"{path} can't be read: {error.strerror}") from error
+        raise ConfigError(f"{path} can't be read: {error.strerror}") from error
     except ValueError:
         plan = None
     if not isinstance(plan, dict):
-        raise MistakeError(f"{path} is damaged: give this study another --name")
+        raise ConfigError(f"{path} is damaged: give this study another --name")
     return plan

@@ -1,4 +1,4 @@
-"""Runs from a ledger. A run that can't be read is reported as damaged, and the others are read."""
+"""Runs from a run store. A run that can't be read is reported as damaged, and the others are read."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from reports.errors import UnreadableSourceError, near
 from reports.factors import Factor
 from reports.files import read_file
 from reports.sources.declare import THREAD, thread_factors, wrong_reference
-from reports.sources.looks import read_looks
+from reports.sources.interim import read_interim_analyses
 from reports.sources.reading import AS_IS, Reading
 from reports.sources.runs import COLUMNS, COST, LARGEST, Runs
 from reports.thread import CONDITIONS
@@ -33,7 +33,7 @@ class _DamagedError(ValueError):
     """A wrong file of a run. Its text is one line."""
 
 
-def read_ledger(folder: Path, expected: Mapping[str, Mapping[str, Any]] | None, reading: Reading = AS_IS) -> Runs:
+def read_run_store(folder: Path, expected: Mapping[str, Mapping[str, Any]] | None, reading: Reading = AS_IS) -> Runs:
     """Return the runs of a runs directory.
 
     Args:
@@ -42,25 +42,25 @@ def read_ledger(folder: Path, expected: Mapping[str, Mapping[str, Any]] | None, 
         reading: What to compare. Every hyperparameter is a design column, and runs are paired by seed.
 
     Raises:
-        UnreadableSourceError: There are no runs, their looks are damaged, or a name is unknown.
+        UnreadableSourceError: There are no runs, their analyses are damaged, or a name is unknown.
     """
     try:
         next(folder.iterdir(), None)
     except OSError as error:
         raise UnreadableSourceError(f"{folder} can't be read: {error.strerror}") from error
-    paths = [path for name in ("cell.json", "outcome.json") for path in folder.glob(f"*/{name}")]
+    paths = [path for name in ("config.json", "summary.json") for path in folder.glob(f"*/{name}")]
     found = {path.parent.name for path in paths if path.parent.name.isprintable()}  # others are no runs of ours
     here = sorted(found if expected is None else found & expected.keys())
     if not here:
         raise UnreadableSourceError(
             f"{folder} has no runs{' of that sweep' if expected else ''}: `study sweep` trains them"
         )
-    endings: dict[str, Json] = {run: {"status": "missing", "error": "not in the ledger"} for run in expected or {}}
+    endings: dict[str, Json] = {run: {"status": "missing", "error": "not in the run store"} for run in expected or {}}
     descriptions = {run: dict(description) for run, description in (expected or {}).items()}
     provenance: dict[str, Json] = {}
     for run in here:
         try:
-            description = _read_cell(folder / run)
+            description = _read_config(folder / run)
             provenance[run] = description.pop("provenance")
             descriptions[run] = {**descriptions.get(run, {}), **description}  # older runs say less
             endings[run] = _read_ending(folder / run)
@@ -91,7 +91,7 @@ def read_ledger(folder: Path, expected: Mapping[str, Mapping[str, Any]] | None, 
         hyperparameters=[name for name in hyperparameters if name not in (*own, PERTURBATION)],
         unknown=unknown,
         provenance=provenance,
-        looks=read_looks(folder),
+        analyses=read_interim_analyses(folder),
         folder=folder,
         doses=doses,
     )
@@ -147,39 +147,43 @@ def _check_names(folder: Path, reading: Reading, hyperparameters: list[str]) -> 
             raise UnreadableSourceError(f"{folder}: {name!r} can't be both a design column and a factor")
 
 
-def _read_cell(folder: Path) -> Json:
-    """Return the values of `cell.json`, without the id."""
-    cell = _read_object(folder / "cell.json")
-    if cell.pop("id", None) != folder.name:
-        raise _DamagedError("cell.json has another cell's id, or none")
+def _read_config(folder: Path) -> Json:
+    """Return the values of `config.json`, without the id."""
+    config = _read_object(folder / "config.json")
+    if config.pop("id", None) != folder.name:
+        raise _DamagedError("config.json has another run's id, or none")
     _refuse(
-        cell.get("condition") not in [*CONDITIONS], "cell.json", cell, "condition", f"one of {', '.join(CONDITIONS)}"
+        config.get("condition") not in [*CONDITIONS],
+        "config.json",
+        config,
+        "condition",
+        f"one of {', '.join(CONDITIONS)}",
     )
-    _refuse(not isinstance(cell.get("precision"), str), "cell.json", cell, "precision", "float32 or float64")
+    _refuse(not isinstance(config.get("precision"), str), "config.json", config, "precision", "float32 or float64")
     for name in ("seed", "replicate"):
-        _refuse(type(cell.get(name)) is not int, "cell.json", cell, name, "a whole number")
-    provenance = cell.setdefault("provenance", {})
-    _refuse(not isinstance(provenance, dict), "cell.json", cell, "provenance", "an object")
-    for name in cell.keys() - {"provenance"}:
-        _refuse(isinstance(cell[name], dict | list), "cell.json", cell, name, "a single value")
-        _refuse(name in ("run", "status", "error"), "cell.json", cell, name, "left to outcome.json")
-    return cell
+        _refuse(type(config.get(name)) is not int, "config.json", config, name, "a whole number")
+    provenance = config.setdefault("provenance", {})
+    _refuse(not isinstance(provenance, dict), "config.json", config, "provenance", "an object")
+    for name in config.keys() - {"provenance"}:
+        _refuse(isinstance(config[name], dict | list), "config.json", config, name, "a single value")
+        _refuse(name in ("run", "status", "error"), "config.json", config, name, "left to summary.json")
+    return config
 
 
 def _read_ending(folder: Path) -> Json:
     """Return a run's status, and its outcomes if it has finished."""
-    if not (folder / "outcome.json").exists():
+    if not (folder / "summary.json").exists():
         return {"status": "unfinished", "error": "no outcome yet"}
-    ending = _read_object(folder / "outcome.json")
+    ending = _read_object(folder / "summary.json")
     status, error = ending.pop("status", None), ending.pop("error", None)
     if status == "failed":
         return {"status": "failed", "error": None if error is None else str(error)}
     if status != "finished":
-        raise _DamagedError(f"outcome.json: status must be finished or failed, not {reprlib.repr(status)}")
+        raise _DamagedError(f"summary.json: status must be finished or failed, not {reprlib.repr(status)}")
     for name, value in ending.items():
         is_number = type(value) in (int, float) and abs(value) < LARGEST
-        _refuse(not is_number, "outcome.json", ending, name, "a finite number")
-        _refuse(name in OWN, "outcome.json", ending, name, "left to cell.json")
+        _refuse(not is_number, "summary.json", ending, name, "a finite number")
+        _refuse(name in OWN, "summary.json", ending, name, "left to config.json")
     return {"status": "finished", **ending}
 
 

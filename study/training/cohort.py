@@ -1,4 +1,4 @@
-"""Train a cohort of cells, each into its own ledger entry and its own W&B run."""
+"""Train a cohort of runs, each into its own run store writer and its own W&B run."""
 
 import dataclasses
 import itertools
@@ -14,12 +14,14 @@ from agents.cohort import Cohort, use_one_thread
 from agents.environments import can_be_put_aside
 from agents.records import Failure, Outcome, Run
 from agents.reference import Reference
-from study import provenance
-from study.cells import Cell
+from study.config.run_config import RunConfig
 from study.errors import warn
-from study.ledger import Entry, Json, Ledger
+from study.store.records import Json
+from study.store.run_store import RunStore
+from study.store.run_writer import RunWriter
 from study.tracking.assignment import assignment
 from study.tracking.runs import TrackedRun, Tracker
+from study.training import provenance
 
 CHECKPOINT_SECONDS = 60.0
 """Time between two checkpoints of a run, at least: the most that an interruption costs."""
@@ -30,7 +32,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def train(
-    cells: Sequence[Cell],
+    configs: Sequence[RunConfig],
     runs_dir: Path,
     wandb_mode: str,
     on_update: Callable[[int], None] = lambda _: None,
@@ -38,10 +40,10 @@ def train(
     should_end: Callable[[], bool] = lambda: False,
     step_timeout: float | None = None,
 ) -> dict[str, str]:
-    """Train those of the cells that haven't ended, and that nobody else is training, to their end.
+    """Train those of the runs that haven't ended, and that nobody else is training, to their end.
 
     Args:
-        cells: All of one `Cell.kind`.
+        configs: All of one `RunConfig.kind`.
         runs_dir: The run store.
         wandb_mode: W&B's "online", "offline" or "disabled".
         on_update: Called with the numbers of updates that runs have made.
@@ -50,43 +52,45 @@ def train(
         step_timeout: Seconds that a step or a reset of an environment may take before its run has failed; None for any.
 
     Returns:
-        By cell, the W&B run on another machine to which it was left. Only `wandb agent`'s calls ask for such.
+        By run, the W&B run on another machine to which it was left. Only `wandb agent`'s calls ask for such.
 
     Raises:
         Interrupted: Because `should_end` said so.
     """
     keeper = Keeper(checkpoint_seconds, should_end)
     use_one_thread()
-    ledger = Ledger(runs_dir)
+    store = RunStore(runs_dir)
     facts = {
         **provenance.describe(),
-        "leaks_precision": precision_leaks(cells[0].hyperparameters, step_timeout),
-        "can_be_put_aside": can_be_put_aside(cells[0].env_id),
+        "leaks_precision": precision_leaks(configs[0].hyperparameters, step_timeout),
+        "can_be_put_aside": can_be_put_aside(configs[0].env_id),
     }
     with ExitStack() as stack:
-        entries: list[Entry] = [
-            stack.enter_context(entry) for cell in cells if (entry := ledger.begin(cell, facts)) is not None
+        writers: list[RunWriter] = [
+            stack.enter_context(writer) for config in configs if (writer := store.begin(config, facts)) is not None
         ]
-        if starting_over := sum(entry.starts_over for entry in entries):
+        if starting_over := sum(writer.starts_over for writer in writers):
             warn(
-                f"{starting_over} interrupted cells start over: they were begun by another version of this program or "
-                "its packages, or on another processor, or their updates.jsonl isn't whole"
+                f"{starting_over} interrupted runs start over: they were begun by another version of this program or "
+                "its packages, or on another processor, or their history.jsonl isn't whole"
             )
         tracker = Tracker(runs_dir, wandb_mode)
-        tracked = {entry.cell.id: stack.enter_context(tracker.begin(entry.cell, entry.path)) for entry in entries}
+        tracked = {
+            writer.config.id: stack.enter_context(tracker.begin(writer.config, writer.path)) for writer in writers
+        }
         left = _left_to_others(tracked.values()) if assignment() and tracker.mode == "online" else {}
-        for cell, rival in left.items():
-            tracked[cell].leave(rival)
-        ours = sorted((entry for entry in entries if entry.cell.id not in left), key=_cohort)
+        for config, rival in left.items():
+            tracked[config].leave(rival)
+        ours = sorted((writer for writer in writers if writer.config.id not in left), key=_cohort)
         for _, group in itertools.groupby(ours, key=_cohort):
             alike = list(group)
-            _train(alike, [tracked[entry.cell.id] for entry in alike], on_update, keeper, step_timeout)
+            _train(alike, [tracked[writer.config.id] for writer in alike], on_update, keeper, step_timeout)
     return left
 
 
 def _left_to_others(tracked: Iterable[TrackedRun]) -> dict[str, str]:
-    """By cell, the W&B run on another machine to which it is left."""
-    from study.tracking import elsewhere  # it reads reports' sources: nothing for each worker of a pool
+    """By run, the W&B run on another machine to which it is left."""
+    from study.tracking import elsewhere  # W&B's public API: nothing for each worker of a pool
 
     return elsewhere.rivals(tracked)
 
@@ -99,7 +103,7 @@ class Keeper:
         self._should_end = should_end
         self._kept_at = time.monotonic()
 
-    def keep(self, cohort: Cohort | Reference, entries: Sequence[Entry]) -> None:
+    def keep(self, cohort: Cohort | Reference, writers: Sequence[RunWriter]) -> None:
         """After an update: write checkpoints, if it is time to.
 
         Raises:
@@ -107,60 +111,60 @@ class Keeper:
         """
         should_end = self._should_end()
         if should_end or time.monotonic() - self._kept_at >= self._seconds:
-            for place, entry in enumerate(entries):
+            for place, writer in enumerate(writers):
                 if place not in cohort.failures and (state := cohort.state(place)) is not None:
-                    entry.keep(state)
+                    writer.keep(state)
             self._kept_at = time.monotonic()
         if should_end:
             raise Interrupted
 
 
-def make_cohort(cells: Sequence[Cell], step_timeout: float | None = None) -> Cohort | Reference:
-    """Cells of one `Cell.cohort_key`, ready to be trained together."""
-    runs = [Run(condition=cell.condition, seed=cell.seed, replicate=cell.replicate) for cell in cells]
-    first = cells[0]
+def make_cohort(configs: Sequence[RunConfig], step_timeout: float | None = None) -> Cohort | Reference:
+    """Runs of one `RunConfig.cohort_key`, ready to be trained together."""
+    runs = [Run(condition=config.condition, seed=config.seed, replicate=config.replicate) for config in configs]
+    first = configs[0]
     if first.engine == "reference":
         return Reference(runs, first.hyperparameters, first.numerics, step_timeout)
     assert first.precision != "bfloat16"
     return Cohort(runs, first.hyperparameters, first.precision, step_timeout)
 
 
-def _cohort(entry: Entry) -> tuple[int, str]:
+def _cohort(writer: RunWriter) -> tuple[int, str]:
     """What runs that are trained together have in common.
 
     A process may have been killed between the checkpoints of its runs: those of an update go on together.
     """
-    return len(entry.updates), repr(entry.cell.cohort_key)
+    return len(writer.history), repr(writer.config.cohort_key)
 
 
 def _train(
-    entries: Sequence[Entry],
+    writers: Sequence[RunWriter],
     tracked: Sequence[TrackedRun],
     on_update: Callable[[int], None],
     keeper: Keeper,
     step_timeout: float | None,
 ) -> None:
-    with closing(make_cohort([entry.cell for entry in entries], step_timeout)) as cohort:
-        states = [entry.state for entry in entries if entry.state is not None]
+    with closing(make_cohort([writer.config for writer in writers], step_timeout)) as cohort:
+        states = [writer.state for writer in writers if writer.state is not None]
         began_at = None if states else time.process_time()  # what a run cost before an interruption isn't known
         if states:
             cohort.restore(states)
-        for entry, run in zip(entries, tracked, strict=True):
-            for line in entry.updates:
+        for writer, run in zip(writers, tracked, strict=True):
+            for line in writer.history:
                 run.log(line)
         if cohort.update:
-            on_update(len(entries) * cohort.update)
-        finishing = _record(cohort, entries, tracked, on_update, keeper)
+            on_update(len(writers) * cohort.update)
+        finishing = _record(cohort, writers, tracked, on_update, keeper)
         outcomes = cohort.outcomes()
-        core_seconds = None if began_at is None else (time.process_time() - began_at) / len(entries)
-        ended = [place for place in range(len(entries)) if place not in cohort.failures]
+        core_seconds = None if began_at is None else (time.process_time() - began_at) / len(writers)
+        ended = [place for place in range(len(writers)) if place not in cohort.failures]
         summaries = {place: summarise(outcomes[place]) for place in ended}
         for place in ended:
             if isinstance(outcomes[place], Outcome):
-                entries[place].keep_policy(cohort.policy(place))
+                writers[place].keep_policy(cohort.policy(place))
             if core_seconds is not None:
-                entries[place].note_cost(core_seconds)
-            entries[place].finish(summaries[place])
+                writers[place].note_cost(core_seconds)
+            writers[place].finish(summaries[place])
         # Where W&B can't be reached, they wait for it together.
         finishing += [tracked[place].begin_to_finish(summaries[place]) for place in ended]
         for thread in finishing:
@@ -169,7 +173,7 @@ def _train(
 
 def _record(
     cohort: Cohort | Reference,
-    entries: Sequence[Entry],
+    writers: Sequence[RunWriter],
     tracked: Sequence[TrackedRun],
     on_update: Callable[[int], None],
     keeper: Keeper,
@@ -181,7 +185,7 @@ def _record(
     def finish_failed() -> None:
         summaries = {place: summarise(cohort.failures[place]) for place in cohort.failures.keys() - failed}
         for place, summary in summaries.items():
-            entries[place].finish(summary)
+            writers[place].finish(summary)
         finishing.extend(tracked[place].begin_to_finish(summary) for place, summary in summaries.items())
         failed.update(summaries)
 
@@ -189,17 +193,17 @@ def _record(
     for records in cohort.train():
         for place, record in records.items():
             line = vars(record)
-            entries[place].append(line)
+            writers[place].append(line)
             tracked[place].log(line)
         finish_failed()
         on_update(len(records))
-        if cohort.update < entries[0].cell.num_updates:
-            keeper.keep(cohort, entries)
+        if cohort.update < writers[0].config.num_updates:
+            keeper.keep(cohort, writers)
     return finishing
 
 
 def summarise(outcome: Outcome | Failure) -> Json:
-    """What `outcome.json` says: an outcome that isn't finite is no outcome."""
+    """What `summary.json` says: an outcome that isn't finite is no outcome."""
     if isinstance(outcome, Failure):
         return {"status": "failed", "error": outcome.reason}
     values = dataclasses.asdict(outcome)

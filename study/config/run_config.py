@@ -1,4 +1,4 @@
-"""Cells: a cell is one run's complete description, and the same description is the same run everywhere."""
+"""A run's config is its complete description. The same config is the same run everywhere."""
 
 import dataclasses
 import difflib
@@ -17,6 +17,7 @@ from agents import environments
 from agents.conditions import CONDITIONS, Condition
 from agents.hyperparameters import Hyperparameters
 from agents.numerics import AnyPrecision, Device, Numerics
+from study.errors import ConfigError
 
 LARGEST_SEED = 2**53
 """Larger whole numbers are rounded by most readers of JSON, so that two seeds might become one."""
@@ -38,12 +39,8 @@ _EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 """A number such as 1e-3, which YAML 1.1 reads as text for want of a point or a sign."""
 
 
-class MistakeError(ValueError):
-    """Something the user can mend. Its text is one line, that names the thing and the mend."""
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Cell(Hyperparameters):
+class RunConfig(Hyperparameters):
     """One run: a condition, a seed, a precision, a replicate, and all hyperparameters."""
 
     condition: Condition
@@ -132,31 +129,31 @@ class Cell(Hyperparameters):
 
     @property
     def kind(self) -> tuple[Any, ...]:
-        """Cells of the same kind take equally long: they differ in condition, seed and replicate only."""
+        """Runs of the same kind take equally long: they differ in condition, seed and replicate only."""
         return (self.engine, *dataclasses.astuple(self.numerics), *dataclasses.astuple(self.hyperparameters))
 
     @property
     def cohort_key(self) -> tuple[Any, ...]:
-        """Cells with the same key can be trained as one cohort: those of a kind, but for those of engine reference."""
+        """Runs with the same key can be trained as one cohort: those of a kind, but for those of engine reference."""
         return (*self.kind, self.id) if self.engine == "reference" else self.kind
 
 
-def require_trainable(cells: Iterable[Cell]) -> None:
+def require_trainable(configs: Iterable[RunConfig]) -> None:
     """Look at what only the environments can tell, before anything is trained.
 
-    **Raises**: `UnsuitableEnvironmentError`; `MistakeError`, when there is no such replicate.
+    **Raises**: `UnsuitableEnvironmentError`; `ConfigError`, when there is no such replicate.
     """
     sizes: dict[str, int] = {}
-    for cell in cells:
-        if cell.env_id not in sizes:
-            sizes[cell.env_id], _ = environments.sizes(cell.env_id)
-        weights = sizes[cell.env_id] * cell.hidden_size
-        if cell.device == "cuda" and not _has_cuda():
-            raise MistakeError("device cuda: torch finds no CUDA device here")
-        if cell.replicate > weights:
-            raise MistakeError(
-                f"replicate must be at most {weights}, not {cell.replicate}: in {cell.env_id!r}, with hidden_size "
-                f"{cell.hidden_size}, the actor's first layer has no more weights"
+    for config in configs:
+        if config.env_id not in sizes:
+            sizes[config.env_id], _ = environments.sizes(config.env_id)
+        weights = sizes[config.env_id] * config.hidden_size
+        if config.device == "cuda" and not _has_cuda():
+            raise ConfigError("device cuda: torch finds no CUDA device here")
+        if config.replicate > weights:
+            raise ConfigError(
+                f"replicate must be at most {weights}, not {config.replicate}: in {config.env_id!r}, with hidden_size "
+                f"{config.hidden_size}, the actor's first layer has no more weights"
             )
 
 
@@ -166,49 +163,52 @@ def _has_cuda() -> bool:
     return torch.cuda.is_available()
 
 
-def make_cell(description: Mapping[str, Any]) -> Cell:
-    """A cell from names and values as YAML or JSON have them. **Raises**: `MistakeError`."""
-    types = get_type_hints(Cell)
+def make_config(description: Mapping[str, Any]) -> RunConfig:
+    """Return a config from names and values as YAML or JSON have them. **Raises**: `ConfigError`."""
+    types = get_type_hints(RunConfig)
     values = {}
     for name, value in description.items():
         if name not in types:
             near = difflib.get_close_matches(name, types, n=1)
-            raise MistakeError(f"there is no parameter {name!r}" + (f": did you mean {near[0]!r}?" if near else ""))
+            raise ConfigError(f"there is no parameter {name!r}" + (f": did you mean {near[0]!r}?" if near else ""))
         values[name] = _convert(name, value, types[name])
     missing = [name for name in ("condition", "seed", "precision") if name not in values]
     if missing:
-        raise MistakeError(f"parameter {missing[0]!r} is missing: every cell needs one")
+        raise ConfigError(f"parameter {missing[0]!r} is missing: every run needs one")
     try:
-        return Cell(**values)
+        return RunConfig(**values)
     except ValueError as error:
-        raise MistakeError(str(error)) from error
+        raise ConfigError(str(error)) from error
 
 
-def make_cells(description: Mapping[str, Any]) -> list[Cell]:
-    """The cells of a description in which `seeds`, such as "0-9", may stand for `seed`. **Raises**: `MistakeError`."""
+def make_configs(description: Mapping[str, Any]) -> list[RunConfig]:
+    """Return the configs of a description in which `seeds`, such as "0-9", may stand for `seed`.
+
+    **Raises**: `ConfigError`.
+    """
     if "seeds" not in description:
-        return [make_cell(description)]
+        return [make_config(description)]
     if "seed" in description:
-        raise MistakeError("parameters 'seed' and 'seeds' exclude each other")
+        raise ConfigError("parameters 'seed' and 'seeds' exclude each other")
     shared = {name: value for name, value in description.items() if name != "seeds"}
-    return [make_cell({**shared, "seed": seed}) for seed in read_seeds(description["seeds"])]
+    return [make_config({**shared, "seed": seed}) for seed in read_seeds(description["seeds"])]
 
 
 def read_seeds(text: Any) -> list[int]:
     """Return seeds from text such as "0-9", "0-4,7" or, each second one, "0-8:2"; YAML has one alone as a number.
 
     Raises:
-        MistakeError: The text is none.
+        ConfigError: The text is none.
     """
     if isinstance(text, bool) or not _SEEDS.fullmatch(str(text)):
-        raise MistakeError(f"parameter 'seeds' must be seeds such as 0-9, 0-4,7 or 0-8:2, not {brief(text)}")
+        raise ConfigError(f"parameter 'seeds' must be seeds such as 0-9, 0-4,7 or 0-8:2, not {brief(text)}")
     seeds: list[int] = []
     for part in str(text).split(","):
         ends, _, step = part.partition(":")
         first, _, last = ends.partition("-")
         block = range(int(first), int(last or first) + 1, int(step or 1))
         if not block or len(seeds) + len(block) > LARGEST_BLOCK:
-            raise MistakeError(f"parameter 'seeds' must name between 1 and {LARGEST_BLOCK:,} seeds, not {brief(text)}")
+            raise ConfigError(f"parameter 'seeds' must name between 1 and {LARGEST_BLOCK:,} seeds, not {brief(text)}")
         seeds += block
     return seeds
 
@@ -225,7 +225,7 @@ def _convert(name: str, value: Any, wanted: Any) -> Any:
             if choices
             else {int: "a whole number", float: "a finite number", bool: "true or false"}.get(wanted, "text")
         )
-        raise MistakeError(f"parameter {name!r} must be {kind}, not {brief(value)}") from error
+        raise ConfigError(f"parameter {name!r} must be {kind}, not {brief(value)}") from error
 
 
 def brief(value: Any) -> str:

@@ -17,17 +17,19 @@ from rich.console import Console
 from reports import statistics
 from reports.analysis.attribution import attribute
 from reports.documents.words import interval, number
-from reports.sources.looks import LOOKS
+from reports.sources.interim import INTERIM
 from reports.sources.runs import plain
 from reports.statistics import ALPHA
-from reports.statistics.sequential import Look, Schedule, look, seeds_to_go
+from reports.statistics.sequential import InterimAnalysis, Schedule, analyse_interim, seeds_to_go
 from reports.thread import FACTORS
-from study.cells import LARGEST_SEED, Cell, MistakeError
-from study.files import write_atomically, writing
-from study.ledger import Json, Ledger
-from study.outcomes import mean_outcome, table_of_runs
+from study.config.run_config import LARGEST_SEED, RunConfig
+from study.errors import ConfigError
+from study.plans.outcomes import mean_outcome, table_of_runs
+from study.plans.record import RUNS, Record
 from study.pool import Train
-from study.record import RUNS, Record
+from study.store.files import write_atomically, writing
+from study.store.records import Json
+from study.store.run_store import RunStore
 
 MOST_SEEDS = 1000
 SEED_DISTRIBUTION = IntDistribution(0, LARGEST_SEED)
@@ -37,99 +39,99 @@ SEED_DISTRIBUTION = IntDistribution(0, LARGEST_SEED)
 class Blocks:
     """What is trained for each seed, and when results are looked at.
 
-    **Raises**: `MistakeError`.
+    **Raises**: `ConfigError`.
     """
 
-    cells: Sequence[Cell]
+    configs: Sequence[RunConfig]
     """of one seed"""
     schedule: Schedule
     outcome: str
     margin: float
     """the equivalence margin, fixed before the data"""
 
-    def of(self, seed: int) -> list[Cell]:
-        """The cells of a seed."""
-        return [dataclasses.replace(cell, seed=seed) for cell in self.cells]
+    def of(self, seed: int) -> list[RunConfig]:
+        """The runs of a seed."""
+        return [dataclasses.replace(config, seed=seed) for config in self.configs]
 
     def describe(self) -> Json:
         """As a study's plan."""
         return {
             "kind": "seeds",
-            "block": [dataclasses.asdict(cell) for cell in self.cells],
-            "looks": list(self.schedule.looks),
+            "block": [dataclasses.asdict(config) for config in self.configs],
+            "interim": list(self.schedule.analyses),
             "outcome": self.outcome,
             "margin": self.margin,
         }
 
 
-def block(cells: Sequence[Cell]) -> list[Cell]:
-    """The first seed's cells of a sweep, of which every other seed has the like. **Raises**: `MistakeError`."""
-    designs = {tuple(v for k, v in vars(cell).items() if k in _design_fields()) for cell in cells}
+def block(configs: Sequence[RunConfig]) -> list[RunConfig]:
+    """The first seed's runs of a sweep, of which every other seed has the like. **Raises**: `ConfigError`."""
+    designs = {tuple(v for k, v in vars(config).items() if k in _design_fields()) for config in configs}
     if len(designs) != 1:
-        raise MistakeError(f"a study of seeds is of one design, and the sweep has {len(designs)}")
-    first = min(cell.seed for cell in cells)
-    own = [cell for cell in cells if cell.seed == first]
-    conditions = {cell.condition for cell in own}
+        raise ConfigError(f"a study of seeds is of one design, and the sweep has {len(designs)}")
+    first = min(config.seed for config in configs)
+    own = [config for config in configs if config.seed == first]
+    conditions = {config.condition for config in own}
     if len(conditions) < 2:
-        raise MistakeError(f"there is nothing to compare: the sweep has {conditions.pop()} alone")
+        raise ConfigError(f"there is nothing to compare: the sweep has {conditions.pop()} alone")
     return own
 
 
 def _design_fields() -> set[str]:
-    return {field.name for field in dataclasses.fields(Cell)} - {"condition", "seed", "precision", "replicate"}
+    return {field.name for field in dataclasses.fields(RunConfig)} - {"condition", "seed", "precision", "replicate"}
 
 
 async def train_until_decided(
-    train: Train, ledger: Ledger, blocks: Blocks, name: str, record: Record, console: Console
+    train: Train, store: RunStore, blocks: Blocks, name: str, record: Record, console: Console
 ) -> None:
     """Train seed after seed, and stop at the first interim analysis that decides, or at the budget.
 
     Args:
         train: Has runs trained that haven't ended.
-        ledger: The run store.
-        blocks: What is trained for each seed, and when to look.
+        store: The run store.
+        blocks: What is trained for each seed, and when to analyse.
         name: The study's.
         record: Where seeds and findings are shown.
         console: Where findings are printed.
     """
-    first_seed = blocks.cells[0].seed
-    looks: list[Look] = []
+    first_seed = blocks.configs[0].seed
+    analyses: list[InterimAnalysis] = []
     tried = 0
-    for before, tried in itertools.pairwise((0, *blocks.schedule.looks)):
-        cells = [cell for seed in range(first_seed, first_seed + tried) for cell in blocks.of(seed)]
-        await train(cells)
+    for before, tried in itertools.pairwise((0, *blocks.schedule.analyses)):
+        configs = [config for seed in range(first_seed, first_seed + tried) for config in blocks.of(seed)]
+        await train(configs)
         for seed in range(first_seed + before, first_seed + tried):
-            record.add(seed, _trial(ledger, blocks.of(seed), blocks.outcome))
-        runs = table_of_runs(ledger, cells, blocks.outcome)
-        looks, effects = await asyncio.to_thread(look_at, runs, first_seed, tried, blocks)
-        lines = describe(looks[-1], effects, blocks.margin, blocks.schedule)
+            record.add(seed, _trial(store, blocks.of(seed), blocks.outcome))
+        runs = table_of_runs(store, configs, blocks.outcome)
+        analyses, effects = await asyncio.to_thread(analyse, runs, first_seed, tried, blocks)
+        lines = describe(analyses[-1], effects, blocks.margin, blocks.schedule)
         console.print(*lines, sep="\n")
         record.note(f"after {tried} seeds", lines)
-        _keep(ledger.runs_dir, name, blocks, looks, runs)
-        if looks[-1].is_decided:
+        _keep(store.runs_dir, name, blocks, analyses, runs)
+        if analyses[-1].is_decided:
             break
-    console.print(ending(looks, tried))
+    console.print(ending(analyses, tried))
 
 
-def _trial(ledger: Ledger, cells: Sequence[Cell], outcome: str) -> FrozenTrial:
+def _trial(store: RunStore, configs: Sequence[RunConfig], outcome: str) -> FrozenTrial:
     """Return a seed as Optuna has trials: its value is the mean over the runs."""
     return create_trial(
-        value=mean_outcome(ledger, cells, outcome),
-        params={"seed": cells[0].seed},
+        value=mean_outcome(store, configs, outcome),
+        params={"seed": configs[0].seed},
         distributions={"seed": SEED_DISTRIBUTION},
-        user_attrs={RUNS: [cell.id for cell in cells]},
+        user_attrs={RUNS: [config.id for config in configs]},
     )
 
 
-def _keep(runs_dir: Path, name: str, blocks: Blocks, looks: Sequence[Look], runs: pd.DataFrame) -> None:
+def _keep(runs_dir: Path, name: str, blocks: Blocks, analyses: Sequence[InterimAnalysis], runs: pd.DataFrame) -> None:
     """Write down beside the runs that they were looked at, and what was found: a report must know."""
     kept = {
         "outcome": blocks.outcome,
         "budget": blocks.schedule.budget,
-        "looks": plain([dataclasses.asdict(each) for each in looks]),
+        "interim": plain([dataclasses.asdict(each) for each in analyses]),
         "runs": sorted(runs["run"]),
     }
-    folder = runs_dir / LOOKS
+    folder = runs_dir / INTERIM
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / f"{quote(name, safe='')}.json", (json.dumps(kept, indent=2) + "\n").encode())
@@ -139,7 +141,7 @@ Effects = dict[str, tuple[str, str, statistics.Array]]
 """By factor: the levels a and b, and b minus a, `[seeds]`; NaN for a seed whose block has a hole."""
 
 
-def look_at(runs: pd.DataFrame, first_seed: int, tried: int, blocks: Blocks) -> tuple[list[Look], Effects]:
+def analyse(runs: pd.DataFrame, first_seed: int, tried: int, blocks: Blocks) -> tuple[list[InterimAnalysis], Effects]:
     """All interim analyses of these runs, and each effect's differences."""
     answer = attribute(runs, blocks.outcome, FACTORS, blocks.margin)
     effects: Effects = {}
@@ -148,18 +150,18 @@ def look_at(runs: pd.DataFrame, first_seed: int, tried: int, blocks: Blocks) -> 
         seeds = np.array(answer.blocks.seeds)[effect.main.seeds]
         differences[seeds - first_seed] = effect.main.differences
         effects[effect.factor.name] = (effect.factor.reference, effect.level, differences)
-    looks = look(
+    analyses = analyse_interim(
         {factor: differences for factor, (_, _, differences) in effects.items()},
         blocks.margin,
         blocks.schedule,
         statistics.sign_flip,
     )
-    return looks, effects
+    return analyses, effects
 
 
 def make_schedule(first: int, every: int, budget: int) -> Schedule:
     """Interim analyses after `first` seeds, then after each `every` more, and at the budget."""
-    return Schedule(looks=tuple(sorted({*range(first, budget, every), budget})))
+    return Schedule(analyses=tuple(sorted({*range(first, budget, every), budget})))
 
 
 def fewest_first(every: int, budget: int) -> int | None:
@@ -176,8 +178,8 @@ def fewest_first(every: int, budget: int) -> int | None:
     return None
 
 
-def describe(seen: Look, effects: Effects, margin: float, schedule: Schedule) -> list[str]:
-    """What a look has shown, in lines for people."""
+def describe(seen: InterimAnalysis, effects: Effects, margin: float, schedule: Schedule) -> list[str]:
+    """What an analysis has shown, in lines for people."""
     lines = [f"after {seen.seeds} seeds of at most {schedule.budget}, margin ±{number(margin)}:"]
     undecided = [factor for factor, finding in seen.findings.items() if finding.decision == "undecided"]
     for factor, finding in seen.findings.items():
@@ -195,8 +197,9 @@ def describe(seen: Look, effects: Effects, margin: float, schedule: Schedule) ->
     return lines
 
 
-def ending(looks: Sequence[Look], tried: int) -> str:
-    """A last word."""
-    if looks and looks[-1].is_decided:
-        return f"decided after {looks[-1].seeds} seeds, with at most 5% false decisions over all {len(looks)} looks"
+def ending(analyses: Sequence[InterimAnalysis], tried: int) -> str:
+    """Return the line that a study ends with."""
+    if analyses and analyses[-1].is_decided:
+        number = len(analyses)
+        return f"decided after {analyses[-1].seeds} seeds, with at most 5% false decisions over all {number} analyses"
     return f"the budget of {tried} seeds is used up, and what is undecided stays so"

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from agents import environments
-from study.cells import Cell, MistakeError, brief
+from study.config.run_config import RunConfig, brief
+from study.errors import ConfigError
 
 WORKER_BYTES = 500e6
 """What a worker needs before it has a single run."""
@@ -29,61 +30,61 @@ def machine_memory() -> float:
     return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
 
 
-def run_bytes(cell: Cell) -> float:
+def run_bytes(config: RunConfig) -> float:
     """What a run adds to the memory of its cohort, at most and roughly: its environments, those it is evaluated in,
     its parameters, and what is kept of every transition while a rollout is learned from.
     """
-    observation, action = environments.sizes(cell.env_id)
-    number, hidden = 4 if cell.precision == "float32" else 8, cell.hidden_size
+    observation, action = environments.sizes(config.env_id)
+    number, hidden = 4 if config.precision == "float32" else 8, config.hidden_size
     # The last rollout is kept while the next is collected, and shuffled copies are learned from.
     transition = number * (6 * observation + 8 * action + 2 * action**2) + 8 * (2 * action + 16)
     weights = 2 * hidden * (hidden + observation + action + 32)
-    activations = 2 * cell.minibatch_size * (4 * hidden + observation)
-    places = cell.num_envs + cell.eval_episodes
+    activations = 2 * config.minibatch_size * (4 * hidden + observation)
+    places = config.num_envs + config.eval_episodes
     try:
-        alone = cell.batch_size * transition + number * (5 * weights + activations) + places * ENVIRONMENT_BYTES
+        alone = config.batch_size * transition + number * (5 * weights + activations) + places * ENVIRONMENT_BYTES
     except OverflowError:  # of numbers with hundreds of digits
         return math.inf
-    return alone if cell.rollouts == "own" else 2 * alone  # beside it, the run from whose rollouts it learns
+    return alone if config.rollouts == "own" else 2 * alone  # beside it, the run from whose rollouts it learns
 
 
-def require_memory(cells: Sequence[Cell]) -> None:
-    """Look whether cells of one kind can be trained together here.
+def require_memory(configs: Sequence[RunConfig]) -> None:
+    """Look whether runs of one kind can be trained together here.
 
-    **Raises**: `MistakeError`, naming the parameter that takes the most memory.
+    **Raises**: `ConfigError`, naming the parameter that takes the most memory.
     """
-    cell, memory = cells[0], machine_memory()
-    require_fit(cell, memory, f"this machine has {memory / 1e9:.1f} GB")
-    together = 1 if cell.engine == "reference" else len(cells)
-    needed = WORKER_BYTES + together * run_bytes(cell)
+    config, memory = configs[0], machine_memory()
+    require_fit(config, memory, f"this machine has {memory / 1e9:.1f} GB")
+    together = 1 if config.engine == "reference" else len(configs)
+    needed = WORKER_BYTES + together * run_bytes(config)
     if needed > memory:
-        raise MistakeError(
+        raise ConfigError(
             f"{together} seeds together need {needed / 1e9:.1f} GB of memory, and this machine has "
             f"{memory / 1e9:.1f} GB: take fewer in one call"
         )
 
 
-def require_fit(cell: Cell, memory: float, has: str) -> None:
-    """Look whether a cell fits into a worker's memory.
+def require_fit(config: RunConfig, memory: float, has: str) -> None:
+    """Look whether a run fits into a worker's memory.
 
     Args:
-        cell: The cell.
+        config: The run.
         memory: Bytes.
         has: Where that much memory is, as a clause.
 
     Raises:
-        MistakeError: It doesn't fit. The parameter that takes the most memory is named.
+        ConfigError: It doesn't fit. The parameter that takes the most memory is named.
     """
-    needed = WORKER_BYTES + run_bytes(cell)
+    needed = WORKER_BYTES + run_bytes(config)
     if needed > memory:
-        name = min(LEAST, key=lambda name: run_bytes(_with_least(cell, name)))
-        raise MistakeError(
-            f"{name} {brief(getattr(cell, name))} is too large: a run needs {needed / 1e9:.1f} GB of memory, "
+        name = min(LEAST, key=lambda name: run_bytes(_with_least(config, name)))
+        raise ConfigError(
+            f"{name} {brief(getattr(config, name))} is too large: a run needs {needed / 1e9:.1f} GB of memory, "
             f"and {has}: choose a smaller {name}"
         )
 
 
-def _with_least(cell: Cell, name: str) -> Cell:
-    """The cell with a parameter's smallest value, of which any batch is one minibatch."""
+def _with_least(config: RunConfig, name: str) -> RunConfig:
+    """The run with a parameter's smallest value, of which any batch is one minibatch."""
     changes: dict[str, Any] = {name: LEAST[name], "num_minibatches": 1, "norm_adv": False}
-    return dataclasses.replace(cell, **changes)
+    return dataclasses.replace(config, **changes)

@@ -17,8 +17,9 @@ import torch
 from agents.cohort import Cohort, use_one_thread
 from agents.cohort.state import RunState
 from agents.records import Run
-from study.cells import Cell, MistakeError
-from study.files import read_if_there, write_atomically
+from study.config.run_config import RunConfig
+from study.errors import ConfigError
+from study.store.files import read_if_there, write_atomically
 
 VERSION = 4
 """Of what a state consists of: to be raised whenever that changes."""
@@ -33,13 +34,13 @@ def write(path: Path, state: RunState) -> None:
 
 
 def read(path: Path) -> RunState | None:
-    """A run's state; None where there is no file. **Raises**: `MistakeError`, when the file isn't what was written."""
+    """A run's state; None where there is no file. **Raises**: `ConfigError`, when the file isn't what was written."""
     written = read_if_there(path)
     return None if written is None else parse(written, path)
 
 
 def parse(written: bytes, path: Path) -> RunState:
-    """A run's state, from a file's content. **Raises**: `MistakeError`, that names the file, when it isn't one."""
+    """A run's state, from a file's content. **Raises**: `ConfigError`, that names the file, when it isn't one."""
     digest, _, content = written.partition(b"\n")
     if digest != hashlib.sha256(content).hexdigest().encode():
         raise _damaged(path)
@@ -51,22 +52,22 @@ def parse(written: bytes, path: Path) -> RunState:
     except Exception as error:  # whatever another content makes of it
         raise _damaged(path) from error
     if not is_of_this_version:
-        raise MistakeError(f"{path} is of another version of this program: delete it, and its cell starts over")
+        raise ConfigError(f"{path} is of another version of this program: delete it, and its run starts over")
     if not is_whole:
         raise _damaged(path)
     return state
 
 
-def require_fit(path: Path, state: RunState, cell: Cell) -> None:
-    """Look whether a cell can go on from a state: arrays of another shape would crash the kernels of its optimizer.
+def require_fit(path: Path, state: RunState, config: RunConfig) -> None:
+    """Look whether a run can go on from a state: arrays of another shape would crash the kernels of its optimizer.
 
-    **Raises**: `MistakeError`, naming the state's file.
+    **Raises**: `ConfigError`, naming the state's file.
     """
-    if cell.engine == "reference" or cell.precision == "bfloat16":  # they leave no checkpoints
+    if config.engine == "reference" or config.precision == "bfloat16":  # they leave no checkpoints
         raise _damaged(path)
     use_one_thread()
-    run = Run(condition=cell.condition, seed=cell.seed, replicate=cell.replicate)
-    with closing(Cohort([run], cell.hyperparameters, cell.precision)) as cohort:
+    run = Run(condition=config.condition, seed=config.seed, replicate=config.replicate)
+    with closing(Cohort([run], config.hyperparameters, config.precision)) as cohort:
         fresh = cohort.state(0)
         try:
             assert fresh is not None
@@ -85,7 +86,7 @@ def _require_form(state: RunState, fresh: RunState) -> None:
         if name == "actor":
             del found["environments"], expected["environments"]
         if found != expected:
-            raise ValueError(f"{name} isn't of this cell")
+            raise ValueError(f"{name} isn't of this run")
     if [returns.ndim for returns in state["episodic_returns"]] != [1] * state["update"]:
         raise ValueError("episodic_returns isn't of this update")
 
@@ -99,8 +100,8 @@ def _form(state: Any) -> Any:
     return (state.shape, state.dtype) if isinstance(state, np.ndarray) else type(state)
 
 
-def _damaged(path: Path) -> MistakeError:
-    return MistakeError(f"{path} is damaged: delete it, and its cell starts over")
+def _damaged(path: Path) -> ConfigError:
+    return ConfigError(f"{path} is damaged: delete it, and its run starts over")
 
 
 def _map_arrays(state: Any, kind: type, function: Callable[[Any], Any]) -> Any:

@@ -13,8 +13,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from agents.hyperparameters import Hyperparameters
-from study.cells import Cell, MistakeError, brief, make_cell
-from study.sweepfile import read_yaml
+from study.config.run_config import RunConfig, brief, make_config
+from study.config.sweepfile import read_yaml
+from study.errors import ConfigError
 
 Space = dict[str, BaseDistribution]
 
@@ -25,28 +26,28 @@ ATTEMPTS = 20
 """Draws in which a point that hasn't been tried is to be found."""
 
 
-def read_space(path: Path, base: Cell) -> tuple[Space, dict[str, Any]]:
-    """A search space, and what its file says. **Raises**: `MistakeError`, naming the file.
+def read_space(path: Path, base: RunConfig) -> tuple[Space, dict[str, Any]]:
+    """A search space, and what its file says. **Raises**: `ConfigError`, naming the file.
 
-    **Arguments**: `base`, the cell whose hyperparameters are varied.
+    **Arguments**: `base`, the run whose hyperparameters are varied.
     """
     try:
         content = read_yaml(path)
         if not isinstance(content, dict) or not content:
-            raise MistakeError(
+            raise ConfigError(
                 "isn't a search space: it needs lines such as `clip_coef: {type: float, low: 0.1, high: 0.4}`"
             )
         return parse_space(content, base), content
-    except MistakeError as error:
-        raise MistakeError(f"{path}: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
-def parse_space(content: Mapping[str, Any], base: Cell) -> Space:
-    """Distributions by hyperparameter. **Raises**: `MistakeError`, when there are points that make no run."""
+def parse_space(content: Mapping[str, Any], base: RunConfig) -> Space:
+    """Distributions by hyperparameter. **Raises**: `ConfigError`, when there are points that make no run."""
     space = {str(name): _distribution(str(name), given) for name, given in content.items()}
     for name, distribution in space.items():
         for value in _ends(distribution):
-            cell_at(base, {name: value})
+            config_at(base, {name: value})
     return space
 
 
@@ -54,15 +55,15 @@ def _distribution(name: str, given: Any) -> BaseDistribution:
     searchable = [field.name for field in dataclasses.fields(Hyperparameters)]
     if name not in searchable:
         near = difflib.get_close_matches(name, searchable, n=1)
-        raise MistakeError(f"there is no hyperparameter {name!r}" + (f": did you mean {near[0]!r}?" if near else ""))
+        raise ConfigError(f"there is no hyperparameter {name!r}" + (f": did you mean {near[0]!r}?" if near else ""))
     if not isinstance(given, dict) or given.get("type") not in TYPES:
-        raise MistakeError(f"{name} must have a type, of {', '.join(TYPES)}, not {brief(given)}")
+        raise ConfigError(f"{name} must have a type, of {', '.join(TYPES)}, not {brief(given)}")
     options = {key: value for key, value in given.items() if key != "type"}
     try:
         distribution: BaseDistribution = TYPES[given["type"]](**options)
     except (TypeError, ValueError) as error:
         said = str(error).replace("`", "").replace(f"{TYPES[given['type']].__name__}.__init__() ", "")
-        raise MistakeError(f"{name}: {said.splitlines()[0]}") from error
+        raise ConfigError(f"{name}: {said.splitlines()[0]}") from error
     return distribution
 
 
@@ -73,9 +74,9 @@ def _ends(distribution: BaseDistribution) -> list[Any]:
     return [distribution.low, distribution.high]
 
 
-def cell_at(base: Cell, params: Mapping[str, Any]) -> Cell:
-    """The cell at a point of the space. **Raises**: `MistakeError`, if it makes no run."""
-    return make_cell({**dataclasses.asdict(base), **params})
+def config_at(base: RunConfig, params: Mapping[str, Any]) -> RunConfig:
+    """Return the config at a point of the space. **Raises**: `ConfigError`, if it makes no run."""
+    return make_config({**dataclasses.asdict(base), **params})
 
 
 def suggest(space: Space, trials: list[FrozenTrial], taken: list[dict[str, Any]], seed: int) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Cells: the same description is the same cell, and a wrong one is one clear line."""
+"""Runs: the same description is the same run, and a wrong one is one clear line."""
 
 import dataclasses
 import datetime
@@ -18,48 +18,49 @@ from agents.cohort import Cohort
 from agents.conditions import Condition
 from agents.records import Run
 from reports.thread import CONDITIONS
-from study.cells import Cell, MistakeError, make_cell, read_seeds
+from study.config.run_config import RunConfig, make_config, read_seeds
+from study.errors import ConfigError
 
-MakeCell = Callable[..., Cell]
+MakeConfig = Callable[..., RunConfig]
 
 
-def test_the_id_is_of_the_description_alone(small: MakeCell) -> None:
+def test_the_id_is_of_the_description_alone(small: MakeConfig) -> None:
     assert small().id == small().id
     assert small(seed=1).id != small().id
     assert small(learning_rate="3e-4").id == small(learning_rate=0.0003).id == small().id
-    code = "import sys, json; from study.cells import make_cell; print(make_cell(json.loads(sys.argv[1])).id)"
+    code = "import sys, json, study.config.run_config as of; print(of.make_config(json.loads(sys.argv[1])).id)"
     description = json.dumps(dataclasses.asdict(small()))
     elsewhere = subprocess.run([sys.executable, "-c", code, description], capture_output=True, text=True, check=True)
     assert elsewhere.stdout.strip() == small().id
 
 
-@given(st.sampled_from([field.name for field in dataclasses.fields(Cell)]))
+@given(st.sampled_from([field.name for field in dataclasses.fields(RunConfig)]))
 def test_every_field_is_part_of_the_id(name: str) -> None:
-    cell = make_cell({"condition": "mvn_std", "seed": 0, "precision": "float32", "engine": "reference"})
+    config = make_config({"condition": "mvn_std", "seed": 0, "precision": "float32", "engine": "reference"})
     if name == "rollouts":  # of the engine alone
-        cell = dataclasses.replace(cell, engine="cohort")
+        config = dataclasses.replace(config, engine="cohort")
     if name == "allow_tf32":  # of CUDA alone
-        cell = dataclasses.replace(cell, device="cuda")
+        config = dataclasses.replace(config, device="cuda")
     if name == "perturbation":  # of replicates alone
-        cell = dataclasses.replace(cell, replicate=1)
+        config = dataclasses.replace(config, replicate=1)
     other: dict[str, Any] = {
         "condition": "mvn_var", "precision": "float64", "env_id": "Hopper-v5", "optimizer": "sgd", "gamma": 0.5,
         "gae_lambda": 0.5, "num_minibatches": 16, "seed": 1, "replicate": 1, "ent_coef": 0.1, "num_steps": 4096,
         "scale_transform": "softplus", "rollouts": "shared", "engine": "cohort", "device": "cuda",
         "perturbation": "jitter",
     }  # fmt: skip
-    value = getattr(cell, name)
+    value = getattr(config, name)
     if name in other:
         changed = other[name]
     elif isinstance(value, bool):
         changed = not value
     else:
         changed = value * 2
-    assert dataclasses.replace(cell, **{name: changed}).id != cell.id
+    assert dataclasses.replace(config, **{name: changed}).id != config.id
 
 
 def test_ids_of_the_first_studies_hold() -> None:
-    assert make_cell({"condition": "mvn_std", "seed": 0, "precision": "float32"}).id == "18ef20000befc004"
+    assert make_config({"condition": "mvn_std", "seed": 0, "precision": "float32"}).id == "18ef20000befc004"
 
 
 @pytest.mark.parametrize(
@@ -74,26 +75,26 @@ def test_ids_of_the_first_studies_hold() -> None:
     ],
 )
 def test_what_an_engine_does_not_do_is_refused_in_one_line(
-    small: MakeCell, changes: dict[str, Any], error: str
+    small: MakeConfig, changes: dict[str, Any], error: str
 ) -> None:
-    with pytest.raises(MistakeError, match=error):
+    with pytest.raises(ConfigError, match=error):
         small(**changes)
 
 
-def test_cells_of_the_readable_agent_are_trained_one_by_one(small: MakeCell) -> None:
+def test_runs_of_the_readable_agent_are_trained_one_by_one(small: MakeConfig) -> None:
     assert small(seed=0).cohort_key == small(seed=1).cohort_key
     assert small(seed=0, engine="reference").cohort_key != small(seed=1, engine="reference").cohort_key
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_a_compensated_std_learns_as_a_variance_does(small: MakeCell, optimizer: str) -> None:
+def test_a_compensated_std_learns_as_a_variance_does(small: MakeConfig, optimizer: str) -> None:
     """The law, where nothing stands in its way: no common clipping of the gradient, and no epsilon."""
 
     def trained(condition: str, **changes: Any) -> tuple[float, Any]:
-        cell = small(
+        config = small(
             condition=condition, optimizer=optimizer, learning_rate=0.01, adam_eps=1e-300, max_grad_norm=1e9, **changes
         )
-        cohort = Cohort([Run(condition=cell.condition, seed=0)], cell.hyperparameters, "float64")
+        cohort = Cohort([Run(condition=config.condition, seed=0)], config.hyperparameters, "float64")
         *_, last = cohort.train()
         return last[0].std, cohort.agent.parameters(0)[:-1]
 
@@ -107,10 +108,10 @@ def test_a_compensated_std_learns_as_a_variance_does(small: MakeCell, optimizer:
     assert 0 < gap_left < 1e-6 * gap
 
 
-def test_factors_are_the_report_own(small: MakeCell) -> None:
+def test_factors_are_the_report_own(small: MakeConfig) -> None:
     for condition in get_args(Condition):
-        cell = small(condition=condition)
-        assert (cell.parameterization, cell.implementation) == CONDITIONS[condition]
+        config = small(condition=condition)
+        assert (config.parameterization, config.implementation) == CONDITIONS[condition]
     assert set(CONDITIONS) == set(get_args(Condition))
 
 
@@ -151,21 +152,21 @@ def test_factors_are_the_report_own(small: MakeCell) -> None:
         ({"num_minibatches": 512}, "one sample has no deviation"),
     ],
 )
-def test_a_wrong_description_is_one_line(small: MakeCell, changes: dict[str, Any], words: str) -> None:
-    with pytest.raises(MistakeError) as error:
+def test_a_wrong_description_is_one_line(small: MakeConfig, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError) as error:
         small(**changes)
     assert words in str(error.value)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["3e-4", "3E-4", "+3.e-4", ".3e-3", "0.3e-3"])
-def test_a_number_may_be_in_the_form_that_yaml_1_1_reads_as_text(small: MakeCell, text: str) -> None:
+def test_a_number_may_be_in_the_form_that_yaml_1_1_reads_as_text(small: MakeConfig, text: str) -> None:
     assert small(learning_rate=yaml.safe_load(text)) == small(learning_rate=0.0003)
 
 
 def test_a_missing_factor_is_named() -> None:
-    with pytest.raises(MistakeError, match="'seed' is missing"):
-        make_cell({"condition": "mvn_std", "precision": "float32"})
+    with pytest.raises(ConfigError, match="'seed' is missing"):
+        make_config({"condition": "mvn_std", "precision": "float32"})
 
 
 @given(st.lists(st.tuples(st.integers(0, 2**53), st.integers(0, 50)), min_size=1, max_size=5))
@@ -177,5 +178,5 @@ def test_seeds_are_read_as_they_are_written(blocks: list[tuple[int, int]]) -> No
 def test_seeds_may_have_a_step() -> None:
     assert read_seeds("1000-1005:2,7") == [1000, 1002, 1004, 7]
     for text in ("0-4:0", "0:2", "0-4:", "0-4:2:2"):
-        with pytest.raises(MistakeError, match="must be seeds such as"):
+        with pytest.raises(ConfigError, match="must be seeds such as"):
             read_seeds(text)

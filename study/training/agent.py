@@ -1,0 +1,53 @@
+"""What `wandb agent` asks for: every run of a call becomes a W&B run of its sweep, and none is paid for twice."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from study.config.run_config import RunConfig
+from study.store.run_store import RunStore
+from study.tracking import elsewhere
+from study.tracking.runs import Tracker, settle_assigned_run
+from study.training import cohort as training
+
+
+def carry_out(
+    configs: Sequence[RunConfig], runs_dir: Path, mode: str, step_timeout: float | None = None
+) -> dict[str, str]:
+    """Train the runs, or, of what has ended here or in W&B, have the sweep's runs repeat it.
+
+    **Arguments**: `step_timeout`, as of `training.train`.
+
+    **Returns**: by run, who else is training it.
+    """
+    store = RunStore(runs_dir)
+    waiting = store.waiting(configs)
+    sources = elsewhere.copy_finished(waiting, store) if waiting and mode == "online" else {}
+    tracker = Tracker(runs_dir, mode)
+    for config in configs:
+        outcome = store.summary(config)
+        if outcome is None:
+            continue
+        with tracker.begin(config, store.path(config)) as run:
+            for update in store.history(config):
+                run.log(update)
+            run.finish(outcome, copied_from=sources.get(config.id, "the run store"))
+    waiting = store.waiting(configs)
+    left = training.train(waiting, runs_dir, tracker.mode, step_timeout=step_timeout) if waiting else {}
+    here = {config.id: "another process of this machine" for config in store.waiting(configs) if config.id not in left}
+    if here:
+        settle_assigned_run({"status": "elsewhere", "same_as": "another process of this machine"}, runs_dir)
+    return left | here
+
+
+def say_how_agents_give_up() -> None:
+    """An agent stops for good after a few failures in its first minute, and says so nowhere."""
+    wanted = {"WANDB_AGENT_DISABLE_FLAPPING": "true", "WANDB_AGENT_MAX_INITIAL_FAILURES": "1000000"}
+    missing = [f"{name}={value}" for name, value in wanted.items() if name not in os.environ]
+    if missing:
+        print(
+            "An agent gives up after 3 failures in its first minute, or 5 at its start, and its sweep's other runs "
+            f"wait: {' '.join(missing)} wandb agent ... goes on.",
+            file=sys.stderr,
+        )
