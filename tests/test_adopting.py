@@ -80,7 +80,7 @@ def test_the_later_of_two_checkpoints_is_kept(runs: Path, config: RunConfig, lef
 def test_a_history_shorter_than_its_checkpoint_is_damaged(
     runs: Path, config: RunConfig, left: dict[str, Files]
 ) -> None:
-    with pytest.raises(ValueError, match=r"updates\.jsonl is shorter than its checkpoint"):
+    with pytest.raises(ValueError, match=r"history\.jsonl is shorter than its checkpoint"):
         RunStore(runs).adopt(config, {**left["late"], "history.jsonl": left["early"]["history.jsonl"]})
     assert left_in(runs, config) == left["early"]
 

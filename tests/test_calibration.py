@@ -40,7 +40,7 @@ def test_labels_are_given_where_they_are_right() -> None:
     assert (simulate(named["1 in 3 fails"], "normal", 20, 30).right["failures"] or 0) > 0.8
     assert (simulate(named["2 times the chaos"], "normal", 20, 30).right["larger"] or 0) > 0.8
     assert (simulate(named["crossover by level"], "normal", 20, 30).right["different"] or 0) > 0.3
-    assert (simulate(named["crossover by run"], "normal", 20, 30).right["different"] or 0) > 0.3
+    assert (simulate(named["crossover by cell"], "normal", 20, 30).right["different"] or 0) > 0.3
 
 
 @pytest.mark.parametrize(

@@ -288,7 +288,7 @@ def test_shipped_sweeps_are_checked_by_name_from_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("study.estimate.estimate", lambda _configs, _advance: 60.0)
+    monkeypatch.setattr("study.training.estimate.estimate", lambda _configs, _advance: 60.0)
     code, out, _ = run("check", "thread", "dose", capsys=capsys)
     assert code == 0
     thread, dose = out.splitlines()

@@ -279,7 +279,7 @@ def test_damaged_and_unfinished_runs_are_named(copied: Path, tmp_path: Path) -> 
 def test_a_truncated_history_is_one_line(copied: Path, tmp_path: Path) -> None:
     path = next(copied.glob("*/history.jsonl"))
     path.write_text(path.read_text()[:-30])
-    with pytest.raises(UnreadableSourceError, match=r"updates\.jsonl is damaged"):
+    with pytest.raises(UnreadableSourceError, match=r"history\.jsonl is damaged"):
         report.write(str(copied), tmp_path / "out", Options())
 
 

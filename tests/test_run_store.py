@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from reports.errors import UnreadableSourceError
+from reports.sources.run_store import read_run_store
 from study.config.run_config import RunConfig
 from study.errors import ConfigError
+from study.store.convert import NAMES, convert
 from study.store.files import DRAFT
 from study.store.records import dump
 from study.store.run_store import RunStore
@@ -37,8 +40,8 @@ def test_a_run_has_ended_when_its_outcome_is_there(tmp_path: Path, small: MakeCo
     assert description["provenance"] == {"cpu": "z80"}
     assert sorted(path.name for path in store.path(config).iterdir()) == [
         "config.json",
-        "summary.json",
         "history.jsonl",
+        "summary.json",
     ]
 
 
@@ -76,7 +79,7 @@ def test_a_damaged_outcome_is_named_and_kept(tmp_path: Path, small: MakeConfig, 
     path = RunStore(tmp_path).path(config) / "summary.json"
     path.parent.mkdir()
     path.write_text(damage)
-    with pytest.raises(ConfigError, match=r"outcome\.json is damaged: delete its folder"):
+    with pytest.raises(ConfigError, match=r"summary\.json is damaged: delete its folder"):
         RunStore(tmp_path).summary(config)
     assert path.read_text() == damage
 
@@ -94,7 +97,7 @@ def test_a_damaged_history_is_named(tmp_path: Path, small: MakeConfig, damage: s
     path.parent.mkdir()
     if damage:
         path.write_text(damage, encoding="latin-1")
-    with pytest.raises(ConfigError, match=r"updates\.jsonl is damaged: delete its folder"):
+    with pytest.raises(ConfigError, match=r"history\.jsonl is damaged: delete its folder"):
         RunStore(tmp_path).history(small())
 
 
@@ -129,9 +132,9 @@ def test_permissions_are_named(tmp_path: Path, small: MakeConfig, monkeypatch: p
     path.parent.mkdir()
     path.write_text("{}")
     monkeypatch.setattr("study.store.files.read_file", denied)
-    with pytest.raises(ConfigError, match=r"outcome\.json can't be read: Permission denied$"):
+    with pytest.raises(ConfigError, match=r"summary\.json can't be read: Permission denied$"):
         RunStore(tmp_path).waiting([small()])
-    with pytest.raises(ConfigError, match=r"outcome\.json can't be read: Permission denied$"):
+    with pytest.raises(ConfigError, match=r"summary\.json can't be read: Permission denied$"):
         RunStore(tmp_path).begin(small(), {})
 
 
@@ -206,3 +209,39 @@ def test_what_can_hold_no_runs_is_named_and_kept(tmp_path: Path, small: MakeConf
 def test_floats_keep_every_bit() -> None:
     values = [0.1, 1e-310, 1.7976931348623157e308, -0.0, 1 / 3]
     assert [value.hex() for value in json.loads(dump({"values": values}))["values"]] == [v.hex() for v in values]
+
+
+def as_an_earlier_version_left_it(folder: Path) -> None:
+    for before, after in NAMES.items():
+        (folder / after).rename(folder / before)
+
+
+def test_an_old_run_store_is_refused_and_converted(tmp_path: Path, small: MakeConfig) -> None:
+    store, config = RunStore(tmp_path / "runs"), small()
+    writer = store.begin(config, {})
+    assert writer is not None
+    with writer:
+        writer.append({"update": 1})
+        writer.finish({"status": "finished", "error": None})
+    written = {path.name: path.read_bytes() for path in store.path(config).iterdir()}
+    as_an_earlier_version_left_it(store.path(config))
+    with pytest.raises(ConfigError, match=r"runs is of an earlier version: `study convert .*runs` renames its files$"):
+        store.waiting([config])
+    with pytest.raises(UnreadableSourceError, match="is of an earlier version: `study convert"):
+        read_run_store(store.runs_dir, None)
+    assert convert(store.runs_dir) == 1
+    assert convert(store.runs_dir) == 0
+    assert {path.name: path.read_bytes() for path in store.path(config).iterdir()} == written
+    assert store.waiting([config]) == []
+
+
+def test_a_conversion_replaces_no_file(tmp_path: Path, small: MakeConfig) -> None:
+    folder = RunStore(tmp_path).path(small())
+    folder.mkdir()
+    for name in ("cell.json", "outcome.json", "summary.json"):
+        (folder / name).write_text(name)
+    with pytest.raises(ConfigError, match=r"outcome\.json would replace .*summary\.json: delete one of them"):
+        convert(tmp_path)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+        name: name for name in ("cell.json", "outcome.json", "summary.json")
+    }

@@ -56,7 +56,7 @@ def test_a_run_leaves_what_the_contract_says(tmp_path: Path, small: MakeConfig) 
     assert {"version_torch", "git_commit", "threads", "cpu"} <= set(provenance)
     assert provenance["threads"] == 1
     assert sorted(path.name for path in store.path(config).iterdir()) == [
-        "config.json", "cost.json", "summary.json", "policy.pt", "history.jsonl",
+        "config.json", "cost.json", "history.jsonl", "policy.pt", "summary.json",
     ]  # fmt: skip
 
 

@@ -72,13 +72,13 @@ def test_only_known_files_are_downloaded(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("run", ["..", "../..", "", "a/b", "0" * 15, "0" * 17, "G" * 16, f"{'0' * 16}\n", None, 16])
-def test_a_run_whose_run_is_no_id_is_left_out(config: object) -> None:
-    run = SimpleNamespace(config={"run_id": config}, summary={"status": "finished"})
+@pytest.mark.parametrize("run_id", ["..", "../..", "", "a/b", "0" * 15, "0" * 17, "G" * 16, f"{'0' * 16}\n", None, 16])
+def test_a_run_whose_id_is_none_is_left_out(run_id: object) -> None:
+    run = SimpleNamespace(config={"run_id": run_id}, summary={"status": "finished"})
     assert wandb._chosen([run]) == {}
 
 
-def test_runs_of_other_runs_than_were_asked_for_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_that_were_not_asked_for_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [SimpleNamespace(config={"run_id": name}) for name in ("../..", "0" * 16)] + [SimpleNamespace(config={})]
     monkeypatch.setattr("wandb.Api", lambda **_: SimpleNamespace(runs=lambda *_, **__: found))
     config: Any = SimpleNamespace(id="0" * 16)

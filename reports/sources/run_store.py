@@ -50,6 +50,8 @@ def read_run_store(folder: Path, expected: Mapping[str, Mapping[str, Any]] | Non
         raise UnreadableSourceError(f"{folder} can't be read: {error.strerror}") from error
     paths = [path for name in ("config.json", "summary.json") for path in folder.glob(f"*/{name}")]
     found = {path.parent.name for path in paths if path.parent.name.isprintable()}  # others are no runs of ours
+    if not found and any(folder.glob("*/cell.json")):
+        raise UnreadableSourceError(f"{folder} is of an earlier version: `study convert {folder}` renames its files")
     here = sorted(found if expected is None else found & expected.keys())
     if not here:
         raise UnreadableSourceError(

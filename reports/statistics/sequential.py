@@ -2,9 +2,10 @@
 
 A group-sequential test (Lan and DeMets 1983): the error that a study may make is spent as a function of the share of
 seeds, here alpha * share**2 (Kim and DeMets 1987). What an analysis may spend gives the p-value that it must reach, its
-nominal level, from the joint distribution of the analyses' statistics: Brownian motion, seen at the shares. The p-values compared with it are the report's own, of sign flips: the
-significance-level approach (Jennison and Turnbull 2000, chapter 3.8). Inverted, they give repeated confidence
-intervals (Jennison and Turnbull 1989), which cover the truth at all analyses together.
+nominal level, from the joint distribution of the analyses' statistics: Brownian motion, seen at the shares. The
+p-values compared with it are the report's own, of sign flips: the significance-level approach (Jennison and Turnbull
+2000, chapter 3.8). Inverted, they give repeated confidence intervals (Jennison and Turnbull 1989), which cover the truth at
+all analyses together.
 
 The family of effects is Holm's: what an effect that is found different no longer needs goes to the others (Maurer and
 Bretz 2013). Equivalence is two one-sided tests, each spending alpha over the study.
@@ -105,7 +106,7 @@ class Schedule:
         return self.analyses[-1]
 
     def level(self, index: int, alpha: float) -> float:
-        """Return the one-sided p-value that the analysis, from 0, must reach for a one-sided error of `alpha` in all."""
+        """Return the one-sided p-value that analysis `index` must reach for a one-sided error of `alpha` in all."""
         return nominal_levels(tuple(seeds / self.budget for seeds in self.analyses), alpha)[index]
 
 

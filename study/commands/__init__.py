@@ -8,6 +8,7 @@ from study.commands.calibrate import Calibrate
 from study.commands.check import Check
 from study.commands.compare import Compare
 from study.commands.compare_policies import ComparePolicies
+from study.commands.convert import Convert
 from study.commands.play import Play
 from study.commands.probe import Probe
 from study.commands.report import Report
@@ -16,4 +17,18 @@ from study.commands.sweep import Sweep
 from study.commands.train import Train
 from study.commands.tune import Tune
 
-Command = Probe | Check | Train | Sweep | Seeds | Tune | Compare | ComparePolicies | Play | Report | Calibrate | Bench
+Command = (
+    Probe
+    | Check
+    | Train
+    | Sweep
+    | Seeds
+    | Tune
+    | Compare
+    | ComparePolicies
+    | Play
+    | Report
+    | Calibrate
+    | Bench
+    | Convert
+)

@@ -2,5 +2,7 @@
 
 - `run_store`: a directory for each run, with its config, history and summary.
 - `checkpoints`: what an interrupted run continues from.
+- `adoption`: what a run has left in another machine's run store.
+- `convert`: run stores of earlier versions.
 - `files`: files that are written whole or not at all.
 """

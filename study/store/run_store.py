@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from study.config.run_config import RunConfig
 from study.errors import ConfigError
 from study.store import adoption
+from study.store.convert import is_old
 from study.store.files import read_if_there, writing
 from study.store.interrupted import read_interrupted
 from study.store.records import Json, parse_objects, parse_summary
@@ -38,6 +39,7 @@ class RunStore:
         path = self.path(config) / "summary.json"
         content = read_if_there(path)
         if content is None:
+            self._require_current(config)
             return None
         try:
             return parse_summary(content)
@@ -137,6 +139,12 @@ class RunStore:
             return False
 
         return [config for config in configs if is_held(config)]
+
+    def _require_current(self, config: RunConfig) -> None:
+        if is_old(self.path(config)):
+            raise ConfigError(
+                f"{self.runs_dir} is of an earlier version: `study convert {self.runs_dir}` renames its files"
+            )
 
     def _take(self, config: RunConfig) -> FileLock | None:
         """Return a run's lock, held by this process alone; None, if another has it."""
