@@ -268,7 +268,7 @@ def test_permissions_are_named(store: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def denied(path: Path) -> bytes:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    for module in ("run store", "runs"):
+    for module in ("run_store", "runs"):
         monkeypatch.setattr(f"reports.sources.{module}.read_file", denied)
     assert refused(str(store)).endswith("mvn_std-0-float32-0: config.json can't be read: Permission denied")
     runs = Runs(table=pd.DataFrame(), outcomes=[], folder=store)

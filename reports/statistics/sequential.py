@@ -1,11 +1,11 @@
 """How many seeds: interim analyses with alpha spending.
 
 A group-sequential test (Lan and DeMets 1983): the error that a study may make is spent as a function of the share of
-seeds, here alpha * share**2 (Kim and DeMets 1987). What an analysis may spend gives the p-value that it must reach, its
-nominal level, from the joint distribution of the analyses' statistics: Brownian motion, seen at the shares. The
+seeds, here alpha * share**2 (Kim and DeMets 1987). What an analysis may spend gives the p-value that it must reach,
+its nominal level, from the joint distribution of the analyses' statistics: Brownian motion, seen at the shares. The
 p-values compared with it are the report's own, of sign flips: the significance-level approach (Jennison and Turnbull
-2000, chapter 3.8). Inverted, they give repeated confidence intervals (Jennison and Turnbull 1989), which cover the truth at
-all analyses together.
+2000, chapter 3.8). Inverted, they give repeated confidence intervals (Jennison and Turnbull 1989), which cover the
+truth at all analyses together.
 
 The family of effects is Holm's: what an effect that is found different no longer needs goes to the others (Maurer and
 Bretz 2013). Equivalence is two one-sided tests, each spending alpha over the study.
