@@ -2,6 +2,7 @@
 # make test    formatting, lint, types and all tests; with Debian's chromium installed, those of report.html too
 # make quick   the same without the slow tests
 # make tune-demo   two conditions, tuned fairly and compared on held-out seeds: minutes
+# make site    the documentation, into site/, with warnings as errors
 # make lock    pin anew what pyproject.toml asks for
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ PYTHON ?= python3
 PYTEST = .venv/bin/pytest --numprocesses $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist worksteal --durations 10
 RUNS ?= runs
 
-.PHONY: study tune-demo test quick check lock clean
+.PHONY: study tune-demo test quick check site lock clean
 
 study: .venv/installed
 	.venv/bin/study sweep sweeps/thread.yaml --runs-dir $(RUNS)
@@ -19,7 +20,7 @@ tune-demo: .venv/installed
 	.venv/bin/study tune sweeps/demo/design.yaml --space sweeps/demo/space.yaml --trials 12 --seeds 6 --held-out 10 \
 		--runs-dir $(RUNS)
 
-test: check
+test: check site
 	$(PYTEST)
 
 quick: check
@@ -30,6 +31,9 @@ check: .venv/installed
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 
+site: .venv/installed
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
+
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --requirement requirements.lock
@@ -39,7 +43,7 @@ check: .venv/installed
 # torch's local version, such as +cpu, depends on where it was found: any build of 2.13.0 will do.
 lock: .venv/installed
 	.venv/bin/pip install --quiet pip-tools
-	.venv/bin/pip-compile --quiet --upgrade --extra dev --strip-extras --no-header --annotation-style line \
+	.venv/bin/pip-compile --quiet --upgrade --extra dev --extra docs --strip-extras --no-header --annotation-style line \
 		--no-emit-find-links --no-emit-index-url --no-emit-trusted-host --no-emit-options \
 		--output-file requirements.lock pyproject.toml
 	sed -i 's/^\(torch==[0-9.]*\)+[a-z0-9]*/\1/' requirements.lock

@@ -111,7 +111,7 @@ class Batch:
     returns: Tensor
 
     def minibatches(self, indices: NDArray[np.int64], count: int) -> Iterator[Batch]:
-        """Return the steps in random parts, each once. The indices are shuffled in place, anew in each epoch."""
+        """Return the steps in random parts, each once. The indices are shuffled in place, again in each epoch."""
         np.random.shuffle(indices)
         for chosen in np.split(indices, count):
             yield Batch(**{name: values[chosen] for name, values in vars(self).items()})
