@@ -174,7 +174,8 @@ def _write(source: str, options: Options, output: Path, designs: Sequence[Design
         command=command,
         fence="`" * max(3, 1 + max(map(len, re.findall("`+", command)), default=0)),
     )
-    (output / "verdict.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    written = json.dumps(verdict.rounded(found), indent=2, allow_nan=False)
+    (output / "verdict.json").write_text(f"{written}\n", encoding="utf-8")
     (output / "report.md").write_text(text, encoding="utf-8", errors="backslashreplace")
     if options.html:
         (output / "report.html").write_text(html.page(text, output), encoding="utf-8", errors="backslashreplace")

@@ -74,6 +74,9 @@ def write_published(path: Path, runs: Runs, published: Published, histories: Map
         gaps.setdefault(run, []).append({"of": other, "gap": distance.gap, "first_tensor": distance.first_tensor})
     gap = [("of", pyarrow.string()), ("first_tensor", pyarrow.string()), ("gap", numbers)]
     arrays[GAPS] = pyarrow.array([gaps.get(run) for run in ids], pyarrow.list_(pyarrow.struct(gap)))
+    taken = [name for name in columns if name in (PROVENANCE, DOSE, GAPS) or name.startswith(HISTORY)]
+    if taken:
+        raise UnreadableSourceError(f"{path}: a report's table has a column {taken[0]!r} of its own: rename the runs'")
     found = pyarrow.table(arrays).replace_schema_metadata(
         {METADATA: json.dumps(_metadata(runs, published, {name: kind for name, (_, kind) in columns.items()}))}
     )
@@ -90,6 +93,7 @@ def write_published(path: Path, runs: Runs, published: Published, histories: Map
         use_dictionary=repeated,
         use_byte_stream_split=split,
         write_statistics=False,
+        write_page_checksum=True,
     )
     path.write_bytes(content.getvalue())
 
@@ -122,7 +126,7 @@ def read_published(path: Path, reading: Reading = AS_IS) -> Runs:
         )
     _, parquet = _arrow(path)
     try:
-        found = parquet.read_table(io.BytesIO(read_file(path)))
+        found = parquet.read_table(io.BytesIO(read_file(path)), page_checksum_verification=True)
         metadata = json.loads(found.schema.metadata[METADATA])
         if metadata["schema"] != SCHEMA:
             raise UnreadableSourceError(
