@@ -33,13 +33,15 @@ LARGEST_FIGURE = 300_000
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run store of four conditions, two seeds, two precisions, ULP controls, doses, and compensated runs."""
     folder = tmp_path_factory.mktemp("store")
-    plain = [
+    plain: list[dict[str, Any]] = [
         {"condition": condition, "seed": seed, "replicate": replicate}
         for condition in CONDITIONS
         for seed in (0, 1)
         for replicate in (0, 1)
     ]
-    doses = [{"condition": "mvn_std", "seed": seed, "replicate": 1, "perturbation": 2.0**-20} for seed in (0, 1)]
+    doses: list[dict[str, Any]] = [
+        {"condition": "mvn_std", "seed": seed, "replicate": 1, "perturbation": 2.0**-20} for seed in (0, 1)
+    ]
     for precision in ("float32", "float64"):
         for compensated in (False, True):
             wanted = [*plain, *([] if compensated else doses)]
