@@ -188,15 +188,12 @@ def test_the_notebook_prints_what_it_shows() -> None:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), kept])))
         patch.setenv("PYTHONWARNINGS", "error::UserWarning,error::RuntimeWarning,error::FutureWarning")
         NotebookClient(fresh, timeout=60, resources={"metadata": {"path": str(ROOT / "docs")}}).execute()
-    assert [printed(config) for config in fresh.configs] == [printed(config) for config in stored.configs]
-    assert (
-        sum("image/png" in output.get("data", {}) for config in fresh.configs for output in config.get("outputs", []))
-        == 1
-    )
+    assert [printed(cell) for cell in fresh.cells] == [printed(cell) for cell in stored.cells]
+    assert sum("image/png" in output.get("data", {}) for cell in fresh.cells for output in cell.get("outputs", [])) == 1
 
 
-def printed(config: Any) -> list[str]:
-    return [output.get("text") or output["data"]["text/plain"] for output in config.get("outputs", [])]
+def printed(cell: Any) -> list[str]:
+    return [output.get("text") or output["data"]["text/plain"] for output in cell.get("outputs", [])]
 
 
 def test_the_page_of_files_has_every_key_of_the_verdict(tmp_path: Path) -> None:
@@ -237,5 +234,5 @@ def test_the_readme_s_table_is_the_published_one() -> None:
         + [f"{number(design['placebo']['estimate'])} {interval(design['placebo']['ci'])}"],
         "so the mean is": [f"**{factor['mean']['conclusion']}**" for factor in factors.values()] + [""],
     }
-    for name, configs in rows.items():
-        assert f"| {name} | {' | '.join(configs)} |".replace("  |", " |") in text
+    for name, cells in rows.items():
+        assert f"| {name} | {' | '.join(cells)} |".replace("  |", " |") in text

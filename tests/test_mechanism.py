@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from scipy import stats
 
 from reports.analysis.attribution import attribute
 from reports.analysis.blocks import Contrast, Stratum
-from reports.analysis.fingerprints import Fingerprints, first_tensors, relative_gap
+from reports.analysis.fingerprints import Fingerprints, compare, first_tensors, relative_gap
 from reports.analysis.mechanism import (
     BY_DESIGN,
     Gaps,
@@ -27,7 +27,7 @@ from reports.analysis.mechanism import (
 )
 from reports.documents.words import mechanism_cell
 from reports.factors import Factor
-from reports.sources.runs import Observed
+from reports.sources.runs import Distance, Observed
 from reports.statistics import Array
 from reports.thread import CONDITIONS, FACTORS
 from tests.synthetic import study
@@ -231,13 +231,17 @@ def fingerprints(runs: pd.DataFrame) -> dict[str, Fingerprints]:
     return histories
 
 
+def comparing(histories: Mapping[str, Fingerprints]) -> Callable[[str, str], Distance]:
+    return lambda a, b: compare(histories[a], histories[b])
+
+
 def test_gaps_are_of_the_seeds_that_both_have() -> None:
     runs = study(seeds=3)
     histories = fingerprints(runs)
     runs = runs[~((runs["seed"] == 1) & (runs["condition"] == "mvn_var"))]
     (found,) = [
         row
-        for row in measure_gaps(runs, histories.__getitem__)
+        for row in measure_gaps(runs, comparing(histories))
         if (row.a, row.b, row.precision) == ("mvn_std", "mvn_var", "float64")
     ]
     assert (found.seeds, found.gaps.shape) == ([0, 2], (2, 2))
@@ -247,7 +251,7 @@ def test_gaps_are_of_the_seeds_that_both_have() -> None:
 
 def test_all_pairs_and_controls_are_measured_in_each_precision() -> None:
     runs = study(seeds=2)
-    found = measure_gaps(runs, fingerprints(runs).__getitem__)
+    found = measure_gaps(runs, comparing(fingerprints(runs)))
     assert len(found) == 2 * (6 + 4)
     assert {row.a for row in found if row.is_control} == {*CONDITIONS}
 
@@ -270,7 +274,7 @@ def test_a_pair_differs_first_where_most_of_its_seeds_do() -> None:
     odd = histories["mvn_std-1-float64-0"]
     odd.by_tensor[0] = {"weight": "1", "bias": "1", "raw scale": "1"}
     by_difference: dict[tuple[bool, bool], set[str | None]] = {}
-    for row in measure_gaps(runs, histories.__getitem__):
+    for row in measure_gaps(runs, comparing(histories)):
         same = [first == second for first, second in zip(CONDITIONS[row.a], CONDITIONS[row.b], strict=True)]
         by_difference.setdefault((same[0], same[1]), set()).add(row.first_tensor)
     assert by_difference == {

@@ -288,14 +288,14 @@ def test_a_report_takes_what_the_sweep_file_fixes_unless_it_is_told_otherwise(tm
     head = f"method: grid\nprogram: x\nparameters: {{{FACTORS}, margin: {{value: 15.0}}}}\n"
     path = written(tmp_path, head + "metric: {name: auc_return, goal: minimize}")
 
-    def options(**given: Any) -> tuple[str | None, str, float | None]:
+    def options(**given: Any) -> tuple[str | None, str | None, float | None]:
         found = Report(source="runs", **given)._options()
         return found.outcome, found.goal, found.margin
 
     assert options(sweep=path) == ("auc_return", "minimize", 15.0)
     assert options(sweep=path, goal="maximize", margin=3.0) == ("auc_return", "maximize", 3.0)
     assert options(sweep=path, outcome="eval_return") == ("eval_return", "minimize", None)
-    assert options() == (None, "maximize", None)
+    assert options() == (None, None, None)
     assert options(sweep=written(tmp_path, head)) == (None, "maximize", 15.0)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from reports.analysis import cautions
 from reports.analysis.attribution import Attribution, attribute, attribute_together
 from reports.analysis.blocks import Arm, Contrast, Goal
-from reports.analysis.fingerprints import HASH, NORM, TENSOR_HASHES, VALUES, Fingerprints
+from reports.analysis.fingerprints import HASH, NORM, TENSOR_HASHES, VALUES, Fingerprints, measure
 from reports.analysis.mechanism import Gaps, Mechanism, measure_gaps, observe_contrast, read_contrast
 from reports.analysis.pairs import Pair, judge_pairs
 from reports.analysis.price import TRAINING, Price, price_of_exploration
@@ -22,9 +22,11 @@ from reports.statistics import Array
 
 History = dict[str, Array]
 
-HISTORY = (VALUES, "episodic_return", "global_step")
+CURVES = ("episodic_return", "global_step")
+HISTORY = (VALUES, *CURVES)
 """What is read of each run's history."""
-NORMS = (NORM, "grad_norm", "scale_grad_norm")
+GRADIENTS = ("grad_norm", "scale_grad_norm")
+NORMS = (NORM, *GRADIENTS)
 """And these, where they are there."""
 HASHES = (HASH, TENSOR_HASHES)
 """And these, which are no numbers."""
@@ -133,7 +135,7 @@ def make_design(runs: Runs, rows: pd.DataFrame, question: Question) -> Design:
     values = {name: hyperparameters[name] for name in dict.fromkeys(["env_id", *differing]) if name in hyperparameters}
     finished = rows[rows["status"] == "finished"]
     histories = _histories(runs, finished)
-    gaps = _gaps(finished, histories)
+    gaps = _gaps(runs, finished, histories)
     settings: dict[str, Any] = {
         "goal": question.goal,
         "paired": runs.paired,
@@ -177,25 +179,30 @@ def _unasked(runs: Runs, question: Question) -> list[str]:
 
 
 def _histories(runs: Runs, finished: pd.DataFrame) -> dict[str, History]:
-    """What a run store has of a design's runs. **Raises**: `UnreadableSourceError`."""
-    if runs.folder is None:
+    """What a run store or a report's table has of a design's runs. **Raises**: `UnreadableSourceError`."""
+    if runs.histories:
+        histories = {run: runs.histories[run] for run in finished["run"]}
+    elif runs.folder is not None:
+        histories = {run: runs.history(run, *HISTORY, optional=NORMS, others=HASHES) for run in finished["run"]}
+    else:
         return {}
-    histories = {run: runs.history(run, *HISTORY, optional=NORMS, others=HASHES) for run in finished["run"]}
-    usual = Counter(len(history[VALUES]) for history in histories.values()).most_common(1)
+    usual = Counter(len(history[CURVES[0]]) for history in histories.values()).most_common(1)
     for run, history in histories.items():
-        if len(history[VALUES]) != usual[0][0] or [history[name].ndim for name in HISTORY] != [2, 1, 1]:
+        is_odd = any(history[name].ndim != 1 + (name == VALUES) for name in HISTORY if name in history)
+        if is_odd or len(history[CURVES[0]]) != usual[0][0]:
+            where = runs.folder / run / "history.jsonl" if runs.folder else f"the history of run {run}"
             raise UnreadableSourceError(
-                f"{runs.folder / run / 'history.jsonl'} is damaged, since others of its design have more or other "
-                "updates: delete its folder, and train the run again"
+                f"{where} is damaged, since others of its design have more or other updates: delete its folder, and "
+                "train the run again"
             )
     return histories
 
 
-def _gaps(finished: pd.DataFrame, histories: Mapping[str, History]) -> list[Gaps]:
+def _gaps(runs: Runs, finished: pd.DataFrame, histories: Mapping[str, History]) -> list[Gaps]:
     if not histories:
         return []
-    fingerprints = {run: Fingerprints.of(history) for run, history in histories.items()}
-    return measure_gaps(finished, fingerprints.__getitem__)
+    fingerprints = functools.cache(lambda run: Fingerprints.of(histories[run]))
+    return measure_gaps(finished, functools.partial(measure, runs, fingerprints))
 
 
 def _mechanism(runs: Runs, gaps: list[Gaps], contrast: Contrast, arms: Sequence[Arm]) -> Mechanism:

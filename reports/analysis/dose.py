@@ -7,16 +7,16 @@ one of about half its epsilon, in every number.
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from reports.analysis.design import tell
-from reports.analysis.fingerprints import HASH, NORM, VALUES, Fingerprints, relative_gap
+from reports.analysis.fingerprints import HASH, NORM, TENSOR_HASHES, VALUES, Fingerprints, measure
 from reports.analysis.mechanism import onsets
-from reports.sources.runs import Runs
+from reports.sources.runs import Distance, Runs
 from reports.statistics import Array, Interval, median_interval
 
 EPSILON = {"bfloat16": 2.0**-8, "float32": 2.0**-23, "float64": 2.0**-52}
@@ -63,7 +63,7 @@ def measure_doses(runs: Runs, outcome: str) -> list[Dose]:
 
     @functools.cache
     def fingerprints(run: str) -> Fingerprints:
-        return Fingerprints.of(runs.history(run, VALUES, optional=(NORM,), others=(HASH,)))
+        return Fingerprints.of(runs.history(run, VALUES, optional=(NORM,), others=(HASH, TENSOR_HASHES)))
 
     if runs.doses is None:
         return []
@@ -88,7 +88,7 @@ def measure_doses(runs: Runs, outcome: str) -> list[Dose]:
             rows,
             ", ".join([str(rows["condition"].iloc[0]), *tell({name: rows[name].iloc[0] for name in differing})]),
             outcome,
-            fingerprints,
+            functools.partial(measure, runs, fingerprints),
         )
         for _, rows in pairs.groupby([*design, "precision", "label"], dropna=False)
     ]
@@ -111,10 +111,11 @@ def _labelled(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(label=labels, size=sizes)
 
 
-def _dose(rows: pd.DataFrame, runs: str, outcome: str, fingerprints: Callable[[str], Fingerprints]) -> Dose:
+def _dose(rows: pd.DataFrame, runs: str, outcome: str, measure: Callable[[str, str], Distance]) -> Dose:
     """Measure the runs of one dose, a pair a seed: each beside its own unperturbed one."""
     first = rows.iloc[0]
-    gaps = list(_gaps(rows, fingerprints))
+    pairs = zip(rows["run_base"], rows["run"], strict=True)
+    gaps = [measure(str(base), str(given)).gap for base, given in pairs]
     shortest = min(map(len, gaps))
     apart_at = onsets(np.array([gap[:shortest] for gap in gaps]))
     responses = np.asarray(rows[outcome], dtype=np.float64) - np.asarray(rows[f"{outcome}_base"], dtype=np.float64)
@@ -128,11 +129,6 @@ def _dose(rows: pd.DataFrame, runs: str, outcome: str, fingerprints: Callable[[s
         onset=median_interval(apart_at),
         deviation=_deviation(responses),
     )
-
-
-def _gaps(rows: pd.DataFrame, fingerprints: Callable[[str], Fingerprints]) -> Iterator[Array]:
-    for run, other in zip(rows["run_base"], rows["run"], strict=True):
-        yield relative_gap(fingerprints(str(run)), fingerprints(str(other)))
 
 
 def _deviation(responses: Array) -> Interval:

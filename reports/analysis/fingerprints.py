@@ -1,12 +1,14 @@
 """How far the parameters of two runs are apart, and in which tensors, as far as the runs' histories tell."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.errors import UnreadableSourceError
+from reports.sources.runs import Distance, Runs
 from reports.statistics import Array
 
 VALUES, NORM = "fingerprint", "params_norm"
@@ -45,6 +47,33 @@ class Fingerprints:
             hashes=[one if isinstance(one, str) else None for one in history.get(HASH, nothing)],
             by_tensor=[one if isinstance(one, dict) else None for one in history.get(TENSOR_HASHES, nothing)],
         )
+
+
+def measure(runs: Runs, fingerprints: Callable[[str], Fingerprints], a: str, b: str) -> Distance:
+    """Return how far two runs are apart, and remember it.
+
+    Args:
+        runs: All runs. Those of a report's table have the distances that the report needs, and no fingerprints.
+        fingerprints: Of a run, by its id.
+        a: A run.
+        b: Another.
+
+    Raises:
+        UnreadableSourceError: The table doesn't have this distance.
+    """
+    if (a, b) not in runs.distances:
+        if runs.published is not None:
+            raise UnreadableSourceError(
+                f"the table has no gaps of runs {a} and {b}, which its report didn't need: make this one from the run "
+                "store"
+            )
+        runs.distances[a, b] = compare(fingerprints(a), fingerprints(b))
+    return runs.distances[a, b]
+
+
+def compare(a: Fingerprints, b: Fingerprints) -> Distance:
+    """Return how far two runs are apart."""
+    return Distance(relative_gap(a, b), first_tensors(a, b))
 
 
 def relative_gap(a: Fingerprints, b: Fingerprints) -> Array:

@@ -18,8 +18,7 @@ import pandas as pd
 
 from reports.analysis.blocks import Contrast
 from reports.analysis.conclusions import Reading
-from reports.analysis.fingerprints import Fingerprints, first_tensors, relative_gap
-from reports.sources.runs import Observed
+from reports.sources.runs import Distance, Observed
 from reports.statistics import Array, Interval, mean_interval, median_interval
 
 EPSILON_BITS = 29.0
@@ -120,12 +119,12 @@ def rates(gaps: Array) -> Array:
     return np.array(found)
 
 
-def measure_gaps(runs: pd.DataFrame, fingerprints: Callable[[str], Fingerprints]) -> list[Gaps]:
+def measure_gaps(runs: pd.DataFrame, measure: Callable[[str, str], Distance]) -> list[Gaps]:
     """Measure all pairs of arms, and each arm's ULP control, in each precision.
 
     Args:
         runs: Finished runs of a design, with the columns of `reports.sources`.
-        fingerprints: Of a run, by its id.
+        measure: How far two runs are apart, by their ids.
     """
     by_arm = {
         key: dict(zip(group["seed"], group["run"], strict=True))
@@ -137,17 +136,16 @@ def measure_gaps(runs: pd.DataFrame, fingerprints: Callable[[str], Fingerprints]
         seeds = sorted(first.keys() & second.keys())
         if not seeds:
             continue
-        couples = [(fingerprints(first[seed]), fingerprints(second[seed])) for seed in seeds]
-        gaps = [relative_gap(*couple) for couple in couples]
-        updates = min(map(len, gaps))
+        distances = [measure(first[seed], second[seed]) for seed in seeds]
+        updates = min(len(distance.gap) for distance in distances)
         found.append(
             Gaps(
                 a=a,
                 b=b,
                 precision=precision,
                 seeds=[int(seed) for seed in seeds],
-                gaps=np.array([gap[:updates] for gap in gaps]),
-                first_tensor=_first_tensor(couples),
+                gaps=np.array([distance.gap[:updates] for distance in distances]),
+                first_tensor=_first_tensor(distances),
             )
         )
     return found
@@ -165,9 +163,9 @@ def _wanted(runs: pd.DataFrame) -> list[tuple[str, str, str, int]]:
     return wanted
 
 
-def _first_tensor(couples: Sequence[tuple[Fingerprints, Fingerprints]]) -> str | None:
+def _first_tensor(distances: Sequence[Distance]) -> str | None:
     """In which tensors most seeds differ first."""
-    votes = [found for couple in couples if (found := first_tensors(*couple))]
+    votes = [distance.first_tensor for distance in distances if distance.first_tensor]
     return max(sorted(set(votes)), key=votes.count) if votes else None
 
 

@@ -51,7 +51,7 @@ def _looked_at(runs: Runs, finished: pd.DataFrame) -> Iterator[str]:
 
 
 def _leaks(told: Any) -> list[str]:
-    """The arrays that leak. Older ledgers say only whether the observations do."""
+    """The arrays that leak. Older run stores say only whether the observations do."""
     match told:
         case list():
             return [str(name) for name in told]

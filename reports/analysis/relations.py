@@ -174,7 +174,7 @@ def _open_channels(hyperparameters: Mapping[str, Any], compensated: Design) -> I
 
 def _told(design: Design, name: str) -> Array:
     """A column of all updates of all runs, where it is known."""
-    columns = [history[name] for history in design.histories.values()]
+    columns = [history[name] for history in design.histories.values() if name in history]
     values = np.concatenate(columns) if columns else np.array([])
     return np.asarray(values[np.isfinite(values)])
 

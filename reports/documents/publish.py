@@ -12,7 +12,7 @@ from reports.errors import UnreadableSourceError
 from reports.sources.wandb import SCHEME, Place
 
 PROJECT = "rl-roundoff"
-"""Where the report of a ledger or a table goes."""
+"""Where the report of a run store or a table goes."""
 
 
 def publish(source: str, folder: Path) -> list[str]:

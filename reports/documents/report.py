@@ -12,7 +12,7 @@ from reports import sources
 from reports.analysis.across import Aggregate, aggregate, reference_deviation
 from reports.analysis.attribution import by_name
 from reports.analysis.blocks import Goal
-from reports.analysis.design import Design, Question
+from reports.analysis.design import CURVES, GRADIENTS, Design, Question
 from reports.analysis.dose import Dose, measure_doses
 from reports.analysis.relations import amplifications, compensations
 from reports.analysis.study import answer_designs
@@ -20,7 +20,9 @@ from reports.documents import figures, html, pictures, verdict, words
 from reports.documents.pages import page
 from reports.errors import UnreadableSourceError
 from reports.sources import Reading
-from reports.sources.runs import Runs
+from reports.sources.published import TABLE, write_published
+from reports.sources.runs import Published, Runs
+from reports.statistics import Array
 
 OUTCOMES = ("final_return", "auc_return", "eval_return", "final_std")
 """Those that are reported beside the primary one, if nobody says which. `final_std` is the manipulation check."""
@@ -36,20 +38,22 @@ class Options:
         outcome: The primary outcome; None for the usual one.
         also: Other outcomes; None for those of `OUTCOMES` that there are.
         margin: The equivalence margin.
-        goal: Whether large outcomes are good.
+        goal: Whether large outcomes are good; None for the published report's, or that they are.
         where: Only the runs for which each `key=value` holds.
         reading: What is what in runs that aren't a study's.
         html: Write `report.html` too, which needs no other file.
+        table: Write `table.parquet` too, from which the report can be made again without its runs.
         command: What makes the report again, as the report says it; None for `study report` with these options.
     """
 
     outcome: str | None = None
     also: tuple[str, ...] | None = None
     margin: float | None = None
-    goal: Goal = "maximize"
+    goal: Goal | None = None
     where: tuple[str, ...] = ()
     reading: Reading = dataclasses.field(default_factory=Reading)
     html: bool = False
+    table: bool = False
     command: tuple[str, ...] = ()
 
 
@@ -75,7 +79,10 @@ def write(
     output = output or sources.beside(source)
     try:
         output.mkdir(parents=True, exist_ok=True)
-        _write(source, output, options, designs, doses)
+        if options.table:
+            _keep(output / TABLE, runs, designs)
+            return write(str(output / TABLE), output, Options(html=options.html))
+        _write(*_as_published(source, runs, options), output, designs, doses)
     except OSError as error:
         raise UnreadableSourceError(
             f"{output}: no report can be written there ({error.strerror or error}): give another directory"
@@ -90,9 +97,47 @@ def read(
     runs = sources.where(sources.read(source, expected, options.reading), options.where)
     outcome = options.outcome or runs.usual_outcome
     runs = runs.with_numbers(outcome)
-    others = _other_outcomes(runs, outcome, options.also)
-    question = Question(outcome=outcome, others=others, margin=options.margin, goal=options.goal)
+    published = runs.published
+    also, margin = options.also, options.margin
+    if published is not None and outcome == published.outcome:
+        also, margin = published.others if also is None else also, margin or published.margin
+    goal = options.goal or (published.goal if published else "maximize")
+    question = Question(outcome=outcome, others=_other_outcomes(runs, outcome, also), margin=margin, goal=goal)
     return runs, answer_designs(runs, question)
+
+
+def _keep(path: Path, runs: Runs, designs: Sequence[Design]) -> None:
+    """Write the table of a report. **Raises**: `UnreadableSourceError`; `OSError`, where it can't be written there."""
+    question = designs[0].question
+    # Only a compensation that falls short asks how large gradients were.
+    asking = {row.compensated for row in compensations(designs)}
+    kept: dict[str, dict[str, Array]] = {}
+    for design in designs:
+        names = (*CURVES, *(GRADIENTS if design.name in asking else ()))
+        for run, history in design.histories.items():
+            kept[run] = {name: history[name] for name in names if name in history}
+    published = Published(
+        path=_within_here(path),
+        outcome=question.outcome,
+        others=question.others,
+        margin=question.margin,
+        goal=question.goal,
+    )
+    write_published(path, runs, published, kept)
+
+
+def _within_here(path: Path) -> str:
+    """Return a path as it is from this directory, or only its name where it is elsewhere: no machine's own paths."""
+    path, here = path.resolve(), Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
+
+
+def _as_published(source: str, runs: Runs, options: Options) -> tuple[str, Options]:
+    """Return source and options as a published report has them, which is the same wherever it is made again."""
+    asked = dataclasses.replace(options, html=False, command=())
+    if runs.published is None or asked != Options():
+        return source, options
+    return runs.published.path, dataclasses.replace(options, command=("study", "report", runs.published.path))
 
 
 def _other_outcomes(runs: Runs, outcome: str, also: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -101,7 +146,7 @@ def _other_outcomes(runs: Runs, outcome: str, also: tuple[str, ...] | None) -> t
     return tuple(name for name in OUTCOMES if name != outcome and name in runs.outcomes)
 
 
-def _write(source: str, output: Path, options: Options, designs: Sequence[Design], doses: Sequence[Dose]) -> None:
+def _write(source: str, options: Options, output: Path, designs: Sequence[Design], doses: Sequence[Dose]) -> None:
     outcome = designs[0].outcome
     related = amplifications(designs), compensations(designs)
     across = aggregate([design.answer for design in designs])
@@ -129,7 +174,8 @@ def _write(source: str, output: Path, options: Options, designs: Sequence[Design
         command=command,
         fence="`" * max(3, 1 + max(map(len, re.findall("`+", command)), default=0)),
     )
-    (output / "verdict.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    written = json.dumps(verdict.rounded(found), indent=2, allow_nan=False)
+    (output / "verdict.json").write_text(f"{written}\n", encoding="utf-8")
     (output / "report.md").write_text(text, encoding="utf-8", errors="backslashreplace")
     if options.html:
         (output / "report.html").write_text(html.page(text, output), encoding="utf-8", errors="backslashreplace")

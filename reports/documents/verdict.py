@@ -20,6 +20,8 @@ from reports.statistics import Interval, Ratio, SignFlip
 Json = dict[str, Any]
 
 SCHEMA = 2
+DIGITS = 8
+"""Significant digits of numbers in the file. Beyond some 14, processors differ: by how they add numbers up."""
 
 
 def verdict(outcome: str, designs: Sequence[Design], across: Sequence[Json] = ()) -> Json:
@@ -39,6 +41,15 @@ def verdict(outcome: str, designs: Sequence[Design], across: Sequence[Json] = ()
         }
     )
     return found
+
+
+def rounded(value: Any) -> Any:
+    """Return a verdict with numbers to `DIGITS` significant digits, so that the file is the same on any machine."""
+    if isinstance(value, dict):
+        return {name: rounded(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [rounded(inner) for inner in value]
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
 def _design(design: Design) -> Json:

@@ -1,8 +1,8 @@
 """Where runs come from, and what their columns are.
 
-Sources are a run store (`store`), W&B (`wandb`, `wandb_mapped`), Monitor files of Stable-Baselines3 (`sb3`), event
-files (`tensorboard`), a `comparison` of anyone's trainers, or a `table` that anyone can make. What runs are is in
-`runs`, how to read them in `reading`.
+Sources are a run store (`run_store`), W&B (`wandb`, `wandb_mapped`), Monitor files of Stable-Baselines3 (`sb3`), event
+files (`tensorboard`), a `comparison` of anyone's trainers, a `table` that anyone can make, or the table of a
+`published` report. What runs are is in `runs`, how to read them in `reading`.
 """
 
 import re
@@ -16,6 +16,7 @@ from reports.errors import UnreadableSourceError
 from reports.sources import comparison, sb3, tensorboard, wandb
 from reports.sources.comparison import read_comparison
 from reports.sources.mapping import Mapping
+from reports.sources.published import is_published, read_published
 from reports.sources.reading import AS_IS, Reading
 from reports.sources.run_store import read_run_store
 from reports.sources.runs import Runs, as_numbers
@@ -66,6 +67,8 @@ def read(
         return read_comparison(source, reading)
     if not Path(source).exists():
         raise UnreadableSourceError(f"{source}: there is no such directory or table")
+    if is_published(Path(source)):
+        return read_published(Path(source), reading)
     return read_table(Path(source), reading)
 
 
@@ -83,7 +86,10 @@ def _is_run_store(source: str, reading: Reading) -> bool:
 
 
 def beside(source: str) -> Path:
-    """Return where a report goes by default: into the runs directory, beside the table or folder, or here."""
+    """Return where a report goes by default: into the runs directory, beside the table or folder, or here.
+
+    A published report is made again in its own place, where its table lies.
+    """
     if source.startswith(wandb.SCHEME):
         return Path(f"{re.sub(r'[^A-Za-z0-9.-]+', '-', source)}-report")
     for scheme in (sb3.SCHEME, tensorboard.SCHEME):
@@ -91,6 +97,8 @@ def beside(source: str) -> Path:
             folder = Path(source.removeprefix(scheme))
             return folder.with_name(f"{folder.name}-report") if folder.name else folder / "report"
     path = Path(source.removeprefix(comparison.SCHEME))
+    if is_published(path):
+        return path.parent
     return path / "report" if path.is_dir() else path.with_name(f"{path.stem}-report")
 
 

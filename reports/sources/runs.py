@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import orjson
@@ -62,6 +62,38 @@ class Observed:
     over_control: float | None
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Distance:
+    """How far two runs are apart.
+
+    Attributes:
+        gap: The distance of their parameters after each update, relative to the size of the first's, `[updates]`.
+        first_tensor: In which tensors they differ first; None where that can't be told.
+    """
+
+    gap: NDArray[np.float64]
+    first_tensor: str | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Published:
+    """The report that a table of runs was kept for.
+
+    Attributes:
+        path: The table's, as the report has it.
+        outcome: The primary outcome.
+        others: Other outcomes.
+        margin: The equivalence margin of the primary outcome; None for the default one.
+        goal: Whether large outcomes are good.
+    """
+
+    path: str
+    outcome: str
+    others: tuple[str, ...]
+    margin: float | None
+    goal: Literal["maximize", "minimize"]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Runs:
     """Runs, finished or not.
@@ -78,6 +110,9 @@ class Runs:
         folder: The run store, where there is one: it has the runs' histories.
         doses: Runs that were perturbed by more than one unit in the last place; None without any.
         observed: By pair of conditions, what was seen of their mechanism, where runs have no histories.
+        distances: By two runs, how far they are apart, as far as that has been measured.
+        histories: By finished run, the columns of its updates that a report's table keeps; empty beside a folder.
+        published: The report whose table this is; None for runs from elsewhere.
     """
 
     table: pd.DataFrame
@@ -91,6 +126,9 @@ class Runs:
     folder: Path | None = None
     doses: pd.DataFrame | None = None
     observed: Mapping[frozenset[str], Observed] = dataclasses.field(default_factory=dict)
+    distances: dict[tuple[str, str], Distance] = dataclasses.field(default_factory=dict)
+    histories: Mapping[str, dict[str, NDArray[Any]]] = dataclasses.field(default_factory=dict)
+    published: Published | None = None
 
     def __repr__(self) -> str:
         statuses = ", ".join(f"{count} {status}" for status, count in self.table["status"].value_counts().items())
@@ -140,11 +178,13 @@ class Runs:
 
     @property
     def usual_outcome(self) -> str:
-        """The outcome that is meant where none is named: final_return, or the only one.
+        """The outcome that is meant where none is named: the published report's, final_return, or the only one.
 
         Raises:
             UnreadableSourceError: There are several others.
         """
+        if self.published is not None:
+            return self.published.outcome
         is_known = USUAL_OUTCOME in self.outcomes or not (self.table["status"] == "finished").any()
         if is_known or USUAL_OUTCOME in self.table:
             return USUAL_OUTCOME

@@ -21,9 +21,9 @@ class Report:
     """Write the answer: report.md, its figures, and verdict.json."""
 
     source: Positional[str] = ""
-    """a run store, a CSV or Parquet table of runs, wandb:entity/project[/sweep], sb3:DIR or tb:DIR"""
+    """a run store, a CSV or Parquet table of runs, a report's table, wandb:entity/project[/sweep], sb3:DIR or tb:DIR"""
     output: Annotated[Path | None, arg(aliases=["-o"])] = None
-    """where to; SOURCE/report by default, beside a table, or here for runs in W&B"""
+    """where to; SOURCE/report by default, beside a table, in place for a report's own, or here for runs in W&B"""
     outcome: str | None = None
     """the primary outcome; by default the mapping's or the sweep file's, or else final_return, or the only one"""
     also: tuple[str, ...] | None = None
@@ -53,6 +53,8 @@ class Report:
     """with --map: W&B's runs that haven't finished count too, where they have the outcome"""
     html: FlagCreatePairsOff[bool] = False
     """write report.html too, one file with everything in it"""
+    table: FlagCreatePairsOff[bool] = False
+    """write table.parquet too, a few MB at most, from which `study report` makes the report again without the runs"""
     publish: FlagCreatePairsOff[bool] = False
     """put the report into W&B too, beside its runs"""
     plan: FlagCreatePairsOff[bool] = False
@@ -103,9 +105,10 @@ class Report:
             outcome=outcome,
             also=self.also,
             margin=margin,
-            goal=self.goal or fixed.goal,
+            goal=self.goal or (fixed.goal if sweep else None),
             where=self.where,
             html=self.html,
+            table=self.table,
             command=("study", *sys.argv[1:]) if sys.argv[1:2] == ["report"] else (),
             reading=Reading(
                 mapping=mapping,
