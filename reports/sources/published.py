@@ -215,8 +215,7 @@ def _decoded(found: Any, metadata: Json) -> Runs:
         unknown=dict(metadata["unknown"]),
         provenance={run: json.loads(told) for run, told in provenance.items() if told is not None},
         analyses=[
-            InterimAnalyses(Path(analyses["path"]), analyses["seeds"], frozenset(analyses["runs"]))
-            for analyses in metadata["interim"]
+            InterimAnalyses(Path(each["path"]), each["seeds"], frozenset(each["runs"])) for each in metadata["interim"]
         ],
         doses=table[is_dose].reset_index(drop=True) if is_dose.any() else None,
         observed={frozenset(seen.pop("conditions")): Observed(**seen) for seen in metadata["observed"]},
