@@ -105,6 +105,10 @@ def test_a_report_draws_them(runs: Path, tmp_path: Path) -> None:
     text = (tmp_path / "out" / "report.md").read_text()
     assert "## Dose and response" in text
     assert f"| 2^-20 | 4.24 [4.24, 4.24] | {SEEDS} of {SEEDS} | 6 [6, 6] | float64 |" in text
+    doses = json.loads((tmp_path / "out" / "verdict.json").read_text())["doses"]
+    (told,) = [dose for dose in doses if dose["dose"] == "2^-20"]
+    assert (told["apart"], told["onset"]) == (SEEDS, {"estimate": 6.0, "ci": [6.0, 6.0]})
+    assert told["sd"]["estimate"] == pytest.approx(4.24, abs=0.005)
     assert (tmp_path / "out" / "dose.png").exists()
 
 

@@ -309,7 +309,20 @@ def test_the_report_says_whether_the_difference_survives(
     assert said.startswith(words)
     assert said.splitlines()[0] in text
     assert "| 0123 |" in text
-    assert (tmp_path / "slice-normal_std.png").exists()
+    assert "a search came to" not in text
+    for name in ("slice-normal_std", "history-normal_std", "held-out-tuned", "held-out-untuned"):
+        assert (tmp_path / f"{name}.png").exists()
+        assert f"({name}.png)" in text
+
+
+def test_short_searches_are_warned_of(tmp_path: Path) -> None:
+    whole = searches(0.3)
+    short = {condition: optuna.create_study(direction="maximize") for condition in whole}
+    for condition, study in short.items():
+        study.add_trials(whole[condition].trials[:29])
+    report.write(tmp_path, short, held_out(0.0), held_out(0.0), "final_return", margin=2.0, with_html=True)
+    warning = "a search came to 29 values: below 30 the best is much a matter of luck"
+    assert all(warning in (tmp_path / name).read_text() for name in ("tuning.md", "tuning.html"))
 
 
 @pytest.mark.slow

@@ -151,7 +151,7 @@ def _write(source: str, options: Options, output: Path, designs: Sequence[Design
     related = amplifications(designs), compensations(designs)
     across = aggregate([design.answer for design in designs])
     found = verdict.verdict(outcome, designs, [dataclasses.asdict(each) for each in across])
-    found |= verdict.relations(*related)
+    found |= verdict.relations(*related) | verdict.responses(doses)
     command = shlex.join(options.command or _command(source, outcome, options))
     is_detailed = len(designs) <= DETAILED
     is_compared = any(len(design.answer.arms) > 1 for design in designs)

@@ -1,20 +1,15 @@
 """Does the difference survive fair tuning? Effects before and after it on held-out seeds, and what searches say."""
 
 import dataclasses
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-import matplotlib.style
 import numpy as np
 import optuna
 import pandas as pd
 from markupsafe import Markup
-from matplotlib.figure import Figure
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.exceptions import ExperimentalWarning
 from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 from scipy import stats
@@ -22,9 +17,9 @@ from scipy import stats
 from reports.analysis import cautions
 from reports.analysis.attribution import Attribution, attribute
 from reports.analysis.effects import Effect
-from reports.documents import words
-from reports.documents.figures import RC
+from reports.documents import html, words
 from reports.documents.pages import page
+from reports.documents.tuning_pictures import draw
 from reports.statistics import ALPHA, Array, holm
 from reports.thread import CONDITIONS, FACTORS
 
@@ -35,6 +30,8 @@ BEST_SHARE = 0.25
 """Of a search's complete trials, those that count as good."""
 FEWEST_TRIALS = 8
 """Complete trials from which importances are told."""
+ENOUGH_TRIALS = 30
+"""Complete trials of a search below which the report warns."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +48,14 @@ class Shift:
 
 
 def write(
-    output: Path, searches: Searches, untuned: pd.DataFrame, tuned: pd.DataFrame, outcome: str, margin: float | None
+    output: Path,
+    searches: Searches,
+    untuned: pd.DataFrame,
+    tuned: pd.DataFrame,
+    outcome: str,
+    margin: float | None,
+    *,
+    with_html: bool = False,
 ) -> str:
     """Write tuning.md and its figures, and return the answer in a few lines.
 
@@ -61,7 +65,7 @@ def write(
     after = attribute(tuned, outcome, FACTORS, margin)
     shifts = good_places(searches)
     output.mkdir(parents=True, exist_ok=True)
-    pictures = [_draw_slice(study, condition, output) for condition, study in searches.items()]
+    pictures = draw(searches, {"untuned": before, "tuned": after}, outcome, output)
     text = page(
         "tuning.md.j2",
         answer=Markup(answer(before, after, outcome)),
@@ -69,9 +73,12 @@ def write(
         before=before,
         after=after,
         warnings=[
-            f"{name}: {warning}"
-            for name, runs, each in (("untuned", untuned, before), ("tuned", tuned, after))
-            for warning in (*cautions.of_runs(runs, outcome, each.blocks), *cautions.of_answer(each))
+            *_of_searches(searches),
+            *(
+                f"{name}: {warning}"
+                for name, runs, each in (("untuned", untuned, before), ("tuned", tuned, after))
+                for warning in (*cautions.of_runs(runs, outcome, each.blocks), *cautions.of_answer(each))
+            ),
         ],
         outcome=outcome,
         searches={condition: summary(study) for condition, study in searches.items()},
@@ -82,7 +89,20 @@ def write(
         trials={condition: [_row(trial) for trial in study.trials] for condition, study in searches.items()},
     )
     (output / "tuning.md").write_text(text, encoding="utf-8", errors="backslashreplace")
+    if with_html:
+        (output / "tuning.html").write_text(html.page(text, output), encoding="utf-8", errors="backslashreplace")
     return "\n".join([answer(before, after, outcome), absorbed(shifts), f"{output / 'tuning.md'}"])
+
+
+def _of_searches(searches: Searches) -> list[str]:
+    """Return a warning where searches are short."""
+    fewest = min(len(_complete(study)) for study in searches.values())
+    if fewest >= ENOUGH_TRIALS:
+        return []
+    so_what = (
+        "the best is much a matter of luck, importances are guesses, and a difference may survive for want of trials"
+    )
+    return [f"a search came to {fewest} values: below {ENOUGH_TRIALS} {so_what}"]
 
 
 def answer(before: Attribution, after: Attribution, outcome: str) -> str:
@@ -215,21 +235,3 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
         "params": ", ".join(f"{name} {value:.4g}" for name, value in trial.params.items()),
         "cells": " ".join(trial.user_attrs.get("runs", [])),
     }
-
-
-def _draw_slice(study: optuna.Study, condition: str, output: Path) -> str:
-    """Optuna's own slice plot."""
-    path = output / f"slice-{condition}.png"
-    complete = optuna.create_study(direction="maximize")
-    complete.add_trials(_complete(study))
-    with mpl.style.context(RC, after_reset=True), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        axes = np.atleast_1d(np.asarray(optuna.visualization.matplotlib.plot_slice(complete), dtype=object))
-        for axis in axes:
-            axis.tick_params(axis="x", which="both", labelrotation=90)  # or those of a short logarithmic axis overlap
-        figure = axes[0].figure
-        assert isinstance(figure, Figure)
-        figure.suptitle(condition)
-        figure.savefig(path, bbox_inches="tight", metadata={"Software": None})
-        mpl.pyplot.close(figure)
-    return path.name

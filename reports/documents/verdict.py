@@ -8,6 +8,7 @@ from reports.analysis.arms import ArmSummary, summarise_arms
 from reports.analysis.attribution import Attribution, by_name
 from reports.analysis.blocks import Arm
 from reports.analysis.design import Design
+from reports.analysis.dose import Dose
 from reports.analysis.effects import Effect
 from reports.analysis.interactions import Interaction
 from reports.analysis.mean import Estimate
@@ -239,6 +240,21 @@ def relations(amplifications: Sequence[Amplification], compensations: Sequence[C
                  "explained": _interval(row.explained), "open_channels": row.channels}
                 for row in compensations
             ],
+        }
+    )  # fmt: skip
+    return found
+
+
+def responses(doses: Sequence[Dose]) -> Json:
+    """Return what doses do: when runs come apart, and how far apart their outcomes end."""
+    found: Json = plain(
+        {
+            "doses": [
+                {"runs": dose.runs, "dose": dose.label, "size": dose.size, "precision": dose.precision,
+                 "n_seeds": dose.seeds, "apart": dose.apart, "onset": _interval(dose.onset),
+                 "sd": _interval(dose.deviation)}
+                for dose in doses
+            ]
         }
     )  # fmt: skip
     return found

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
 
 from study.commands.shared import check_comparison, check_pool, require_pool_memory, run_with_pool, say_what_starts_over
 from study.config.run_config import require_trainable
@@ -49,6 +49,8 @@ class Tune:
     file in the run store"""
     output: Annotated[Path | None, arg(aliases=["-o"])] = None
     """where the report goes; NAME in the runs directory's `report` by default"""
+    html: FlagCreatePairsOff[bool] = False
+    """write tuning.html too, one file with everything in it"""
     pool: OmitArgPrefixes[PoolOptions] = dataclasses.field(default_factory=PoolOptions)
 
     def run(self) -> None:
@@ -102,7 +104,7 @@ class Tune:
         plan = tuning.Plan(searches=searches, block=block, held_out=range(first, first + self.held_out))
         found = self._tune(plan)
         output = self.output or self.pool.runs_dir / "report" / self.name
-        print(report.write(output, found.searches, found.untuned, found.tuned, outcome, margin))
+        print(report.write(output, found.searches, found.untuned, found.tuned, outcome, margin, with_html=self.html))
 
     def _tune(self, plan: "Plan") -> "Tuned":
         from study.plans.planfile import keep_plan
