@@ -198,7 +198,7 @@ def test_what_is_no_checkpoint_at_all_is_damaged(tmp_path: Path, longer: list[Ru
         (("learner", "optimizer"), {}),
         (("learner", "optimizer", 0, "exp_avg"), torch.zeros(2, 2)),
         (("learner", "shuffling"), {"bit_generator": "MT19937"}),
-        (("leader",), {}),
+        (("behaviour",), {}),
         (("actor",), []),
         (("actor", "noise"), {}),
         (("actor", "environments"), []),
