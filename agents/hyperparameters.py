@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 Perturbation = Literal["one_ulp", "jitter"] | float
-"""How a replicate is perturbed. One weight is moved before training: to the next larger number, or by this part of
+"""How a replicate is perturbed. One weight is moved before training: to the next larger number, or by this fraction of
 itself. With `jitter`, every weight is moved to a neighbour drawn at random, after every step."""
 
 Precision = Literal["float32", "float64"]
@@ -73,8 +73,8 @@ class Hyperparameters:
     """whether a run acts, or learns from the rollouts of one that does: of the same seed, not perturbed, with the
     `Normal` policy whose scale means the same"""
     perturbation: Perturbation = "one_ulp"
-    """what sets a replicate apart: one_ulp, to move one weight to the next larger number before training; a number, to
-    move it by so large a part of itself; or jitter, to move every weight to a neighbour after every step"""
+    """how a replicate differs: one_ulp, to move one weight to the next larger number before training; a number, to move
+    it by that fraction of itself; or jitter, to move every weight to a neighbour after every step"""
     eval_episodes: int = 10
     """episodes of the deterministic policy's evaluation after training"""
 

@@ -57,12 +57,12 @@ class Reference:
         records = iter(()) if self.failures else self._ppo.train()
         while self.update < self.hyperparameters.num_updates and not self.failures:
             self.update += 1
-            said = self._next(records)
-            if isinstance(said, Failure):
-                self.failures[0] = said
+            result = self._next(records)
+            if isinstance(result, Failure):
+                self.failures[0] = result
                 yield {}
             else:
-                yield {0: said}
+                yield {0: result}
 
     def _next(self, records: Iterator[Record]) -> Record | Failure:
         """Make an update, and return its record."""

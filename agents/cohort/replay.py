@@ -1,7 +1,7 @@
 """Shared rollouts: replay runs learn from the rollouts of behaviour runs, and don't act themselves.
 
-Two replay runs with the same behaviour run differ by their own computation alone. What runs that act for themselves
-differ by beyond that is due to their environments.
+Two replay runs with the same behaviour run differ by their own computation alone. Two runs that act for themselves may
+differ by more, which is due to their environments.
 """
 
 import dataclasses

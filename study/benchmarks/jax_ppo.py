@@ -66,7 +66,12 @@ class Run(NamedTuple):
 
 
 def updates(hyperparameters: Hyperparameters, runs: int) -> Callable[[], None]:
-    """Return a compiled function that makes one update of all runs, which have begun."""
+    """Begin runs, and return a compiled function that makes one update of all of them.
+
+    Args:
+        hyperparameters: Those of all runs.
+        runs: Number of runs, each with a seed of its own.
+    """
     state = jax.vmap(functools.partial(_begin, hyperparameters))(jax.random.split(jax.random.key(0), runs))
     update = jax.jit(jax.vmap(functools.partial(_update, hyperparameters))).lower(state).compile()
 

@@ -223,15 +223,15 @@ class Looker:
 
     def _name(self, look: Look) -> Look:
         """Return a look with what differs in words, by the gradients and weights of the step that was read."""
-        told = look.reading.beyond or look.reading.first
-        if told is None or told.where not in ("gradient", "optimizer", "update") or look.gaps.pairs is None:
+        found = look.reading.beyond or look.reading.first
+        if found is None or found.where not in ("gradient", "optimizer", "update") or look.gaps.pairs is None:
             return look
-        pair = look.gaps.pairs[told.optimizer]
-        wholes = self._wholes(look, told, pair)
+        pair = look.gaps.pairs[found.optimizer]
+        wholes = self._wholes(look, found, pair)
         if wholes is None:
             return look
-        settings = next((step.settings for step in look.followed.steps if step.step == told.step), {})
-        words = name_gradients(pair, *wholes) if told.where == "gradient" else name_update(pair, *wholes, settings)
+        settings = next((step.settings for step in look.followed.steps if step.step == found.step), {})
+        words = name_gradients(pair, *wholes) if found.where == "gradient" else name_update(pair, *wholes, settings)
         return dataclasses.replace(look, words=words)
 
     def _wholes(self, look: Look, at: Difference, pair: Pair) -> tuple[Whole, Whole] | None:

@@ -80,11 +80,11 @@ def name_gradients(pair: Pair, a: Whole, b: Whole) -> list[str]:
 
 def name_update(pair: Pair, a: Whole, b: Whole, settings: Mapping[str, tuple[Any, Any]]) -> list[str]:
     """Return how updates of the same gradients differ, in words: the optimizer's settings, and the size of the step."""
-    told = [f"{name} {one} against {other}" for name, (one, other) in settings.items() if one != other]
+    changed = [f"{name} {one} against {other}" for name, (one, other) in settings.items() if one != other]
     move, other = (np.concatenate(own) for own in _split(pair, a.after - a.before, b.after - b.before))
     size = _compare("the step", move, other)
     step = f"the step is {size.factor:.4g} times as large" if size.is_parallel else "the step has another direction"
-    return [f"the optimizer: {', '.join(told)}"] * bool(told) + [step]
+    return [f"the optimizer: {', '.join(changed)}"] * bool(changed) + [step]
 
 
 def brief(names: Sequence[str]) -> str:

@@ -124,10 +124,10 @@ def _data(gaps: Gaps) -> str:
         return f"the same bits in {_count(before, 'record')} before the first optimizer step"
     assert gaps.data is not None
     sizes = {part: size for part, size in gaps.data.sizes.items() if math.isfinite(size)}
-    told = [f"{part} by {_size(sizes[part])}" if part in sizes else part for part in gaps.data.parts]
+    parts = [f"{part} by {_size(sizes[part])}" if part in sizes else part for part in gaps.data.parts]
     return (
         f"record {gaps.data.index} of environment {gaps.data.environment} is the first that differs, in "
-        + ", ".join(told)
+        + ", ".join(parts)
     )
 
 

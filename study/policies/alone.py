@@ -96,9 +96,9 @@ def _check_slopes(
 def _compare_slopes(
     gradients: Mapping[str, Tensor], expected: Mapping[str, float], step: Step, name: str
 ) -> Iterator[Finding]:
-    for parameter, told in along(gradients).items():
-        if not step.is_close(told, expected[parameter]):
-            detail = f"by {parameter}: {told:.6g}, by finite differences {expected[parameter]:.6g}"
+    for parameter, slope in along(gradients).items():
+        if not step.is_close(slope, expected[parameter]):
+            detail = f"by {parameter}: {slope:.6g}, by finite differences {expected[parameter]:.6g}"
             yield Finding(name=name, detail=detail)
 
 
@@ -160,15 +160,15 @@ def _check_samples(latent: Tensor, probe: Tensor, weights: Tensor) -> Iterator[F
 
 def _check_entropy(distribution: Any, actions: Tensor) -> Iterator[Finding]:
     with torch.no_grad():
-        told, log_prob = entropy_of(distribution), over_dimensions(distribution.log_prob(actions), actions.shape[1])
-    if told is None:
+        entropy, log_prob = entropy_of(distribution), over_dimensions(distribution.log_prob(actions), actions.shape[1])
+    if entropy is None:
         return
     name = "the entropy isn't the density's"
-    if told.shape != log_prob.shape:
-        yield Finding(name=name, detail=f"shape {list(told.shape)}, not {list(log_prob.shape)}")
-    elif _is_off((told + log_prob).reshape(GROUPS, -1)):
+    if entropy.shape != log_prob.shape:
+        yield Finding(name=name, detail=f"shape {list(entropy.shape)}, not {list(log_prob.shape)}")
+    elif _is_off((entropy + log_prob).reshape(GROUPS, -1)):
         expected = f"minus the mean log-density {-float(log_prob.mean()):.4g}"
-        yield Finding(name=name, detail=f"{float(told.mean()):.4g}, {expected}")
+        yield Finding(name=name, detail=f"{float(entropy.mean()):.4g}, {expected}")
 
 
 def _is_off(values: Tensor) -> bool:

@@ -44,7 +44,7 @@ SAMPLES: dict[str, Samples] = {
     "samples: clipped": lambda one, other: one.clamp(other.amin(1, keepdim=True), other.amax(1, keepdim=True)),
     "samples: std times a constant": _by_a_constant,
 }
-"""By mistake, how it changes a's samples, `[observations, draws, actions]`. Some need b's, too."""
+"""How each mistake changes a's samples, `[observations, draws, actions]`, given b's."""
 
 
 def name_samples(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[str, Apart] | None:

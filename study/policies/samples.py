@@ -143,7 +143,7 @@ def path_mistakes(
     derivatives of their log-densities (Williams 1992, REINFORCE).
     """
     observations, _ = inputs(observation_size, action_size, torch.float64)
-    told: dict[str, list[float]] = {name: [] for name in parameters}
+    measured: dict[str, list[float]] = {name: [] for name in parameters}
     off: dict[str, list[float]] = {name: [] for name in parameters}
     for group in range(PATHS):
         repeated = observations[group].expand(PATH_DRAWS, -1)
@@ -162,12 +162,12 @@ def path_mistakes(
         for name, slope in slopes.items():
             terms = centred * score[name]
             error = float(terms.std()) / math.sqrt(PATH_DRAWS)
-            told[name].append(slope)
+            measured[name].append(slope)
             off[name].append((slope - float(terms.mean())) / (error + 1e-9))
     wrong = [name for name in parameters if not math.hypot(*off[name]) <= PATH_ERRORS]
     kinds = {
-        "no gradient": [name for name in wrong if not any(told[name])],
-        "another gradient": [name for name in wrong if any(told[name])],
+        "no gradient": [name for name in wrong if not any(measured[name])],
+        "another gradient": [name for name in wrong if any(measured[name])],
     }
     return [f"rsample: {kind} by {', by '.join(names)}" for kind, names in kinds.items() if names]
 

@@ -20,9 +20,9 @@ class Step:
     relative: float
     absolute: float
 
-    def is_close(self, told: float, expected: float) -> bool:
+    def is_close(self, slope: float, expected: float) -> bool:
         """Return whether a derivative is that of finite differences."""
-        return math.isclose(told, expected, rel_tol=self.relative, abs_tol=self.absolute)
+        return math.isclose(slope, expected, rel_tol=self.relative, abs_tol=self.absolute)
 
 
 FLOAT64 = Step(size=1e-5, relative=1e-4, absolute=1e-5)
