@@ -118,9 +118,15 @@ def exploration(conditions: Sequence[Condition], agent: ActorCritic, raw_scale: 
 
 
 def evaluate(agent: ActorCritic, environments_: CohortEnvironments, normaliser: Normaliser) -> Array:
-    """Act by the policies' means, and return each environment's first episode's return, `[runs, envs]`.
+    """Act by the policies' means, and return the return of each environment's first episode.
 
-    It is NaN where the environments of a run rest or fail.
+    Args:
+        agent: The networks of the runs.
+        environments_: Their environments, which aren't those of training.
+        normaliser: Their running statistics, which are left as they are.
+
+    Returns:
+        `[runs, envs]`; NaN where the environments of a run rest or fail.
     """
     returns = np.full((environments_.runs, environments_.envs), np.nan)
     observations = environments_.reset()

@@ -182,6 +182,10 @@ def step(
 def clip_gradients(agent: ActorCritic, max_norm: float) -> tuple[Floats, Floats]:
     """Clip the norm of each run's gradient by itself, as `torch.nn.utils.clip_grad_norm_` does for one.
 
+    Args:
+        agent: The networks, whose gradients are scaled in place.
+        max_norm: The largest norm of a run's gradient.
+
     Returns:
         The Euclidean norm of each run's gradient before clipping, and that of the raw scale's part, `[runs]` each.
     """
