@@ -110,7 +110,7 @@ def check_comparison(outcome: str, margin: float | None) -> None:
 def say_what_starts_over(configs: Iterable[RunConfig]) -> None:
     """A word on environments whose interrupted runs can't go on."""
     for env_id in sorted({config.env_id for config in configs}):
-        if not environments.can_be_put_aside(env_id):
+        if not environments.can_be_checkpointed(env_id):
             print(
                 f"Nobody knows where {env_id} keeps its state: a run of it that is interrupted starts over.",
                 file=sys.stderr,

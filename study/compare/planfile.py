@@ -15,14 +15,14 @@ from study.errors import ConfigError
 T = TypeVar("T")
 
 ARM = {"command": str, "env": dict, "cwd": str, "shell": bool}
-"""What an arm of a file may have, and the type of each."""
+"""The keys that an arm of a file may have, with their types."""
 
 
 def read_arms(path: Path, content: Mapping[str, Any]) -> list[Arm]:
     """Return the arms of a file.
 
     Raises:
-        ConfigError: One isn't described as it must be.
+        ConfigError: There is none, or one has an unknown key or a value of another type.
     """
     arms = content.get("arms")
     if not isinstance(arms, dict) or not arms:
@@ -48,14 +48,14 @@ _NAMES = {str: "text", dict: "a mapping", bool: "true or false", int: "a whole n
 
 
 def read_options(path: Path, options: T) -> tuple[list[Arm], T]:
-    """Return a file's arms, and a dataclass of options with what the file says of them.
+    """Return a file's arms, and a dataclass of options with the file's values.
 
     Args:
         path: The file.
-        options: A dataclass, with the values that the file doesn't give.
+        options: A dataclass, with the values of options that the file doesn't have.
 
     Raises:
-        ConfigError: Naming the file, and what in it can't be used.
+        ConfigError: Something in the file can't be used. The text names the file.
     """
     try:
         content = read_yaml(path)
@@ -79,7 +79,7 @@ def _with_options(options: T, given: Mapping[str, Any]) -> T:
 
 
 def _convert(key: str, value: Any, default: Any, declared: Any) -> Any:
-    """A value as its option has it: YAML reads 0 as a number where seeds are text."""
+    """Return a value with the type of its option: YAML reads seeds, which are text, as numbers."""
     choices = get_args(declared)
     wanted = type(default)
     if choices and isinstance(declared, types.UnionType):

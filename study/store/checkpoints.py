@@ -21,7 +21,7 @@ from study.config.run_config import RunConfig
 from study.errors import ConfigError
 from study.store.files import read_if_there, write_atomically
 
-VERSION = 4
+VERSION = 5
 """Of what a state consists of: to be raised whenever that changes."""
 
 
@@ -81,7 +81,7 @@ def _require_form(state: RunState, fresh: RunState) -> None:
     """Refuse a state whose arrays aren't like those of a run that begins. What an environment has may change."""
     if not fresh["learner"]["optimizer"]:  # some optimizers begin with nothing
         fresh["learner"]["optimizer"] = state["learner"]["optimizer"]
-    for name in ("learner", "leader", "actor"):
+    for name in ("learner", "behaviour", "actor"):
         found, expected = _form(state[name]), _form(fresh[name])
         if name == "actor":
             del found["environments"], expected["environments"]

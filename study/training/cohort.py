@@ -11,7 +11,7 @@ from threading import Thread
 
 from agents.audit import precision_leaks
 from agents.cohort import Cohort, use_one_thread
-from agents.environments import can_be_put_aside
+from agents.environments import can_be_checkpointed
 from agents.records import Failure, Outcome, Run
 from agents.reference import Reference
 from study.config.run_config import RunConfig
@@ -63,7 +63,7 @@ def train(
     facts = {
         **provenance.describe(),
         "leaks_precision": precision_leaks(configs[0].hyperparameters, step_timeout),
-        "can_be_put_aside": can_be_put_aside(configs[0].env_id),
+        "can_be_checkpointed": can_be_checkpointed(configs[0].env_id),
     }
     with ExitStack() as stack:
         writers: list[RunWriter] = [
