@@ -145,14 +145,14 @@ class Estimate:
 
         If the mean and its error are what they seem; None if no number does, or the error isn't known.
         """
-        if not self.deviation:
+        if not self.sd:
             return None
         return statistics.size_needed(
-            self.estimate, self.deviation, self.margin, self.level, more_than=self.size, fewest=self.fewest
+            self.estimate, self.sd, self.margin, self.level, more_than=self.size, fewest=self.fewest
         )
 
     @property
-    def deviation(self) -> float | None:
+    def sd(self) -> float | None:
         """The standard deviation of a difference, as if the estimate were a mean of `size` of them; None if unknown."""
         return None if self.error is None else self.error * self.size**0.5
 
@@ -233,7 +233,7 @@ class Mean:
             return "undecided"
         if self.is_identical:
             return "identical"
-        return "equivalent" if self.is_equivalent and not self.deviating else "undecided"
+        return "equivalent" if self.is_equivalent and not self.differing else "undecided"
 
     @property
     def seeds_needed(self) -> int | None:
@@ -255,7 +255,7 @@ class Mean:
         )
 
     @property
-    def deviating(self) -> list[Estimate]:
+    def differing(self) -> list[Estimate]:
         """The simple effects that are different; those of cells only where no others are."""
         simple, cells = ([effect for effect in each if effect.is_different] for each in (self.simple, self.cells))
         return simple or cells

@@ -79,12 +79,12 @@ def judge_spreads(blocks: Blocks, contrasts: Sequence[Contrast], resamples: int)
 def _measure(blocks: Blocks, contrast: Contrast, resamples: int) -> Spread | None:
     """A contrast's spread, not yet corrected; None without ULP controls at both levels of any pair of runs."""
     squares = (_response_squares(blocks, contrast, side) for side in ("reference", "level"))
-    by_place = np.stack([*squares, _pair_squares(blocks, contrast)])
-    known: Flags = np.all(np.isfinite(by_place), axis=0)
-    if not known.any() or not by_place[:2, known].any():
+    squares = np.stack([*squares, _pair_squares(blocks, contrast)])
+    known: Flags = np.all(np.isfinite(squares), axis=0)
+    if not known.any() or not squares[:2, known].any():
         return None
     seeds = np.any(known, axis=(1, 2))
-    reference, level, pairs = (mean_of_known(np.where(known, each, np.nan))[seeds] for each in by_place)
+    reference, level, pairs = (mean_of_known(np.where(known, each, np.nan))[seeds] for each in squares)
     sensitivity, either = Ratio(level, reference, resamples), Ratio(pairs, (reference + level) / 2, resamples)
     return Spread(
         sensitivity=sensitivity,
@@ -94,7 +94,7 @@ def _measure(blocks: Blocks, contrast: Contrast, resamples: int) -> Spread | Non
         p_pairs=either.p_larger,
         p_sensitivity=sensitivity.p_unequal,
         lost=sum(int(side.sum()) for side in contrast.sides(_lost_responses(blocks))),
-        uncovered=tuple(_uncovered(contrast, np.isfinite(by_place[2]), known)),
+        uncovered=tuple(_uncovered(contrast, np.isfinite(squares[2]), known)),
     )
 
 
@@ -114,7 +114,7 @@ def _lost_responses(blocks: Blocks) -> Flags:
 def _response_squares(blocks: Blocks, contrast: Contrast, side: Literal["reference", "level"]) -> Array:
     """The mean squared response to one ULP at one side of a contrast, `[seeds, strata, precisions]`."""
     squares = (blocks.responses[:, list(getattr(stratum, side))] ** 2 for stratum in contrast.strata)
-    return np.stack([_mean_at_places(each.transpose(0, 2, 1, 3)) for each in squares], axis=1)
+    return np.stack([_mean_by_precision(each.transpose(0, 2, 1, 3)) for each in squares], axis=1)
 
 
 def _pair_squares(blocks: Blocks, contrast: Contrast) -> Array:
@@ -130,7 +130,7 @@ def _pair_squares(blocks: Blocks, contrast: Contrast) -> Array:
         with np.errstate(invalid="ignore", divide="ignore"):
             means = np.where(known, differences, 0.0).sum(axis=0) / counts
             centred = (differences - means) * np.sqrt(counts / np.maximum(counts - 1, 1))
-        found.append(_mean_at_places(centred**2))
+        found.append(_mean_by_precision(centred**2))
     return np.stack(found, axis=1)
 
 
@@ -140,9 +140,9 @@ def _run_differences(outcomes: Array, stratum: Stratum) -> Array:
     return np.stack(pairs, axis=2)
 
 
-def _mean_at_places(values: Array) -> Array:
+def _mean_by_precision(values: Array) -> Array:
     """The mean of what isn't NaN: `[seeds, precisions, ...]` to `[seeds, precisions]`."""
-    return np.stack([mean_of_known(values[:, place]) for place in range(values.shape[1])], axis=1)
+    return np.stack([mean_of_known(values[:, index]) for index in range(values.shape[1])], axis=1)
 
 
 def placebo(blocks: Blocks, resamples: int = statistics.RESAMPLES) -> statistics.SignFlip | None:
@@ -174,7 +174,7 @@ def precision_sensitivity(blocks: Blocks, resamples: int = statistics.RESAMPLES)
     """
     if len(blocks.precisions) < 2:
         return None
-    by_arm = np.stack([_mean_at_places(blocks.responses[:, :, index] ** 2) for index in (0, -1)])
+    by_arm = np.stack([_mean_by_precision(blocks.responses[:, :, index] ** 2) for index in (0, -1)])
     known = np.all(np.isfinite(by_arm), axis=0)
     if not known.any():
         return None

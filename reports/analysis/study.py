@@ -4,7 +4,7 @@ import pandas as pd
 
 from reports.analysis.design import Design, Question, make_design
 from reports.errors import UnreadableSourceError
-from reports.sources.runs import PLACE, Runs
+from reports.sources.runs import RUN_KEY, Runs
 
 
 def answer_designs(runs: Runs, question: Question) -> list[Design]:
@@ -36,9 +36,9 @@ def _designs(runs: Runs) -> list[pd.DataFrame]:
 
 
 def _refuse_twins(rows: pd.DataFrame) -> None:
-    for key, same in rows.groupby(list(PLACE))["run"]:
+    for key, same in rows.groupby(list(RUN_KEY))["run"]:
         if len(same) > 1:
-            told = ", ".join(f"{name} {value}" for name, value in zip(PLACE, key, strict=True))
+            told = ", ".join(f"{name} {value}" for name, value in zip(RUN_KEY, key, strict=True))
             raise UnreadableSourceError(
                 f"{same.iloc[1]} is there twice, first as {same.iloc[0]}: {told}; remove one, or choose by another "
                 "column"

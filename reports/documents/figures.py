@@ -88,16 +88,16 @@ def _paired_differences(panel: Axes, rows: Sequence[Row], margin: float | None, 
     if margin is not None:
         panel.axvspan(-margin, margin, color="0.93", zorder=0)
     panel.axvline(0, color="0.5", linewidth=0.8, zorder=1)
-    for place, row in enumerate(rows):
+    for position, row in enumerate(rows):
         colour, _, marker = row.style
-        jitter = np.random.default_rng(place).uniform(-0.12, 0.12, len(row.differences))
-        panel.scatter(row.differences, jitter - place, s=14, color=colour, alpha=0.45, linewidth=0, zorder=2)
+        jitter = np.random.default_rng(position).uniform(-0.12, 0.12, len(row.differences))
+        panel.scatter(row.differences, jitter - position, s=14, color=colour, alpha=0.45, linewidth=0, zorder=2)
         for ends, width in ((row.deciding, 1.2), (row.ninety, 3.2)):
             if np.isfinite(ends).all():
-                panel.plot(ends, [-place - 0.28] * 2, color=colour, linewidth=width, zorder=3)
-        panel.plot(row.estimate, -place - 0.28, marker, color=colour, markersize=5, zorder=4)
+                panel.plot(ends, [-position - 0.28] * 2, color=colour, linewidth=width, zorder=3)
+        panel.plot(row.estimate, -position - 0.28, marker, color=colour, markersize=5, zorder=4)
     labels = ["\n".join(map(_plain, row.label.splitlines())) for row in rows]
-    panel.set_yticks([-place for place in range(len(rows))], labels)
+    panel.set_yticks([-position for position in range(len(rows))], labels)
     panel.set(xlabel=f"difference in {_plain(outcome)}", ylim=(-len(rows) + 0.4, 0.5))
 
 
@@ -174,14 +174,14 @@ class DoseCurve:
         label: The arm.
         sizes: Of the doses, `[doses]`.
         onsets: Median update and its interval, `[doses, 3]`.
-        deviations: Standard deviation and its interval, `[doses, 3]`.
+        sds: Standard deviation and its interval, `[doses, 3]`.
         is_precision: Whether a dose is another precision, or one ULP of it, `[doses]`.
     """
 
     label: str
     sizes: Array
     onsets: Array
-    deviations: Array
+    sds: Array
     is_precision: Flags
 
 
@@ -191,7 +191,7 @@ def doses(curves: Sequence[DoseCurve], outcome: str, path: Path) -> None:
         panels[0].sharex(panels[1])
         for curve, (colour, line, marker) in zip(curves, itertools.cycle(STYLES), strict=False):
             exponents = np.log2(curve.sizes)
-            for panel, values in zip(panels, (curve.onsets, curve.deviations), strict=True):
+            for panel, values in zip(panels, (curve.onsets, curve.sds), strict=True):
                 middle = values[:, 0]
                 known = np.isfinite(middle)
                 low, high = (np.where(np.isfinite(end), end, middle) for end in values[:, 1:].T)
@@ -227,19 +227,23 @@ def outcome_strips(outcomes: Mapping[str, Array], ylabel: str, path: Path) -> No
         path: Where to, without a suffix.
     """
     with _saved(path, size=(max(5.6, 0.9 * len(outcomes)), 3.2)) as (panel,):
-        places = np.arange(len(outcomes))
+        positions = np.arange(len(outcomes))
         for values in np.array(list(outcomes.values())).T:
-            panel.plot(places, values, color="0.8", linewidth=0.7, zorder=1)
-        for place, (values, (colour, _, _)) in enumerate(zip(outcomes.values(), itertools.cycle(STYLES), strict=False)):
+            panel.plot(positions, values, color="0.8", linewidth=0.7, zorder=1)
+        for position, (values, (colour, _, _)) in enumerate(
+            zip(outcomes.values(), itertools.cycle(STYLES), strict=False)
+        ):
             known = values[np.isfinite(values)]
-            panel.scatter(np.full(len(known), place), known, s=14, color=colour, alpha=0.8, zorder=2)
+            panel.scatter(np.full(len(known), position), known, s=14, color=colour, alpha=0.8, zorder=2)
             if len(known):
                 mean, low, high = mean_interval(known[:, None])
                 half = [mean - low, high - mean]
-                panel.errorbar(place + 0.15, mean, yerr=half, fmt="D", color=colour, markersize=5, capsize=3, zorder=3)
+                panel.errorbar(
+                    position + 0.15, mean, yerr=half, fmt="D", color=colour, markersize=5, capsize=3, zorder=3
+                )
         panel.set(ylabel=_plain(ylabel), xlim=(-0.5, len(outcomes) - 0.5))
         labels = [_plain(arm) for arm in outcomes]
-        panel.set_xticks(places, labels, rotation=30 if max(map(len, labels)) * len(labels) > 60 else 0)
+        panel.set_xticks(positions, labels, rotation=30 if max(map(len, labels)) * len(labels) > 60 else 0)
 
 
 def effect_sizes(effects: Sequence[tuple[str, Style, float, tuple[float, float]]], path: Path) -> None:
@@ -251,11 +255,11 @@ def effect_sizes(effects: Sequence[tuple[str, Style, float, tuple[float, float]]
     """
     with _saved(path, size=(6.4, 0.8 + 0.3 * max(4, len(effects)))) as (panel,):
         panel.axvline(0, color="0.6", linewidth=0.8, zorder=1)
-        for place, (_, (colour, _, marker), middle, ends) in enumerate(effects):
+        for position, (_, (colour, _, marker), middle, ends) in enumerate(effects):
             if np.isfinite(ends).all():
-                panel.plot(ends, [-place] * 2, color=colour, linewidth=1.2)
-            panel.plot(middle, -place, marker, color=colour, markersize=5)
-        panel.set_yticks([-place for place in range(len(effects))], [_plain(label) for label, *_ in effects])
+                panel.plot(ends, [-position] * 2, color=colour, linewidth=1.2)
+            panel.plot(middle, -position, marker, color=colour, markersize=5)
+        panel.set_yticks([-position for position in range(len(effects))], [_plain(label) for label, *_ in effects])
         panel.set(xlabel="effect, in the reference's standard deviations", ylim=(0.5 - len(effects), 0.5))
 
 

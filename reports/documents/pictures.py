@@ -34,7 +34,7 @@ def draw(design: Design, output: Path, index: int) -> dict[str, str]:
     answer, returns = design.answer, _returns(design)
     rows = list(_rows(answer, returns))
     if rows:
-        margin = answer.margin.value if answer.margin and answer.margin.deviation is None else None
+        margin = answer.margin.value if answer.margin and answer.margin.sd is None else None
         figures.first_page(rows, margin, design.outcome, path("first-page"))
     lines = list(_gap_lines(design))
     if lines:
@@ -200,7 +200,7 @@ def draw_doses(doses: Sequence[Dose], outcome: str, output: Path) -> str | None:
             label=runs,
             sizes=np.array([dose.size for dose in own], dtype=float),
             onsets=np.array([(dose.onset.estimate, dose.onset.low, dose.onset.high) for dose in own]),
-            deviations=np.array([(dose.deviation.estimate, dose.deviation.low, dose.deviation.high) for dose in own]),
+            sds=np.array([(dose.sd.estimate, dose.sd.low, dose.sd.high) for dose in own]),
             is_precision=np.array([dose.precision != "float64" for dose in own]),
         )
         for runs, own in ((name, [dose for dose in sized if dose.runs == name]) for name in _names(sized))

@@ -36,7 +36,7 @@ class Conclusion:
 
 
 def conclusions(
-    deviation: float,
+    sd: float,
     margin: Margin | None,
     seen: float | None = None,
     what: str = "",
@@ -46,22 +46,22 @@ def conclusions(
     """Return what might be concluded of one effect.
 
     Args:
-        deviation: Of the differences between seeds.
+        sd: Of the differences between seeds.
         margin: The equivalence margin.
         seen: The effect as it seems.
         what: The effect's name.
         level: At which a difference is judged; by default what Holm asks of the first of two effects.
         unit: What is counted.
     """
-    if not deviation > 0:
+    if not sd > 0:
         return []
 
     def different(effect: float) -> Callable[[int], float]:
-        return lambda seeds: power_different(effect, deviation, seeds, level)
+        return lambda seeds: power_different(effect, sd, seeds, level)
 
     def equivalent(effect: float, margin: Margin) -> Callable[[int], float]:
         # Nothing is called equivalent where no test could have found a difference.
-        return lambda seeds: power_equivalent(effect, deviation, margin, seeds) if seeds >= fewest_for(level) else 0.0
+        return lambda seeds: power_equivalent(effect, sd, margin, seeds) if seeds >= fewest_for(level) else 0.0
 
     found = []
     if seen:
@@ -90,9 +90,9 @@ def from_data(answer: Attribution) -> list[Conclusion]:
     return [
         conclusion
         for effect in answer.effects
-        if effect.main.deviation
+        if effect.main.sd
         for conclusion in conclusions(
-            effect.main.deviation,
+            effect.main.sd,
             effect.main.margin,
             effect.main.estimate,
             f"{words.label(effect, str)}: ",

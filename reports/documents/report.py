@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reports import sources
-from reports.analysis.across import Aggregate, aggregate, reference_deviation
+from reports.analysis.across import Aggregate, aggregate, reference_sd
 from reports.analysis.attribution import by_name
 from reports.analysis.blocks import Goal
 from reports.analysis.design import CURVES, GRADIENTS, Design, Question
@@ -188,7 +188,7 @@ def _draw_overview(designs: Sequence[Design], across: Sequence[Aggregate], outpu
         style = figures.STYLES[number % len(figures.STYLES)]
         for design in designs:
             effect = by_name(design.answer).get(name)
-            unit = reference_deviation(design.answer, effect) if effect else None
+            unit = reference_sd(design.answer, effect) if effect else None
             if effect and unit:
                 low, high = effect.main.ci_adjusted
                 rows.append((f"{design.name}: {name}", style, effect.main.estimate / unit, (low / unit, high / unit)))

@@ -63,7 +63,7 @@ def write(
     """
     before = attribute(untuned, outcome, FACTORS, margin)
     after = attribute(tuned, outcome, FACTORS, margin)
-    shifts = good_places(searches)
+    shifts = good_values(searches)
     output.mkdir(parents=True, exist_ok=True)
     pictures = draw(searches, {"untuned": before, "tuned": after}, outcome, output)
     text = page(
@@ -150,7 +150,7 @@ def absorbed(shifts: Sequence[Shift]) -> str:
     return f"No hyperparameter clearly absorbs the parameterization; {first.name} comes closest: {told}."
 
 
-def good_places(searches: Searches) -> list[Shift]:
+def good_values(searches: Searches) -> list[Shift]:
     """Where each hyperparameter's good values are, by parameterization; nothing where only one was searched."""
     groups: dict[str, list[FrozenTrial]] = {"variance": [], "std": []}
     for condition, study in searches.items():
@@ -176,7 +176,7 @@ def good_places(searches: Searches) -> list[Shift]:
 
 
 def _p_moved(variance: Sequence[FrozenTrial], std: Sequence[FrozenTrial], name: str) -> float:
-    samples = [np.array([_place(trial, name) for trial in trials]) for trials in (variance, std)]
+    samples = [np.array([_relative_value(trial, name) for trial in trials]) for trials in (variance, std)]
     test = stats.permutation_test(samples, _difference_of_means, n_resamples=9999, rng=np.random.default_rng(0))
     return float(test.pvalue)
 
@@ -185,7 +185,7 @@ def _difference_of_means(a: Array, b: Array) -> float:
     return float(a.mean() - b.mean())
 
 
-def _place(trial: FrozenTrial, name: str) -> float:
+def _relative_value(trial: FrozenTrial, name: str) -> float:
     """A value's place in the space, from 0 to 1."""
     distribution = trial.distributions[name]
     assert isinstance(distribution, FloatDistribution | IntDistribution)

@@ -67,10 +67,10 @@ def _design(design: Design) -> Json:
         "outcomes": {name: _other(other) for name, other in design.others.items()},
         "divergence": [_gaps(gaps) for gaps in design.gaps],
         "variance_share": answer.shares,
-        "exploration_cost": design.price and {
-            "policy": _estimate(design.price.policy),
-            "noise": _estimate(design.price.noise),
-            "share": _interval(design.price.share),
+        "exploration_cost": design.exploration_cost and {
+            "policy": _estimate(design.exploration_cost.policy),
+            "noise": _estimate(design.exploration_cost.noise),
+            "share": _interval(design.exploration_cost.share),
         },
         "warnings": design.warnings,
     }  # fmt: skip
@@ -92,7 +92,7 @@ def _factor(answer: Attribution, effect: Effect) -> Json:
             **_estimate(mean.main),
             "ci90": mean.main.ci90,
             "margin": mean.main.margin and mean.main.margin.value,
-            "margin_is_estimated": mean.main.margin and mean.main.margin.deviation is not None,
+            "margin_is_estimated": mean.main.margin and mean.main.margin.sd is not None,
             "p_equivalent": mean.main.p_equivalent,
             "p_skew_corrected": mean.main.p_skew,
             "decided_by_ranks": mean.main.ranked is not None,

@@ -14,13 +14,13 @@ import numpy as np
 
 from reports import statistics
 from reports.analysis import conclusions
-from reports.analysis.arms import ulp_deviation
+from reports.analysis.arms import ulp_sd
 from reports.analysis.attribution import Attribution
 from reports.analysis.design import Design
 from reports.analysis.effects import Effect
+from reports.analysis.exploration_cost import ExplorationCost
 from reports.analysis.mean import Estimate
 from reports.analysis.mechanism import ULP, Gaps, Mechanism
-from reports.analysis.price import Price
 from reports.analysis.relations import Compensation
 from reports.analysis.spread import BOUND
 from reports.statistics import Interval, Margin, SignFlip, Test
@@ -77,7 +77,7 @@ def margin(margin_: Margin | None) -> str:
     """An equivalence margin, and whether it is estimated."""
     if margin_ is None:
         return "-"
-    return f"±{number(margin_.value)}" + (" (estimated)" if margin_.deviation else "")
+    return f"±{number(margin_.value)}" + (" (estimated)" if margin_.sd else "")
 
 
 def p_value(p: float | None) -> str:
@@ -164,8 +164,8 @@ def _mean(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
                     f"among runs that finished {measured}" if main.test.size else "no runs finished at both levels"
                 )
                 said += f"{contrast(effect, show)} (p {p_value(main.p_adjusted)}); {finished}"
-            elif effect.mean.deviating and not main.is_different:
-                said = f"it changes {what} at some levels of other factors ({_deviations(answer, effect, show)}), "
+            elif effect.mean.differing and not main.is_different:
+                said = f"it changes {what} at some levels of other factors ({_differing(answer, effect, show)}), "
                 said += f"{measured} on average ({sample})"
             elif effect.mean.is_inside_margin:
                 said += f", yet it is smaller than the margin of {margin(main.margin)}"
@@ -183,8 +183,8 @@ def _mean(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
             said += f"(p {p_value(main.p_adjusted)}); {finished}"
         case _:
             said = f"whether it changes {what} is undecided: {measured} ({sample})"
-    if effect.mean_conclusion == "undecided" and effect.mean.deviating:
-        said += f", though it does at some levels of other factors: {_deviations(answer, effect, show)}"
+    if effect.mean_conclusion == "undecided" and effect.mean.differing:
+        said += f", though it does at some levels of other factors: {_differing(answer, effect, show)}"
     if effect.spread_conclusion in conclusions.SPREAD:
         said += f"; {conclusions.SPREAD[effect.spread_conclusion]}"
     elif effect.conclusion == conclusions.ROUND_OFF_AT_FIRST and effect.mean_conclusion != "undecided":
@@ -192,11 +192,11 @@ def _mean(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
     return said + _failures(effect)
 
 
-def _deviations(answer: Attribution, effect: Effect, show: Show) -> str:
+def _differing(answer: Attribution, effect: Effect, show: Show) -> str:
     """What a factor does where it is different, though not on average."""
     return "; ".join(
         f"{_better_or_worse(answer, each.ranked) if each.ranked else number(each.estimate)} at {show(each.where)}"
-        for each in effect.mean.deviating
+        for each in effect.mean.differing
     )
 
 
@@ -367,14 +367,14 @@ def _what_would_bound(effect: Effect, show: Show) -> str:
 
 def band(answer: Attribution) -> str:
     """What the figure's band is; empty where it has none, since the error of an estimated margin counts too."""
-    return "; the band is the equivalence margin" if answer.margin and answer.margin.deviation is None else ""
+    return "; the band is the equivalence margin" if answer.margin and answer.margin.sd is None else ""
 
 
-def margin_caution(answer: Attribution, show: Show) -> str:
+def margin_note(answer: Attribution, show: Show) -> str:
     """What the margin can't say, in sentences; empty without one."""
     if answer.margin is None:
         return "There is no equivalence margin, so nothing can be called equivalent."
-    if answer.margin.deviation is None:
+    if answer.margin.sd is None:
         return f"The equivalence margin, {margin(answer.margin)}, was given."
     said = (
         f"The equivalence margin, {margin(answer.margin)}, is half the standard deviation between seeds of the "
@@ -484,7 +484,7 @@ def sensitivity_cell(effect: Effect) -> str:
 
 def control_cell(answer: Attribution) -> str:
     """What round-off alone does to a run, over all arms."""
-    return number(ulp_deviation(answer.blocks, list(range(len(answer.arms)))))
+    return number(ulp_sd(answer.blocks, list(range(len(answer.arms)))))
 
 
 def failures_cell(effect: Effect) -> str:
@@ -530,16 +530,16 @@ def ranges(numbers: Sequence[int]) -> str:
     return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
-def price(price_: Price, outcome: str) -> str:
+def exploration_cost(cost: ExplorationCost, outcome: str) -> str:
     """How much of a training return's difference is the exploration cost, in a sentence or two."""
-    total, policy, noise = price_.total, price_.policy, price_.noise
+    total, policy, noise = cost.total, cost.policy, cost.noise
     text = (
         f"The scale as a {total.b} instead of a {total.a} changes {markdown(outcome)} by {number(total.estimate)} "
         f"{interval(total.ci)}, and the deterministic policy's return by {number(policy.estimate)} "
         f"{interval(policy.ci)}. The rest, {number(noise.estimate)} {interval(noise.ci)}, would be the exploration cost"
     )
-    if price_.share and price_.share.low >= 0 and price_.share.high <= 1:
-        return f"{text}: {percent(price_.share)} of the difference."
+    if cost.share and cost.share.low >= 0 and cost.share.high <= 1:
+        return f"{text}: {percent(cost.share)} of the difference."
     return f"{text}."
 
 

@@ -126,8 +126,8 @@ def _factors(table: pd.DataFrame, reading: Reading) -> tuple[pd.DataFrame, tuple
     _check_thread(table, reading)
     if table["condition"].isin(thread.CONDITIONS).all() and {*found, *reading.declared} <= {*THREAD}:
         levels = {
-            name: table["condition"].map({condition: levels[place] for condition, levels in thread.CONDITIONS.items()})
-            for place, name in enumerate(THREAD)
+            name: table["condition"].map({condition: levels[index] for condition, levels in thread.CONDITIONS.items()})
+            for index, name in enumerate(THREAD)
         }
         return table.assign(**levels), thread_factors(reading)
     missing = [name for name in reading.declared if name not in table]
@@ -158,10 +158,10 @@ def _texts(table: pd.DataFrame, reading: Reading) -> list[str]:
 
 def _check_thread(table: pd.DataFrame, reading: Reading) -> None:
     """Refuse levels that contradict the names of the thread's conditions."""
-    for place, name in enumerate(THREAD):
+    for index, name in enumerate(THREAD):
         if name not in table:
             continue
-        own = table["condition"].map({condition: levels[place] for condition, levels in thread.CONDITIONS.items()})
+        own = table["condition"].map({condition: levels[index] for condition, levels in thread.CONDITIONS.items()})
         told = table[name].astype(object)
         wrong = own.notna() & told.notna() & (own.astype(object) != told)
         _refuse(table, wrong, name, "what the condition's name says", reading)

@@ -15,9 +15,9 @@ from reports.errors import UnreadableSourceError
 from reports.factors import Factor
 from reports.files import read_file
 
-PLACE = ("condition", "precision", "replicate", "seed")
+RUN_KEY = ("condition", "precision", "replicate", "seed")
 """The columns that tell the runs of a design apart."""
-COLUMNS = ("run", "status", "error", *PLACE)
+COLUMNS = ("run", "status", "error", *RUN_KEY)
 """The columns of every table of runs. The others are factors, hyperparameters and outcomes."""
 USUAL_OUTCOME = "final_return"
 COST = "core_seconds"

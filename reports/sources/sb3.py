@@ -52,11 +52,11 @@ def _files_by_run(folder: Path) -> dict[str, list[Path]]:
     """Return each run's files by its path: a folder, or a folder and a file's name."""
     files: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob(f"*{SUFFIX}")):
-        place = path.parent.relative_to(folder)
+        parent = path.parent.relative_to(folder)
         if WORKER.fullmatch(path.name):
-            files.setdefault(place.as_posix(), []).append(path)
+            files.setdefault(parent.as_posix(), []).append(path)
         elif path.name.endswith(f".{SUFFIX}"):
-            files.setdefault((place / path.name.removesuffix(f".{SUFFIX}")).as_posix(), []).append(path)
+            files.setdefault((parent / path.name.removesuffix(f".{SUFFIX}")).as_posix(), []).append(path)
     return files
 
 

@@ -40,7 +40,7 @@ DOWNLOADS = 8
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class WandbPath:
     """Where runs are: a project, or one of its sweeps."""
 
     entity: str | None
@@ -48,8 +48,8 @@ class Place:
     sweep: str | None
 
     @classmethod
-    def parse(cls, source: str) -> "Place":
-        """Return the place that `wandb:entity/project[/sweep]` names.
+    def parse(cls, source: str) -> "WandbPath":
+        """Return the path that `wandb:entity/project[/sweep]` names.
 
         Raises:
             UnreadableSourceError: The source has another form.
@@ -77,23 +77,23 @@ def fetch_run_store(source: str) -> Path:
     Raises:
         UnreadableSourceError: The project can't be read, or has no run of a study.
     """
-    place = Place.parse(source)
-    runs = _chosen(ask(source, place))
+    path = WandbPath.parse(source)
+    runs = _chosen(ask(source, path))
     if not runs:
         raise UnreadableSourceError(f"{source}: none of its runs is of a study: other people's runs need a mapping")
     try:
-        place.cache.mkdir(parents=True, exist_ok=True)
+        path.cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UnreadableSourceError(f"{place.cache} can hold no downloads: {error.strerror}") from error
-    with FileLock(place.cache / ".lock"):
-        for folder in place.cache.iterdir():
+        raise UnreadableSourceError(f"{path.cache} can hold no downloads: {error.strerror}") from error
+    with FileLock(path.cache / ".lock"):
+        for folder in path.cache.iterdir():
             if folder.is_dir() and folder.name not in runs:
                 shutil.rmtree(folder)
-        changed = {run_id: run for run_id, run in runs.items() if _stamp(run) != _read_stamp(place.cache / run_id)}
+        changed = {run_id: run for run_id, run in runs.items() if _stamp(run) != _read_stamp(path.cache / run_id)}
         in_parallel(
-            lambda run_id: _keep(changed[run_id], run_id, place.cache / run_id), list(changed), "downloading runs"
+            lambda run_id: _keep(changed[run_id], run_id, path.cache / run_id), list(changed), "downloading runs"
         )
-    return place.cache
+    return path.cache
 
 
 def in_parallel(do: Callable[[Item], Done], items: Sequence[Item], doing: str) -> list[Done]:
@@ -111,12 +111,12 @@ def in_parallel(do: Callable[[Item], Done], items: Sequence[Item], doing: str) -
         pool.shutdown(cancel_futures=True)
 
 
-def ask(source: str, place: Place) -> list[Run]:
-    """Return all runs of a place, oldest first, without their histories.
+def ask(source: str, path: WandbPath) -> list[Run]:
+    """Return all runs of a path, oldest first, without their histories.
 
     Args:
         source: What errors name.
-        place: The project or sweep.
+        path: The project or sweep.
 
     Raises:
         UnreadableSourceError: W&B doesn't answer, or has no such project.
@@ -124,8 +124,8 @@ def ask(source: str, place: Place) -> list[Run]:
     import wandb
 
     try:
-        filters = {"sweep": place.sweep} if place.sweep else {}
-        runs = wandb.Api(timeout=60).runs(f"{place.entity}/{place.project}", filters, order="+created_at", lazy=False)
+        filters = {"sweep": path.sweep} if path.sweep else {}
+        runs = wandb.Api(timeout=60).runs(f"{path.entity}/{path.project}", filters, order="+created_at", lazy=False)
         return list(runs)
     except (OSError, ValueError, wandb.Error) as error:
         raise UnreadableSourceError(f"{source} can't be read: {' '.join(str(error).split())}") from error

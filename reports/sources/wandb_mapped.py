@@ -10,7 +10,7 @@ from reports.sources.declare import declare
 from reports.sources.mapping import Mapping, Value, split_window, summarise
 from reports.sources.reading import Reading
 from reports.sources.runs import Runs
-from reports.sources.wandb import Place, Run, ask, in_parallel
+from reports.sources.wandb import Run, WandbPath, ask, in_parallel
 
 STATUSES = {"finished": "finished", "failed": "failed"}
 """A run's status by W&B's state. In any other it is unfinished: a preempted machine is no failure of the algorithm."""
@@ -32,7 +32,7 @@ def read_mapped(source: str, mapping: Mapping, reading: Reading) -> Runs:
         UnreadableSourceError: The project can't be read, or the mapping doesn't fit its runs.
     """
     _check(source, mapping, reading)
-    runs = ask(source, Place.parse(source))
+    runs = ask(source, WandbPath.parse(source))
     rows = [row for row in in_parallel(lambda run: _row(source, run, mapping, reading), runs, "reading runs") if row]
     if not rows:
         raise UnreadableSourceError(f"{source}: there are no runs, or none has {mapping.label('condition')}")

@@ -16,7 +16,7 @@ TRAINING = ("final_return", "auc_return")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Price:
+class ExplorationCost:
     """What the parameterization does to a training return, in two parts."""
 
     total: Estimate
@@ -28,7 +28,7 @@ class Price:
     """noise over total; None where the total isn't `different`"""
 
 
-def price_of_exploration(runs: pd.DataFrame, outcome: str) -> Price | None:
+def measure_exploration_cost(runs: pd.DataFrame, outcome: str) -> ExplorationCost | None:
     """Split the parameterization's effect; None where the outcome is no training return, or there is no effect.
 
     **Arguments**: `runs`, of one design, finished or not.
@@ -45,4 +45,4 @@ def price_of_exploration(runs: pd.DataFrame, outcome: str) -> Price | None:
         return None
     total, policy, noise = (effect.main for effect in effects if effect is not None)
     share = ratio(noise.differences, total.differences) if total.is_different else None
-    return Price(total=total, policy=policy, noise=noise, share=share)
+    return ExplorationCost(total=total, policy=policy, noise=noise, share=share)

@@ -136,12 +136,12 @@ def _of_effect(effect: Effect) -> list[str]:
         there = "; ".join(effect.spread.uncovered)
         found.append(f"{label}: no seed has ULP controls of both levels at {there}, so the spread is untested there")
     if effect.mean_conclusion == "different" and effect.mean.is_inside_margin and main.margin:
-        kind = "estimated " if main.margin.deviation else ""
+        kind = "estimated " if main.margin.sd else ""
         found.append(f"{label} is different, but by less than the {kind}equivalence margin")
-    if effect.mean.deviating and not main.is_different:
+    if effect.mean.differing and not main.is_different:
         levels = [
             simple.where + (f" {simple.estimate:+.3g}" if simple.ranked is None else ", in ranks")
-            for simple in effect.mean.deviating
+            for simple in effect.mean.differing
         ]
         found.append(f"{label} is different at some levels of other factors: {'; '.join(levels)}")
     skewed = main.p_skew
