@@ -751,7 +751,7 @@ def test_the_effect_that_keeps_a_factor_from_equivalence_is_told() -> None:
     runs.loc[(runs["implementation"] == "normal") & (runs["parameterization"] == "std"), "final_return"] += 0.3
     mean = of(answer(runs, margin=0.35), "implementation").mean
     assert mean.main.is_equivalent
-    assert mean.keeping.where.startswith("parameterization std")
+    assert mean.decisive.where.startswith("parameterization std")
 
 
 def test_where_no_test_can_reject_no_detectable_effect_is_claimed() -> None:

@@ -128,7 +128,7 @@ def test_channels_that_compensation_cannot_cancel_are_named(
         assert expected in channel
 
 
-def test_the_price_of_noise_and_the_policys_part_make_up_the_whole(tmp_path: Path) -> None:
+def test_exploration_cost_and_policy_make_up_the_whole(tmp_path: Path) -> None:
     runs = study(seeds=10, parameterization=-3.0, round_off=0.3)
     # For the deterministic policy, the scale as a std is only 1 worse: two thirds are the exploration cost.
     runs["eval_return"] = runs["final_return"] + np.where(runs["parameterization"] == "std", 2.0, 0.0)

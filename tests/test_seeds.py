@@ -83,7 +83,7 @@ def test_a_report_on_its_runs_knows_that_they_were_looked_at(tmp_path: Path) -> 
     assert "interim analyses of these runs were made after 8, 10 seeds" in warning
     assert list(provenance_warnings(runs, runs.table[:0])) == []
     analyses.write_text("{")
-    with pytest.raises(UnreadableSourceError, match=r"seeds\.json is damaged: run `study seeds` again"):
+    with pytest.raises(UnreadableSourceError, match=r"seeds\.json is damaged: repeat its interim analyses"):
         read_run_store(tmp_path, None)
 
 

@@ -96,9 +96,8 @@ def _mean_over_designs(rows: Sequence[_Row]) -> Interval:
     size = min(row.effect.main.size for row in rows)
     if size < FEWEST_SEEDS:
         return Interval(mean, -math.inf, math.inf)
-    error = math.sqrt(_variance_over_seeds(rows, size) if rows[0].answer.paired else _variance_over_runs(rows)) / len(
-        rows
-    )
+    variance = _variance_over_seeds(rows, size) if rows[0].answer.paired else _variance_over_runs(rows)
+    error = math.sqrt(variance) / len(rows)
     half = float(stats.t.isf(ALPHA / 2, size - 1)) * error
     return Interval(mean, mean - half, mean + half)
 

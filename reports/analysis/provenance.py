@@ -39,7 +39,7 @@ def provenance_warnings(runs: Runs, finished: pd.DataFrame) -> Iterator[str]:
 
 
 def _interim_warnings(runs: Runs, finished: pd.DataFrame) -> Iterator[str]:
-    """Yield a warning where seeds were added as results came in: an ordinary analysis then errs more often than stated."""
+    """Yield a warning where seeds were added as results came in: a fixed-size analysis then errs more than stated."""
     for analyses in runs.analyses:
         if len(analyses.seeds) > 1 and not analyses.runs.isdisjoint(finished["run"]):
             seeds = ", ".join(map(str, analyses.seeds))

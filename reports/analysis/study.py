@@ -1,4 +1,4 @@
-"""From runs to designs: which there are, and the answer for each."""
+"""The designs of some runs, and the answers for each."""
 
 import pandas as pd
 
@@ -8,7 +8,7 @@ from reports.sources.runs import RUN_KEY, Runs
 
 
 def answer_designs(runs: Runs, question: Question) -> list[Design]:
-    """Answer for each design.
+    """Return the answers for each design.
 
     Args:
         runs: Of one or several designs.
@@ -19,12 +19,16 @@ def answer_designs(runs: Runs, question: Question) -> list[Design]:
     """
     runs = runs.with_numbers(question.outcome)
     for outcome in question.others:
-        runs = runs.with_numbers(outcome, "--also")
+        runs = runs.with_numbers(outcome, parameter="also")
     return [make_design(runs, rows, question) for rows in _designs(runs)]
 
 
 def _designs(runs: Runs) -> list[pd.DataFrame]:
-    """The runs of each design. **Raises**: `UnreadableSourceError`, where two of them are the same."""
+    """Return the runs of each design.
+
+    Raises:
+        UnreadableSourceError: Two runs of a design are the same.
+    """
     if runs.hyperparameters:
         designs = [rows for _, rows in runs.table.groupby(runs.hyperparameters, dropna=False)]
     else:

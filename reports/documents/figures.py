@@ -24,7 +24,7 @@ RC: dict[Any, Any] = {
     "savefig.dpi": 150, "svg.fonttype": "none", "svg.hashsalt": "reports",
 }  # fmt: skip
 
-# Okabe and Ito's colours, which the colour-blind tell apart; in grey, lines and markers say the same.
+# Okabe and Ito's colours, which the colour-blind tell apart; in grey, lines and markers do.
 STYLES = (
     ("#D55E00", "-", "o"),
     ("#0072B2", "--", "s"),
@@ -35,7 +35,7 @@ STYLES = (
 )
 """Colour, line and marker of the first effect or arm, the second, and so on."""
 CONTROL = ("#000000", ":", "^")
-"""The same of the ULP control."""
+"""Colour, line and marker of the ULP control."""
 
 MARKERS: dict[str, Any] = {"markevery": 0.15, "markersize": 4}
 
@@ -68,13 +68,13 @@ class Row:
 
 
 def first_page(rows: Sequence[Row], margin: float | None, outcome: str, path: Path) -> None:
-    """Each seed's paired difference, with the intervals that decide, beside the differences over training.
+    """Draw each seed's paired difference, with the intervals that decide, beside the differences over training.
 
     Args:
         rows: The effects, and the ULP control last.
         margin: The equivalence margin, drawn as a band.
-        outcome: Its name.
-        path: Where to, without a suffix.
+        outcome: The outcome's name.
+        path: The file, without a suffix.
     """
     curves = [row for row in rows if row.curve is not None]
     size = (9.6 if curves else 5.6, 1.4 + 0.62 * max(3, len(rows)))
@@ -116,7 +116,14 @@ def _difference_curves(panel: Axes, rows: Sequence[Row]) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GapLine:
-    """Gaps of one comparison: in a panel a precision, `[seeds, updates]`, and log2 of their ratio, `[updates]`."""
+    """The gaps of one comparison.
+
+    Attributes:
+        label: Its name.
+        gaps: By precision, `[seeds, updates]`: each has a panel.
+        bits: log2 of their ratio, `[updates]`.
+        style: Colour, line and marker.
+    """
 
     label: str
     gaps: Mapping[str, Array]
@@ -125,7 +132,12 @@ class GapLine:
 
 
 def divergence(lines: Sequence[GapLine], path: Path) -> None:
-    """How far runs of a seed are apart after each update, and by how much less in float64 than in float32."""
+    """Draw the gaps of a seed's runs after each update, and the ratio of those in float32 and float64.
+
+    Args:
+        lines: The comparisons.
+        path: The file, without a suffix.
+    """
     precisions = sorted({name for line in lines for name in line.gaps})
     ratio = any(len(line.bits) for line in lines)
     with _saved(path, columns=len(precisions) + ratio) as panels:
@@ -168,7 +180,7 @@ def _gap_ratios(panel: Axes, lines: Sequence[GapLine]) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DoseCurve:
-    """What doses do to the runs of an arm.
+    """The responses of an arm's runs to doses.
 
     Attributes:
         label: The arm.
@@ -186,7 +198,13 @@ class DoseCurve:
 
 
 def doses(curves: Sequence[DoseCurve], outcome: str, path: Path) -> None:
-    """How soon runs come apart, above, and how far their outcomes do, below, by the size of what set them apart."""
+    """Draw the update at which runs come apart, above, and the spread of their outcomes, below, by the dose.
+
+    Args:
+        curves: The arms.
+        outcome: The outcome's name.
+        path: The file, without a suffix.
+    """
     with _saved(path, size=(6.4, 5.0), rows=2) as panels:
         panels[0].sharex(panels[1])
         for curve, (colour, line, marker) in zip(curves, itertools.cycle(STYLES), strict=False):
@@ -208,7 +226,13 @@ def doses(curves: Sequence[DoseCurve], outcome: str, path: Path) -> None:
 
 
 def learning_curves(curves: Mapping[str, Curve], ylabel: str, path: Path) -> None:
-    """Mean over seeds with its 95% interval, a line an arm."""
+    """Draw the mean over seeds with its 95% interval, a line for each arm.
+
+    Args:
+        curves: By arm.
+        ylabel: The label of the y axis.
+        path: The file, without a suffix.
+    """
     with _saved(path) as (panel,):
         for (arm, (steps, values)), (colour, line, _) in zip(curves.items(), itertools.cycle(STYLES), strict=False):
             mean, low, high = mean_interval(values)
@@ -219,12 +243,12 @@ def learning_curves(curves: Mapping[str, Curve], ylabel: str, path: Path) -> Non
 
 
 def outcome_strips(outcomes: Mapping[str, Array], ylabel: str, path: Path) -> None:
-    """Each seed's outcome by arm, joined across arms, and the mean with its 95% interval.
+    """Draw each seed's outcome by arm, joined across arms, and the mean with its 95% interval.
 
     Args:
         outcomes: By arm, `[seeds]`, each the mean over precisions; NaN where there is none.
         ylabel: The outcome's name.
-        path: Where to, without a suffix.
+        path: The file, without a suffix.
     """
     with _saved(path, size=(max(5.6, 0.9 * len(outcomes)), 3.2)) as (panel,):
         positions = np.arange(len(outcomes))
@@ -247,11 +271,11 @@ def outcome_strips(outcomes: Mapping[str, Array], ylabel: str, path: Path) -> No
 
 
 def effect_sizes(effects: Sequence[tuple[str, Style, float, tuple[float, float]]], path: Path) -> None:
-    """Effects of several designs, each in its reference's standard deviations, with the intervals that decide.
+    """Draw the effects of several designs, in the reference's standard deviations, with the intervals that decide.
 
     Args:
         effects: Label, style, estimate and interval.
-        path: Where to, without a suffix.
+        path: The file, without a suffix.
     """
     with _saved(path, size=(6.4, 0.8 + 0.3 * max(4, len(effects)))) as (panel,):
         panel.axvline(0, color="0.6", linewidth=0.8, zorder=1)
@@ -264,11 +288,11 @@ def effect_sizes(effects: Sequence[tuple[str, Style, float, tuple[float, float]]
 
 
 def quantiles(pairs: Sequence[tuple[str, Array, Array]], path: Path) -> None:
-    """Quantiles of what sets runs at levels that must agree apart, against those of the ULP control.
+    """Draw quantiles of differences between levels that must agree, against those of the ULP control's.
 
     Args:
         pairs: A name and both kinds of differences, sorted.
-        path: Where to, without a suffix.
+        path: The file, without a suffix.
     """
     with _saved(path) as (panel,):
         for (name, spread, control), (colour, _, marker) in zip(pairs, itertools.cycle(STYLES), strict=False):
@@ -282,7 +306,14 @@ def quantiles(pairs: Sequence[tuple[str, Array, Array]], path: Path) -> None:
 
 
 def power_curves(curves: Mapping[str, Array], seeds: Sequence[int], power: float, path: Path) -> None:
-    """The chance of each conclusion by the number of seeds. **Arguments**: `curves`, by conclusion, `[seeds]`."""
+    """Draw the chance of each conclusion by the number of seeds.
+
+    Args:
+        curves: By conclusion, `[seeds]`.
+        seeds: The numbers of seeds.
+        power: The chance that is asked for, drawn as a line.
+        path: The file, without a suffix.
+    """
     with _saved(path) as (panel,):
         styles = itertools.cycle(zip(("#D55E00", "#0072B2", "#009E73", "#000000"), ("-", "--", "-.", ":"), strict=True))
         for (name, chance), (colour, line) in zip(curves.items(), styles, strict=False):
@@ -296,7 +327,7 @@ def power_curves(curves: Mapping[str, Array], seeds: Sequence[int], power: float
 def _saved(
     path: Path, columns: int = 1, rows: int = 1, size: tuple[float, float] | None = None
 ) -> Iterator[list[Axes]]:
-    """Panels to draw on, saved as `path.svg` and `path.png`."""
+    """Yield panels to draw on, and save them as `path.svg` and `path.png`."""
     with mpl.style.context(RC, after_reset=True):  # whatever a user's matplotlibrc has
         figure = Figure(figsize=size or (4.2 * max(columns, 1.4), 3.2), layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -311,7 +342,7 @@ LONGEST = 32
 
 
 def _plain(name: str) -> str:
-    """A name, which is no formula, whatever dollars are in it; of a long one, its beginning and its end."""
+    """Return a name with its dollars escaped, so that it is no formula; of a long one, its beginning and its end."""
     line = one_line(name)
     return (line if len(line) <= LONGEST else f"{line[: LONGEST - 10]}...{line[-7:]}").replace("$", r"\$")
 
@@ -323,7 +354,7 @@ def _share_y(panels: Sequence[Axes]) -> None:
 
 
 def _quantiles(values: Array) -> tuple[Array, Array, Array]:
-    """Median and quartiles over seeds, of those that aren't NaN; NaN where all are."""
+    """Return the median and the quartiles over seeds that aren't NaN; NaN where all are."""
     columns = [column[~np.isnan(column)] for column in values.T]
     quartiles = [np.quantile(column, (0.5, 0.25, 0.75)) if len(column) else np.full(3, np.nan) for column in columns]
     middle, low, high = np.array(quartiles).T

@@ -12,15 +12,21 @@ from reports.errors import UnreadableSourceError
 from reports.sources.wandb import SCHEME, WandbPath
 
 PROJECT = "rl-roundoff"
-"""Where the report of a run store or a table goes."""
+"""The project of reports on a run store or a table."""
 
 
 def publish(source: str, folder: Path) -> list[str]:
     """Log a report's folder as an artifact of a run of job type `report`, in the project of its runs.
 
-    **Returns**: where it can be looked at.
+    Args:
+        source: The report's source.
+        folder: The folder.
 
-    **Raises**: `UnreadableSourceError`, when W&B won't have it: the report is written all the same.
+    Returns:
+        The addresses of the run and, where there is one, of the W&B Report.
+
+    Raises:
+        UnreadableSourceError: W&B refuses it, or can't be reached.
     """
     import wandb
 
@@ -50,7 +56,9 @@ def publish(source: str, folder: Path) -> list[str]:
         if path and run.url and importlib.util.find_spec("wandb_workspaces"):
             published.append(_page(source, path, folder))
     except (OSError, ValueError, wandb.Error) as error:
-        raise UnreadableSourceError(f"--publish: {' '.join(str(error).split())}; the report is in {folder}") from error
+        raise UnreadableSourceError(
+            f"W&B can't take the report: {' '.join(str(error).split())}; it is in {folder}", parameter="publish"
+        ) from error
     return published
 
 
@@ -59,7 +67,7 @@ def _name(design: dict[str, object]) -> str:
 
 
 def _page(source: str, path: WandbPath, folder: Path) -> str:
-    """A W&B Report: the text, and what the runs say now. **Returns**: its address."""
+    """Save a W&B Report with the text and live panels of the runs, and return its address."""
     workspaces: Any = importlib.import_module("wandb_workspaces.reports.v2")
     text = (folder / "report.md").read_text(encoding="utf-8")
     runs = workspaces.Runset(

@@ -1,4 +1,4 @@
-"""`verdict.json`: the answer for programs. Every key is always there, and what can't be told is null."""
+"""`verdict.json`: the answer for programs. Every key is always there, and null where the value isn't known."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ def verdict(outcome: str, designs: Sequence[Design], across: Sequence[Json] = ()
     Args:
         outcome: The primary outcome.
         designs: The answers.
-        across: What several designs say together of each factor.
+        across: The aggregates over designs.
     """
     found: Json = plain(
         {
@@ -225,7 +225,7 @@ def _gaps(gaps: Gaps) -> Json:
 
 
 def relations(amplifications: Sequence[Amplification], compensations: Sequence[Compensation]) -> Json:
-    """Return what the thread's designs say together."""
+    """Return the part of `verdict.json` on comparisons of the thread's designs."""
     found: Json = plain(
         {
             "amplification": [

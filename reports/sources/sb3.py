@@ -1,4 +1,4 @@
-"""Runs of Stable-Baselines3, from the files that its `Monitor` writes: a line for each episode."""
+"""Runs of Stable-Baselines3, from its Monitor files, which have a line for each episode."""
 
 import dataclasses
 import io
@@ -20,7 +20,7 @@ from reports.sources.runs import Runs, as_numbers
 SCHEME = "sb3:"
 SUFFIX = "monitor.csv"
 WORKER = re.compile(r"(\d+\.)?monitor\.csv")
-"""A file of one of the environments of a run; those of a folder belong together."""
+"""A file of one environment of a run; the files of a folder belong together."""
 
 
 def read_sb3(source: str, reading: Reading) -> Runs:

@@ -1,4 +1,4 @@
-"""Runs of anything that logs to TensorBoard, from their event files."""
+"""Runs of trainers that log to TensorBoard, from their event files."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from reports.sources.runs import Runs
 SCHEME = "tb:"
 FILES = "*tfevents*"
 TAGS = ("charts/episodic_return", "rollout/ep_rew_mean")
-"""What is taken for the outcome if nothing says what it is: CleanRL's and Stable-Baselines3's names."""
+"""Tags of the outcome where no mapping names one: CleanRL's and Stable-Baselines3's."""
 
 
 def read_tensorboard(source: str, reading: Reading) -> Runs:

@@ -1,4 +1,4 @@
-"""The study's own runs from Weights & Biases, through a cache that is laid out like a run store.
+"""A study's own runs from Weights & Biases, through a cache that is laid out like a run store.
 
 A run of the study saves its files of the run store, so nothing of its history is sampled or rounded, and the report is
 the same as the run store's. Other people's runs are read in `wandb_mapped`.
@@ -30,10 +30,10 @@ Run = Any
 SCHEME = "wandb:"
 
 FILES = ("config.json", "history.jsonl", "summary.json")
-"""What a run store has of a run that has ended, and what is saved with it."""
+"""The files of a run that has ended, in a run store and in W&B."""
 
 COST_FILE = "cost.json"
-"""What a run store has of a run besides, unless it was interrupted."""
+"""A further file of a run, unless it was interrupted."""
 
 DOWNLOADS = 8
 """Runs that are downloaded at once."""
@@ -41,7 +41,7 @@ DOWNLOADS = 8
 
 @dataclasses.dataclass(frozen=True)
 class WandbPath:
-    """Where runs are: a project, or one of its sweeps."""
+    """The path of runs in W&B: a project, or one of its sweeps."""
 
     entity: str | None
     project: str
@@ -102,7 +102,7 @@ def in_parallel(do: Callable[[Item], Done], items: Sequence[Item], doing: str) -
     Args:
         do: The function.
         items: Its arguments.
-        doing: What the progress bar shows.
+        doing: The text of the progress bar.
     """
     pool = ThreadPoolExecutor(DOWNLOADS)
     try:
@@ -115,7 +115,7 @@ def ask(source: str, path: WandbPath) -> list[Run]:
     """Return all runs of a path, oldest first, without their histories.
 
     Args:
-        source: What errors name.
+        source: The source's name in errors.
         path: The project or sweep.
 
     Raises:
@@ -162,7 +162,7 @@ def download(run: Run) -> dict[str, bytes]:
 def _keep(run: Run, run_id: str, folder: Path) -> None:
     """Write a run's files into a folder, and last the state of the W&B run that they are of.
 
-    A run that was cut off has no outcome. If that was in its first seconds, only its config says what it was.
+    A run that was cut off has no outcome. If that was in its first seconds, it has only W&B's config.
     """
     import wandb
 
