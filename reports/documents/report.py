@@ -119,7 +119,7 @@ def _keep(path: Path, runs: Runs, designs: Sequence[Design]) -> None:
         OSError: The file can't be written.
     """
     question = designs[0].question
-    # Only the open channels of a compensation are told by the size of gradients.
+    # The sizes of gradients are needed only for the open channels of a compensation.
     asking = {row.compensated for row in compensations(designs)}
     kept: dict[str, dict[str, Array]] = {}
     for design in designs:
