@@ -1,6 +1,6 @@
 """Power: how many seeds would decide, if the true mean and standard deviation are those that were estimated.
 
-By t tests, whose power has a formula and is close to that of sign flips.
+The power is that of t tests, which has a formula and is close to that of sign flips.
 """
 
 import bisect
