@@ -31,7 +31,7 @@ BEST_SHARE = 0.25
 FEWEST_TRIALS = 8
 """The fewest complete trials from which importances are estimated."""
 ENOUGH_TRIALS = 30
-"""Complete trials of a search below which the report warns."""
+"""The fewest complete trials of a search without a warning."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +107,7 @@ def write(
 
 
 def _of_searches(searches: Searches) -> list[str]:
-    """Return a warning where searches are short."""
+    """Return a warning where a search has fewer than `ENOUGH_TRIALS` complete trials."""
     fewest = min(len(_complete(study)) for study in searches.values())
     if fewest >= ENOUGH_TRIALS:
         return []

@@ -246,13 +246,13 @@ def relations(amplifications: Sequence[Amplification], compensations: Sequence[C
 
 
 def responses(doses: Sequence[Dose]) -> Json:
-    """Return what doses do: when runs come apart, and how far apart their outcomes end."""
+    """Return the part of `verdict.json` on doses: when runs come apart, and the spread of their outcomes."""
     found: Json = plain(
         {
             "doses": [
                 {"runs": dose.runs, "dose": dose.label, "size": dose.size, "precision": dose.precision,
                  "n_seeds": dose.seeds, "apart": dose.apart, "onset": _interval(dose.onset),
-                 "sd": _interval(dose.deviation)}
+                 "sd": _interval(dose.sd)}
                 for dose in doses
             ]
         }
