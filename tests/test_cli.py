@@ -100,7 +100,7 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
         (["report", "wandb:../../.."], "a W&B source is wandb:entity/project"),
         (["report", "wandb:a/b/../.."], "a W&B source is wandb:entity/project"),
         (["report", "wandb:someone/a/b/c"], "a W&B source is wandb:entity/project"),
-        (["report", "wandb:someone/a", "--map", "condition"], "mapping: 'condition' must be NAME=VALUE"),
+        (["report", "wandb:someone/a", "--map", "condition"], "must be NAME=VALUE, such as seed=config.seed (--map)"),
         (["report", "wandb:someone/a", "--map", "condition=config.a"], "the mapping must say where seed is"),
         (
             ["report", ".", "--map", "condition=config.a,seed=config.b,outcome=config.c"],
@@ -159,6 +159,29 @@ def test_a_sweep_beyond_the_last_replicate_is_refused_before_anything_is_trained
     assert code == 2
     assert err.startswith(f"study: replicate must be at most {first_weights}, not {first_weights + 1}")
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--where", "gamma", "gamma: give key=value, of a column such as env_id or seed"),
+        ("--outcome", "fame", "fame: there is no such outcome; choose from final_return"),
+        ("--also", "fame", "fame: there is no such outcome; choose from final_return"),
+        ("--factor", "gama", "factor 'gama' is unknown"),
+        ("--must-agree", "gama", "factor 'gama' is unknown"),
+        ("--design", "gama", "design 'gama' is not a hyperparameter"),
+        ("--reference", "sac", "reference 'sac' is not a condition"),
+        ("--map", "seed=seed", "a study's runs need no mapping"),
+    ],
+)
+def test_an_error_of_a_report_ends_with_its_option(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, words: str
+) -> None:
+    write_run_store(tmp_path, synthetic_study(seeds=2))
+    code, _, err = run("report", str(tmp_path), option, value, capsys=capsys)
+    assert code == 2
+    assert words in err
+    assert err.endswith(f" ({option})\n")
 
 
 def test_a_value_that_is_no_text_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -275,12 +275,12 @@ def searches(std_at: float) -> dict[str, optuna.Study]:
 
 
 def test_the_hyperparameter_that_absorbs_the_parameterization_is_named() -> None:
-    moved = report.good_places(searches(std_at=0.3))
+    moved = report.good_values(searches(std_at=0.3))
     assert report.absorbed(moved).startswith("scale_lr_factor absorbs the parameterization: its good values are about")
     assert {shift.name: shift.p < 0.05 for shift in moved} == {"scale_lr_factor": True, "clip_coef": False}
-    assert report.absorbed(report.good_places(searches(std_at=1.0))).startswith("No hyperparameter clearly absorbs")
+    assert report.absorbed(report.good_values(searches(std_at=1.0))).startswith("No hyperparameter clearly absorbs")
     one = {"normal_std": searches(0.3)["normal_std"]}
-    assert report.absorbed(report.good_places(one)).startswith("Which hyperparameter absorbs")
+    assert report.absorbed(report.good_values(one)).startswith("Which hyperparameter absorbs")
 
 
 def test_importance_is_of_what_matters() -> None:

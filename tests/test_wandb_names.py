@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reports.sources import UnreadableSourceError, wandb
-from reports.sources.wandb import Place, download
+from reports.sources.wandb import WandbPath, download
 from study.tracking import elsewhere, runs
 
 
@@ -34,13 +34,13 @@ from study.tracking import elsewhere, runs
 )
 def test_a_source_that_is_a_path_is_refused(source: str) -> None:
     with pytest.raises(UnreadableSourceError, match="a W&B source is wandb:entity/project or wandb:entity/project/"):
-        Place.parse(source)
+        WandbPath.parse(source)
 
 
 def test_a_place_s_cache_is_below_the_cache() -> None:
-    root = Place("a", "b", None).cache.parents[2]
+    root = WandbPath("a", "b", None).cache.parents[2]
     for source in ("wandb:some-one/rl.study_2", "wandb:some-one/rl.study_2/x7y8z9", "wandb:a/-b"):
-        cache = Place.parse(source).cache
+        cache = WandbPath.parse(source).cache
         assert cache.parents[2] == root
         assert ".." not in cache.parts
 

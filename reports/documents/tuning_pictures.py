@@ -1,4 +1,4 @@
-"""The pictures of a tuning report: Optuna's own of the searches, in the reports' style, and the held-out seeds."""
+"""The figures of a tuning report: Optuna's own of the searches, in the reports' style, and the held-out seeds."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -21,22 +21,19 @@ from reports.documents import figures
 from reports.documents.figures import RC
 
 FEWEST_LINES = 2
-"""Hyperparameters from which parallel coordinates have something to join."""
+"""The fewest hyperparameters that parallel coordinates can join."""
 
 
 def draw(
     searches: Mapping[str, optuna.Study], held_out: Mapping[str, Attribution], outcome: str, output: Path
 ) -> dict[str, str]:
-    """Draw the pictures of a tuning report.
+    """Draw the figures of a tuning report, and return their descriptions by file name.
 
     Args:
         searches: By condition.
-        held_out: What the runs on held-out seeds say, by what they are: untuned and tuned.
+        held_out: The answers for the runs on held-out seeds, by "untuned" and "tuned".
         outcome: The outcome.
-        output: The directory.
-
-    Returns:
-        Descriptions of the pictures, by file name.
+        output: The directory to write to.
     """
     found: dict[str, str] = {}
     for name, answer in held_out.items():
@@ -79,7 +76,7 @@ def _draw(plot: Callable[[optuna.Study], Any], study: optuna.Study, condition: s
 
 
 def _restyle(axis: Axes) -> None:
-    """Take back the style that Optuna's plots choose for themselves."""
+    """Replace the style that Optuna's plots set by the reports'."""
     axis.set_title("")
     axis.set_facecolor("none")
     axis.grid(color=mpl.rcParams["grid.color"], linewidth=mpl.rcParams["grid.linewidth"])

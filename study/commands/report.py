@@ -15,6 +15,9 @@ from study.config.sweepfile import OUTCOME, Design, read_configs, read_design
 if TYPE_CHECKING:
     from reports.documents.report import Options
 
+OPTIONS = {"expected": "sweep", "factors": "factor", "mapping": "map"}
+"""Options that have another name than the parameter of `reports` that they set."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
@@ -34,7 +37,7 @@ class Report:
     """the equivalence margin: what difference would matter? The sweep file's, or half the standard deviation between
     seeds"""
     sweep: Path | None = None
-    """only the runs of this sweep file, or of the shipped one of that name, and a word on those that are missing"""
+    """only the runs of this sweep file, or of the shipped one of that name, and a warning if some are missing"""
     where: tuple[str, ...] = ()
     """only the runs for which this holds, as key=value"""
     map: str | None = None
@@ -64,6 +67,15 @@ class Report:
 
     def run(self) -> None:
         """Read, compute, write, and print the headlines."""
+        try:
+            self._run()
+        except UnreadableSourceError as error:
+            if error.parameter is None:
+                raise
+            option = OPTIONS.get(error.parameter, error.parameter).replace("_", "-")
+            raise UnreadableSourceError(f"{error} (--{option})") from error
+
+    def _run(self) -> None:
         for name, value in (("guess", self.guess), ("margin", self.margin)):
             if value is not None and not 0 < value < math.inf:
                 raise UnreadableSourceError(f"--{name} must be positive and finite, not {value}")
