@@ -5,7 +5,6 @@ import contextlib
 import errno
 import io
 import os
-import re
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -73,7 +72,7 @@ def _switch(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[bool] | None:
 
 
 def _parse(arguments: Sequence[str] | None) -> Command:
-    """The command, from the command line. Tyro's complaint comes in a box of many lines; here it becomes one."""
+    """Return the command that the arguments describe, or exit with one line that names the mistake."""
     complaint = io.StringIO()
     given = list(_ungrouped(sys.argv[1:] if arguments is None else arguments))
     if given == ["--version"]:
@@ -94,9 +93,16 @@ def _parse(arguments: Sequence[str] | None) -> Command:
         _exit(str(error), code=2)
     except SystemExit as error:
         if error.code:
-            lines = [line.strip(" │") for line in complaint.getvalue().splitlines() if not re.match(r"[╭╰]|│ ─", line)]
-            _exit(" ".join(lines), code=2)
+            _exit(_unboxed(complaint.getvalue()), code=2)
         raise
+
+
+def _unboxed(complaint: str) -> str:
+    """Return what tyro prints of a mistake as one line, without the box around it."""
+    # Tyro gives the parts of a mistake by `tyro._errors` alone, which it calls private and unstable: only its print-out
+    # is public.
+    lines = (line.strip("╭╮╰╯│─ ") for line in complaint.splitlines() if not line.startswith(("╭", "╰")))
+    return " ".join(line for line in lines if line)
 
 
 def _ungrouped(arguments: Iterable[str]) -> Iterator[str]:

@@ -185,6 +185,8 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     code, out, _ = run(command, "--help", capsys=capsys)
     assert code == 0
     assert f"usage: study {command}" in out
+    assert "None" not in out
+    assert "(default: )" not in out
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:

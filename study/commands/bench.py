@@ -8,6 +8,7 @@ from rich.console import Console
 from tyro.conf import FlagCreatePairsOff, arg
 
 from study.errors import ConfigError
+from study.options import Omittable
 from study.store.files import require_writable
 
 
@@ -26,9 +27,9 @@ class Bench:
     """where to measure: of Pendulum-v1, Hopper-v5 and HalfCheetah-v5"""
     rounds: int = 3
     """how often everything is measured, in turns; the median counts"""
-    seconds: float | None = None
+    seconds: Omittable[float | None] = None
     """how long each measurement goes on, at least, by default 3, or 0.05 with --policies; one update at least"""
-    output: Annotated[Path | None, arg(aliases=["-o"])] = None
+    output: Annotated[Omittable[Path | None], arg(aliases=["-o"])] = None
     """the file to write, by default bench.json; policy_cost.csv with --policies, with a figure beside it"""
 
     def run(self) -> None:

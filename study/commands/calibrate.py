@@ -12,6 +12,7 @@ from rich.progress import track
 from tyro.conf import arg
 
 from study.errors import ConfigError
+from study.options import Omittable
 
 if TYPE_CHECKING:
     from reports.calibration.labels import Row
@@ -25,7 +26,7 @@ class Calibrate:
     """simulated studies a row"""
     seeds: tuple[int, ...] = (5, 7, 10, 20, 40)
     """seeds of a study"""
-    only: str = ""
+    only: Omittable[str] = ""
     """only kinds of studies whose name has this in it"""
     output: Annotated[Path, arg(aliases=["-o"])] = Path("calibration.jsonl")
     """where rows are kept, a line each: those that are there aren't simulated again"""

@@ -13,6 +13,7 @@ from study.config.run_config import RunConfig, require_trainable
 from study.config.shipped import find_sweep
 from study.config.sweepfile import read_calls, require_own_program
 from study.errors import ConfigError
+from study.options import Omittable
 from study.training.memory import available_cores, require_memory
 
 
@@ -20,7 +21,7 @@ from study.training.memory import available_cores, require_memory
 class Check:
     """Look at sweep files before anyone queues them: how many runs, how long here, and what W&B would swallow."""
 
-    files: Positional[tuple[Path, ...]]
+    files: Positional[Omittable[tuple[Path, ...]]]
     """sweep files, such as sweeps/thread.yaml, or names of shipped ones, such as thread"""
 
     def run(self) -> None:

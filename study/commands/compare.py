@@ -17,6 +17,7 @@ from study.compare.arms import Arm, require_arms
 from study.compare.planfile import read_options
 from study.config.run_config import brief, read_seeds
 from study.errors import ConfigError
+from study.options import Omittable
 from study.store.files import write_atomically
 from study.training.memory import available_cores
 
@@ -50,7 +51,7 @@ class CompareOptions:
     """stop after the first look"""
     metric: str = "episodes"
     """the outcome of a full run: episodes, tb:TAG, csv:FILE:COLUMN, json:FILE:KEY or stdout:REGEX"""
-    margin: float | None = None
+    margin: Omittable[float | None] = None
     """the equivalence margin of the outcome; by default half the standard deviation between seeds"""
     goal: Literal["maximize", "minimize"] = "maximize"
     """whether large outcomes are good: a failed run counts as the worst"""
@@ -149,7 +150,7 @@ class Compare:
     Exit code 0: identical or round-off. 1: real or late. 3: nothing could be paired, or seen.
     """
 
-    file: Positional[Path | None] = None
+    file: Positional[Omittable[Path | None]] = None
     """a YAML file with `arms:` and these options, instead of --arm"""
     arm: Repeated = ()
     """NAME=COMMAND with {seed} in it; the first is the reference"""

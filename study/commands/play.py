@@ -7,6 +7,7 @@ from tyro.conf import Positional
 
 from study.config.run_config import LARGEST_SEED
 from study.errors import ConfigError
+from study.options import Omittable
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,9 +18,9 @@ class Play:
     """the run's id, or how it begins: a folder in the run store"""
     episodes: int = 10
     """how many episodes"""
-    seed: int | None = None
+    seed: Omittable[int | None] = None
     """seed of the first episode, the others count on; by default those of the run's own evaluation"""
-    video: Path | None = None
+    video: Omittable[Path | None] = None
     """a folder for a video of the first episode (`pip install "rl-roundoff[video]"`)"""
     runs_dir: Path = Path("runs")
     """where runs are kept: the run store"""

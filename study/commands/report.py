@@ -11,6 +11,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 from reports.errors import UnreadableSourceError
 from study.config.shipped import find_sweep
 from study.config.sweepfile import OUTCOME, Design, read_configs, read_design
+from study.options import Omittable
 
 if TYPE_CHECKING:
     from reports.documents.report import Options
@@ -20,32 +21,32 @@ if TYPE_CHECKING:
 class Report:
     """Write the answer: report.md, its figures, and verdict.json."""
 
-    source: Positional[str] = ""
+    source: Positional[Omittable[str]] = ""
     """a run store, a CSV or Parquet table of runs, a report's table, wandb:entity/project[/sweep], sb3:DIR or tb:DIR"""
-    output: Annotated[Path | None, arg(aliases=["-o"])] = None
+    output: Annotated[Omittable[Path | None], arg(aliases=["-o"])] = None
     """where to; SOURCE/report by default, beside a table, in place for a report's own, or here for runs in W&B"""
-    outcome: str | None = None
+    outcome: Omittable[str | None] = None
     """the primary outcome; by default the mapping's or the sweep file's, or else final_return, or the only one"""
-    also: tuple[str, ...] | None = None
+    also: Annotated[Omittable[tuple[str, ...] | None], arg(metavar="[STR [STR ...]]")] = None
     """other outcomes, a family of their own; by default final_return, auc_return, eval_return and final_std"""
-    goal: Literal["maximize", "minimize"] | None = None
+    goal: Omittable[Literal["maximize", "minimize"] | None] = None
     """whether large outcomes are good: a failed run counts as the worst; the sweep file's, or maximize"""
-    margin: float | None = None
+    margin: Omittable[float | None] = None
     """the equivalence margin: what difference would matter? The sweep file's, or half the standard deviation between
     seeds"""
-    sweep: Path | None = None
+    sweep: Omittable[Path | None] = None
     """only the runs of this sweep file, or of the shipped one of that name, and a word on those that are missing"""
-    where: tuple[str, ...] = ()
+    where: Omittable[tuple[str, ...]] = ()
     """only the runs for which this holds, as key=value"""
-    map: str | None = None
+    map: Omittable[str | None] = None
     """which value is which column: condition=config.dist,seed=config.seed,outcome=summary.eval/return"""
-    design: tuple[str, ...] = ()
+    design: Omittable[tuple[str, ...]] = ()
     """columns whose values split the runs into designs, such as env_id"""
-    factor: tuple[str, ...] = ()
+    factor: Omittable[tuple[str, ...]] = ()
     """columns in which arms differ, beside those of text that are found"""
-    must_agree: tuple[str, ...] = ()
+    must_agree: Omittable[tuple[str, ...]] = ()
     """factors whose levels are the same mathematics, so that only round-off may tell them apart"""
-    reference: str | None = None
+    reference: Omittable[str | None] = None
     """the condition that the others are compared with; by default the first"""
     unpaired: FlagCreatePairsOff[bool] = False
     """runs of the same seed have nothing in common"""
@@ -59,7 +60,7 @@ class Report:
     """put the report into W&B too, beside its runs"""
     plan: FlagCreatePairsOff[bool] = False
     """write only how many seeds each conclusion needs, as plan.md"""
-    guess: float | None = None
+    guess: Omittable[float | None] = None
     """plan without runs, from a standard deviation of differences between seeds and --margin"""
 
     def run(self) -> None:

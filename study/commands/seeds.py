@@ -12,6 +12,7 @@ from study.config.run_config import require_trainable
 from study.config.shipped import find_sweep
 from study.config.sweepfile import OUTCOME, read_configs, read_design
 from study.errors import ConfigError
+from study.options import Omittable
 from study.pool.options import PoolOptions
 
 if TYPE_CHECKING:
@@ -31,17 +32,17 @@ class Seeds:
     doesn't matter"""
     budget: int = 30
     """seeds at most"""
-    first: int | None = None
+    first: Omittable[int | None] = None
     """seeds before the first interim analysis; by default the fewest at which it can find a difference"""
     every: int = 2
     """seeds from an analysis to the next; with many workers, no fewer than they train at once"""
-    outcome: str | None = None
+    outcome: Omittable[str | None] = None
     """the primary outcome; the sweep file's metric by default, or final_return"""
-    margin: float | None = None
+    margin: Omittable[float | None] = None
     """the equivalence margin, fixed before the data: here, or in the sweep file"""
     name: str = "seeds"
     """the study's name: its plan is kept under it, and can't be changed"""
-    storage: str = ""
+    storage: Omittable[str] = ""
     """a database for Optuna's record of it, such as sqlite:///PATH or postgresql://USER@HOST/DATABASE; by default a
     file in the run store"""
     pool: OmitArgPrefixes[PoolOptions] = dataclasses.field(default_factory=PoolOptions)

@@ -12,6 +12,7 @@ from study.config.run_config import require_trainable
 from study.config.shipped import find_sweep
 from study.config.sweepfile import read_configs
 from study.errors import ConfigError
+from study.options import Omittable
 from study.pool.options import PoolOptions
 
 
@@ -19,7 +20,7 @@ from study.pool.options import PoolOptions
 class Sweep:
     """Train every run of W&B sweep files. What has ended is skipped, what was cut off goes on."""
 
-    files: Positional[tuple[Path, ...]]
+    files: Positional[Omittable[tuple[Path, ...]]]
     """sweep files, or names of shipped ones, such as thread"""
     pool: OmitArgPrefixes[PoolOptions] = dataclasses.field(default_factory=PoolOptions)
 

@@ -10,6 +10,7 @@ from tyro.conf import FlagConversionOff, arg
 from study.commands.shared import check_step_timeout, say_what_starts_over
 from study.config.run_config import RunConfig, read_seeds, require_trainable
 from study.errors import ConfigError, RunFailedError
+from study.options import Omittable
 from study.tracking.assignment import assignment
 from study.training.memory import require_memory
 
@@ -19,13 +20,13 @@ class Train:
     """Train one run, or, as one cohort, those of several seeds. A sweep's agents call this, and so can you."""
 
     config: FlagConversionOff[Annotated[RunConfig, arg(name="")]]  # `--anneal_lr=True`, as an agent says it
-    seeds: str | None = None
+    seeds: Omittable[str | None] = None
     """instead of --seed, several, such as 0-9, 0-4,7 or 0-8:2: trained together, to the same bits as one by one"""
-    margin: float | None = None
+    margin: Omittable[float | None] = None
     """the sweep's equivalence margin, which an agent passes on: it changes nothing, and W&B keeps it in the config"""
-    factor: str | None = None
+    factor: Omittable[str | None] = None
     """what the sweep's report is to compare, which an agent passes on, too"""
-    must_agree: str | None = None
+    must_agree: Omittable[str | None] = None
     """the same, of values that are the same mathematics"""
     step_timeout: float = 0.0
     """seconds that a step or a reset of the environment may take before the run has failed; 0: any"""

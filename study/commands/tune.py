@@ -13,6 +13,7 @@ from study.config.run_config import require_trainable
 from study.config.shipped import find_space, find_sweep
 from study.config.sweepfile import OUTCOME, read_configs, read_design
 from study.errors import ConfigError
+from study.options import Omittable
 from study.pool.options import PoolOptions
 
 if TYPE_CHECKING:
@@ -38,16 +39,16 @@ class Tune:
     """seeds on which the best are compared"""
     sampler_seed: int = 0
     """seed of the sampler, the same for every condition"""
-    outcome: str | None = None
+    outcome: Omittable[str | None] = None
     """what is to be large, and which outcome is compared; the sweep file's metric by default, or final_return"""
-    margin: float | None = None
+    margin: Omittable[float | None] = None
     """the equivalence margin; the sweep file's, or half the standard deviation between seeds"""
     name: str = "tune"
     """the study's name: its plan is kept under it, and can't be changed"""
-    storage: str = ""
+    storage: Omittable[str] = ""
     """a database for Optuna's record of it, such as sqlite:///PATH or postgresql://USER@HOST/DATABASE; by default a
     file in the run store"""
-    output: Annotated[Path | None, arg(aliases=["-o"])] = None
+    output: Annotated[Omittable[Path | None], arg(aliases=["-o"])] = None
     """where the report goes; NAME in the runs directory's `report` by default"""
     pool: OmitArgPrefixes[PoolOptions] = dataclasses.field(default_factory=PoolOptions)
 

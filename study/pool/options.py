@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from study.options import Omittable
 from study.training.memory import available_cores, machine_memory
 
 MEMORY_OF_A_WORKER = 2e9
@@ -22,9 +23,9 @@ class PoolOptions:
     """runs that are trained together, at most: with few, many workers have work; with many, a run is cheaper"""
     runs_dir: Path = Path("runs")
     """where runs are kept: the run store"""
-    scheduler: str = ""
+    scheduler: Omittable[str] = ""
     """a Dask scheduler, such as tls://HOST:8786, or the file that it wrote, instead of this machine's processes"""
-    tls: Path | None = None
+    tls: Omittable[Path | None] = None
     """a folder with ca.pem, cert.pem and key.pem, for --scheduler"""
     step_timeout: float = 0.0
     """seconds that a step or a reset of an environment may take before its run has failed; 0: any"""
