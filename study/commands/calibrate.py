@@ -3,16 +3,15 @@
 import dataclasses
 import itertools
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Console
-from rich.progress import track
 from tyro.conf import arg
 
 from study.errors import ConfigError
 from study.options import Omittable
+from study.progress import counted
 
 if TYPE_CHECKING:
     from reports.calibration.labels import Row
@@ -49,7 +48,7 @@ class Calibrate:
         kept, rows = self._kept(), []
         try:
             with self.output.open("a", encoding="utf-8") as file:
-                for kind, shape, seeds in track(wanted, "Simulating", console=Console(file=sys.stderr)):
+                for kind, shape, seeds in counted(wanted, Console(stderr=True), "rows", "simulating"):
                     row = kept.get((kind.name, shape, seeds, self.studies))
                     if row is None:
                         row = labels.simulate(kind, shape, seeds, self.studies)

@@ -14,6 +14,7 @@ from study.config.shipped import find_sweep
 from study.config.sweepfile import read_calls, require_own_program
 from study.errors import ConfigError
 from study.options import Omittable
+from study.progress import duration
 from study.training.memory import available_cores, require_memory
 
 
@@ -40,7 +41,7 @@ class Check:
         cores = available_cores()
         for (path, calls), taken in zip(sound.items(), seconds, strict=True):
             configs = len(_once(calls))
-            how_long = f"about {_duration(taken / cores)} on {cores} {'cores' if cores > 1 else 'core'} of this machine"
+            how_long = f"about {duration(taken / cores)} on {cores} {'cores' if cores > 1 else 'core'} of this machine"
             print(f"{path}: {configs} runs in {len(calls)} calls of an agent, {how_long}")
         if refused:
             raise ConfigError("\nstudy: ".join(refused))
@@ -75,11 +76,3 @@ def _measure(sweeps: Sequence[list[list[RunConfig]]]) -> list[float]:
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("training each kind of run for a moment", total=kinds)
         return [estimate(own, lambda: progress.advance(task)) for own in configs]
-
-
-def _duration(seconds: float) -> str:
-    """To two digits or so, as people say it."""
-    for size, name in ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.2g} {name}"
-    return f"{seconds:.2g} seconds"

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import FlagConversionOff, arg
 
@@ -13,6 +13,9 @@ from study.errors import ConfigError, RunFailedError
 from study.options import Omittable
 from study.tracking.assignment import assignment
 from study.training.memory import require_memory
+
+if TYPE_CHECKING:
+    from study.progress import Progress
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,13 +52,15 @@ class Train:
         store = RunStore(self.runs_dir)
         before = {config.id for config in configs if store.summary(config) is not None}
         say_what_starts_over(config for config in configs if config.id not in before)
-        if assignment():
-            left = agent.carry_out(configs, self.runs_dir, tracking.choose_mode(self.runs_dir), step_timeout)
-        else:
-            left = {}
-            if waiting := store.waiting(configs):
-                mode = tracking.choose_mode(self.runs_dir)
-                training.train(waiting, self.runs_dir, mode, step_timeout=step_timeout)
+        left: dict[str, str] = {}
+        waiting = store.waiting(configs)
+        if waiting or assignment():
+            mode = tracking.choose_mode(self.runs_dir)
+            with _progress(waiting) as progress:
+                if assignment():
+                    left = agent.carry_out(configs, self.runs_dir, mode, progress.advance, step_timeout)
+                else:
+                    training.train(waiting, self.runs_dir, mode, progress.advance, step_timeout=step_timeout)
         failed = []
         for config in configs:
             outcome = store.summary(config)
@@ -71,6 +76,15 @@ class Train:
             if assignment():
                 agent.say_how_agents_give_up()
             raise RunFailedError("; ".join(failed))
+
+
+def _progress(configs: Sequence[RunConfig]) -> "Progress":
+    from rich.console import Console
+
+    from study.progress import Progress
+
+    doing = f"training {len(configs)} {'run' if len(configs) == 1 else 'runs'}"
+    return Progress(Console(stderr=True), "updates", doing, sum(config.num_updates for config in configs))
 
 
 def _how_it_ended(outcome: dict[str, Any], before: bool) -> str:

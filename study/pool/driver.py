@@ -18,7 +18,7 @@ from study.errors import ConfigError, UnwritableError, WorkerError, in_one_line
 from study.pool.cohorts import cohorts
 from study.pool.engine import Engine
 from study.pool.options import PoolOptions
-from study.pool.progress import Bar
+from study.pool.progress import PoolProgress
 from study.pool.worker import Cohort, Files, read_files
 from study.store.files import writing
 from study.store.run_store import RunStore
@@ -38,8 +38,8 @@ class Driver:
         self._options = options
         self._given_up: dict[str, str] = {}
         """by run id, why"""
-        self._bar = Bar(console)
-        self._engine = Engine(options, self._bar.report, self._bar.say)
+        self._progress = PoolProgress(console)
+        self._engine = Engine(options, self._progress.report, self._progress.say)
         self._token = f"driver-{uuid.uuid4().hex}"
         self._threads = 0
         self._in_hand = 0
@@ -54,11 +54,10 @@ class Driver:
             with writing(token):
                 token.touch()
             if self._engine.dashboard:
-                self._bar.say(f"dashboard: {self._engine.dashboard}")
+                self._progress.say(f"dashboard: {self._engine.dashboard}")
             await self._count_workers()
             stack.callback(asyncio.create_task(self._keep_counting()).cancel)
-            stack.callback(self._bar.stop)
-            self._bar.start()
+            stack.enter_context(self._progress)
             self._exits = stack.pop_all()
         return self
 
@@ -73,7 +72,7 @@ class Driver:
         """
         await asyncio.to_thread(self._give_up_damaged, configs)
         waiting = self._waiting(dict.fromkeys(configs))
-        self._bar.update(wanted=waiting)
+        self._progress.update(wanted=waiting)
         workers = max(self._threads, 1)
         memory = 1e9 * self._options.memory or workers * self._options.memory_each
         cut = cohorts(waiting, workers, memory, self._options.cohort)
@@ -98,7 +97,7 @@ class Driver:
                 tries_held = tries_held + 1 if held else 0
                 if tries_held == TRIES_BEFORE_SAID:
                     number = "1 run is" if len(held) == 1 else f"{len(held)} runs are"
-                    self._bar.say(f"{number} being trained by another process: waiting for it")
+                    self._progress.say(f"{number} being trained by another process: waiting for it")
                 await asyncio.sleep(SECONDS_HELD)
         except Exception as error:
             if len(waiting) == 1 or isinstance(error, UnwritableError):
@@ -110,13 +109,13 @@ class Driver:
         """Have a cohort trained. **Returns**: whether something came of it."""
         async with self._slot():
             cohort = await asyncio.to_thread(self._describe, configs, attempt)
-            self._bar.begin(cohort.key)
+            self._progress.begin(cohort.key)
             try:
                 files = await self._engine.train(cohort)
                 is_further = await asyncio.to_thread(self._keep, configs, files)
             finally:
                 ended = self._ended(configs)
-                self._bar.end(cohort.key, ended)
+                self._progress.end(cohort.key, ended)
         return is_further or bool(ended)
 
     def _describe(self, configs: Sequence[RunConfig], attempt: int) -> Cohort:
@@ -192,7 +191,7 @@ class Driver:
     async def _count_workers(self) -> None:
         with contextlib.suppress(Exception):  # a scheduler that is away
             self._threads = await asyncio.wait_for(self._engine.threads(), timeout=5)
-        self._bar.update(workers=self._threads)
+        self._progress.update(workers=self._threads)
         async with self._changed:
             self._changed.notify_all()
 
