@@ -20,7 +20,7 @@ from reports.errors import UnreadableSourceError
 from study.commands import Command
 from study.commands.train import with_first_seed
 from study.config.run_config import brief
-from study.errors import ConfigError, RunFailedError, UnwritableError, WorkerError
+from study.errors import ConfigError, PublishError, RunFailedError, UnwritableError, WorkerError
 from study.tracking.assignment import assignment
 
 REGISTRY = ConstructorRegistry()
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _parse(arguments).run()
     except (ConfigError, UnsuitableEnvironmentError, UnreadableSourceError) as error:
         _exit(str(error), code=2)
-    except (RunFailedError, EnvironmentFailedError) as error:
+    except (RunFailedError, PublishError, EnvironmentFailedError) as error:
         _exit(str(error), code=1)
     except (WorkerError, UnwritableError) as error:
         _exit(f"{error}: {NOTHING_IS_LOST}", code=1)

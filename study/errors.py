@@ -22,6 +22,10 @@ class UnwritableError(RuntimeError):
     """The disk is full, or it can't be written to any more. The text names the file."""
 
 
+class PublishError(RuntimeError):
+    """A report is written, and W&B hasn't taken it."""
+
+
 class WorkerError(RuntimeError):
     """A worker ended without having trained its runs."""
 

@@ -417,3 +417,16 @@ def test_the_command_line_starts_without_slow_libraries() -> None:
     code = f"import sys, study.cli; print(*set({slow}) & sys.modules.keys())"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.split() == []
+
+
+def test_a_strange_answer_to_publish_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run_store(tmp_path / "runs", synthetic_study(seeds=7))
+    monkeypatch.setattr("reports.documents.publish.publish", lambda *_: {}["data"])
+    code, out, err = run("report", str(tmp_path / "runs"), "-o", str(tmp_path / "r"), "--publish", capsys=capsys)
+    assert code == 1
+    assert (
+        err == f"study: --publish: W&B's answer can't be used (KeyError: 'data'); the report is in {tmp_path / 'r'}\n"
+    )
+    assert (tmp_path / "r" / "report.md").exists()

@@ -11,6 +11,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 from reports.errors import UnreadableSourceError
 from study.config.shipped import find_sweep
 from study.config.sweepfile import OUTCOME, Design, read_configs, read_design
+from study.errors import PublishError, in_one_line
 from study.options import Omittable
 
 if TYPE_CHECKING:
@@ -74,7 +75,6 @@ class Report:
         if not self.source:
             raise UnreadableSourceError("report what? Give a run store or a table of runs")
         from reports.documents import plan, report
-        from reports.documents.publish import publish
         from reports.sources import beside
 
         sweep = self._find_sweep()
@@ -87,7 +87,7 @@ class Report:
             return
         print(report.write(self.source, output, options, expected))
         if self.publish:
-            print(*publish(self.source, output), sep="\n")
+            print(*_publish(self.source, output), sep="\n")
 
     def _find_sweep(self) -> Path | None:
         return find_sweep(self.sweep) if self.sweep else None
@@ -130,6 +130,24 @@ class Report:
         if self.margin is None:
             raise UnreadableSourceError("--guess needs --margin: the effect that matters")
         return plan.write([("", plan.conclusions(guess, Margin(self.margin)))], self.output or Path("plan"))
+
+
+def _publish(source: str, output: Path) -> list[str]:
+    """Publish a report, and return its addresses.
+
+    Raises:
+        PublishError: W&B doesn't take it.
+        UnreadableSourceError: W&B refuses it, or can't be reached.
+    """
+    from reports.documents.publish import publish
+
+    try:
+        return publish(source, output)
+    except UnreadableSourceError:
+        raise
+    except Exception as error:  # the client raises what its code runs into where it doesn't expect an answer
+        said = f"{type(error).__name__}: {in_one_line(error)}"
+        raise PublishError(f"--publish: W&B's answer can't be used ({said}); the report is in {output}") from error
 
 
 def _one(name: str | None) -> tuple[str, ...]:

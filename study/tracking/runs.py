@@ -7,6 +7,8 @@ which machines that share nothing but W&B tell what the others have done, and ar
 
 import dataclasses
 import functools
+import hashlib
+import json
 import os
 import shutil
 import threading
@@ -32,8 +34,8 @@ LOSSES = (
     "scale_grad_norm",
 )  # fmt: skip
 """What CleanRL calls `losses/`."""
-WITNESSES = ("params_sha256", "params_norm", "fingerprint")
-"""What tells when runs came apart."""
+FINGERPRINTS = ("params_sha256", "params_norm", "fingerprint")
+"""What shows from which update on two runs differ."""
 LEFT_OUT = ("tensor_sha256",)
 """What W&B would draw as a dozen charts without a number: it is in `history.jsonl`, which is saved with the run."""
 STEPS = ("update", "global_step")
@@ -53,7 +55,25 @@ def namespaced(name: str) -> str:
     """What a number of an update is called in W&B, as CleanRL's users expect it."""
     if name in STEPS:
         return name
-    return f"{'losses' if name in LOSSES else 'witnesses' if name in WITNESSES else 'charts'}/{name}"
+    return f"{'losses' if name in LOSSES else 'fingerprints' if name in FINGERPRINTS else 'charts'}/{name}"
+
+
+def group_of(config: RunConfig) -> str:
+    """Return the W&B group of a run: the runs that differ from it in nothing but their seed.
+
+    W&B draws one line for each group, the mean over its runs. The digits at the end tell designs apart: they are the
+    same for all runs whose hyperparameters are.
+    """
+    own = {"condition", "seed", "precision", "replicate", "perturbation"}
+    shared = {name: value for name, value in dataclasses.asdict(config).items() if name not in own}
+    design = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:6]
+    replicate = f"r{config.replicate} {config.perturbation}" if config.replicate else "r0"
+    return f"{config.env_id} {config.condition} {config.precision} {replicate} {design}"
+
+
+def _read_provenance(path: Path) -> dict[str, Any]:
+    """Return the provenance in a run's `config.json`, by which W&B's users filter: `provenance.version_torch`."""
+    return dict(json.loads(path.read_text(encoding="utf-8")).get("provenance", {}))
 
 
 def project() -> str:
@@ -178,28 +198,39 @@ class TrackedRun:
         self._run = tracker.open(
             id=self.id,
             name=f"{config.condition}-s{config.seed}-{config.precision}-r{config.replicate}",
-            group=f"{config.env_id} seed {config.seed}",
-            job_type=config.condition,
-            tags=[config.parameterization, config.implementation, config.precision, config.env_id],
+            group=group_of(config),
+            job_type="train",
+            tags=[config.condition, config.parameterization, config.implementation, config.precision, config.env_id],
             config={
                 **(asked.parameters if asked else {}),
                 **dataclasses.asdict(config),
                 "run_id": config.id,
+                "provenance": _read_provenance(self._files / "config.json"),
                 "claimed": self.claimed,
             },
         )
         self._run.define_metric("*", step_metric="global_step")
         self._run.define_metric("charts/episodic_return", step_metric="global_step", summary="last,max")
         self._run.define_metric("losses/value_loss", step_metric="global_step", summary="last,min")
+        # A summary is a table's row, in which W&B can't show a list.
+        self._run.define_metric(namespaced("fingerprint"), step_metric="global_step", summary="none")
         self._save(self._files / "config.json")
 
-    def log(self, record: Mapping[str, Any]) -> None:
-        """An update's record, into the history; without what isn't a number, which would spoil a maximum."""
+    def log(self, record: Mapping[str, Any], steps_per_second: float | None = None) -> None:
+        """Add an update to the history, without NaN, which would spoil a maximum.
+
+        Args:
+            record: The update, as in `history.jsonl`.
+            steps_per_second: Environment steps of this run a second, where it is being trained. It differs each time
+                that a run is trained, so it isn't in `history.jsonl`.
+        """
         row = {
             namespaced(name): value
             for name, value in record.items()
             if name not in LEFT_OUT and value is not None and value == value
         }
+        if steps_per_second is not None:
+            row["charts/SPS"] = round(steps_per_second)
         self._tell(lambda: self._run.log(row, step=record["update"]))
 
     def finish(self, outcome: Mapping[str, Any], **about: Any) -> None:

@@ -190,11 +190,13 @@ def _record(
         failed.update(summaries)
 
     finish_failed()
+    began_at, steps_before = time.monotonic(), cohort.update * writers[0].config.batch_size
     for records in cohort.train():
+        seconds = time.monotonic() - began_at
         for place, record in records.items():
             line = vars(record)
             writers[place].append(line)
-            tracked[place].log(line)
+            tracked[place].log(line, (record.global_step - steps_before) / seconds)
         finish_failed()
         on_update(len(records))
         if cohort.update < writers[0].config.num_updates:
