@@ -424,7 +424,7 @@ def test_a_strange_answer_to_publish_is_one_line(
 ) -> None:
     write_run_store(tmp_path / "runs", synthetic_study(seeds=7))
     monkeypatch.setattr("reports.documents.publish.publish", lambda *_: {}["data"])
-    code, out, err = run("report", str(tmp_path / "runs"), "-o", str(tmp_path / "r"), "--publish", capsys=capsys)
+    code, _, err = run("report", str(tmp_path / "runs"), "-o", str(tmp_path / "r"), "--publish", capsys=capsys)
     assert code == 1
     assert (
         err == f"study: --publish: W&B's answer can't be used (KeyError: 'data'); the report is in {tmp_path / 'r'}\n"
