@@ -1,4 +1,4 @@
-"""The command line. What the user can mend is one line and exit code 2."""
+"""The command line. A mistake that the user can fix is one line and exit code 2."""
 
 import ast
 import contextlib
@@ -26,11 +26,18 @@ from study.tracking.assignment import assignment
 REGISTRY = ConstructorRegistry()
 """How parameters of a run are read from the command line, where tyro reads them otherwise."""
 
-NOTHING_IS_LOST = "what was finished is kept, and the same command goes on"
+NOTHING_IS_LOST = "what was finished is kept, and the same command continues"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command."""
+    """Run a command.
+
+    Args:
+        arguments: Of the command line; by default this process's.
+
+    Raises:
+        SystemExit: The command has failed, with exit code 2 for a user's mistake, 1 for a failure, 130 for Ctrl-C.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an agent's Ctrl-C, and a cluster's
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -106,7 +113,7 @@ def _unboxed(complaint: str) -> str:
 
 
 def _ungrouped(arguments: Iterable[str]) -> Iterator[str]:
-    """The arguments, with `--gamma=0.9` for the `--group={'gamma': 0.9}` by which an agent passes nested parameters."""
+    """Yield the arguments, with `--gamma=0.9` for an agent's `--group={'gamma': 0.9}`."""
     for argument in arguments:
         _, _, value = argument.partition("=")
         if argument.startswith("--") and value.startswith("{"):

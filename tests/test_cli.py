@@ -379,7 +379,7 @@ def test_a_full_disk_in_the_middle_is_said_and_mended(tmp_path: Path) -> None:
     full = attempt(largest_file=8192)
     assert full.returncode == 1
     assert "history.jsonl can't be written: File too large" in full.stderr
-    assert full.stderr.splitlines()[-1].endswith("the same command goes on")
+    assert full.stderr.splitlines()[-1].endswith("the same command continues")
     assert "Traceback" not in full.stderr
     assert not list((tmp_path / "runs").glob("*/summary.json"))
     assert attempt(resource.RLIM_INFINITY).returncode == 0

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Calibrate:
-    """How often each label of a report is wrong, on simulated studies of known truth. 100 a row take ten minutes."""
+    """Measure how often each label of a report is wrong, on simulated studies of known truth. It takes ten minutes."""
 
     studies: int = 100
     """simulated studies a row"""
@@ -31,7 +31,11 @@ class Calibrate:
     """where rows are kept, a line each: those that are there aren't simulated again"""
 
     def run(self) -> None:
-        """Simulate what isn't there yet, and print it all as CSV."""
+        """Simulate the rows that the file hasn't yet, and print all as CSV.
+
+        Raises:
+            ConfigError: An option can't be used, or the file can't be written.
+        """
         from reports.calibration import labels, studies
 
         if self.studies < 1:
@@ -60,7 +64,7 @@ class Calibrate:
         print(labels.table(rows).to_csv(index=False), end="")
 
     def _kept(self) -> "dict[tuple[str, str, int, int], Row]":
-        """Rows of earlier calls, by what they are. A line cut short by an interruption is left out."""
+        """Return rows of earlier calls, without a line that an interruption has cut short."""
         from reports.calibration.labels import Row
 
         kept = {}

@@ -20,13 +20,17 @@ from study.training.memory import available_cores, require_memory
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Check:
-    """Look at sweep files before anyone queues them: how many runs, how long here, and what W&B would swallow."""
+    """Check sweep files before they are queued: how many runs, how long here, and what W&B would silently do."""
 
     files: Positional[Omittable[tuple[Path, ...]]]
     """sweep files, such as sweeps/thread.yaml, or names of shipped ones, such as thread"""
 
     def run(self) -> None:
-        """Say of each file what is in it, or refuse it."""
+        """Print what each file has.
+
+        Raises:
+            ConfigError: Files are refused. The text has a line for each.
+        """
         sound: dict[Path, list[list[RunConfig]]] = {}
         refused = []
         if not self.files:
@@ -48,7 +52,11 @@ class Check:
 
 
 def _read(path: Path) -> list[list[RunConfig]]:
-    """A sweep file's calls, all of which can be trained. **Raises**: `ConfigError`."""
+    """Return the calls of a sweep file, all of which can be trained.
+
+    Raises:
+        ConfigError: They can't, or W&B would run something else.
+    """
     calls = read_calls(path)
     require_own_program(path)
     try:
@@ -66,7 +74,7 @@ def _once(calls: list[list[RunConfig]]) -> list[RunConfig]:
 
 
 def _measure(sweeps: Sequence[list[list[RunConfig]]]) -> list[float]:
-    """Seconds of one core for each sweep."""
+    """Return the core-seconds of each sweep."""
     from study.training.estimate import estimate
 
     configs = [_once(calls) for calls in sweeps]

@@ -65,7 +65,7 @@ class CompareOptions:
     """where runs and the answer are kept; the same command continues there"""
 
     def check(self) -> None:
-        """Look at the options.
+        """Check the options.
 
         Raises:
             ConfigError: One of them can't be used.
@@ -79,14 +79,23 @@ class CompareOptions:
 
     @property
     def shared(self) -> "Shared | None":
-        """How arms share weights."""
+        """Return how arms share initial weights; None where each has its own."""
         from study.compare.launching import Shared
 
         pairs = read_renames(self.rename)
         return Shared(rename=pairs) if self.share_init else None
 
     def look(self, arms: Sequence[Arm], seed: int, progress: "Progress") -> "Looks":
-        """Look at the arms' first steps, say what was found, and write it to `look.json`."""
+        """Compare the arms' first steps, print what was found, and write it to `look.json`.
+
+        Args:
+            arms: The reference, and the others.
+            seed: Of all arms.
+            progress: Told of each run that has ended.
+
+        Returns:
+            What was found.
+        """
         from study.compare.launching import Launcher
         from study.compare.look import Looker, Options
         from study.compare.words import describe_looks, plain_looks
@@ -101,7 +110,17 @@ class CompareOptions:
     def compare_outcomes(
         self, arms: Sequence[Arm], seeds: Sequence[int], metric: "Metric", progress: "Progress"
     ) -> str:
-        """Train all arms with all seeds, and return the headlines of the report, or of the plan."""
+        """Train all arms with all seeds, and write a report, or with `--plan` a plan.
+
+        Args:
+            arms: The reference, and the others.
+            seeds: Of each arm.
+            metric: Reads the outcome of a run.
+            progress: Told of each run that has ended.
+
+        Returns:
+            The headlines of the report, or of the plan.
+        """
         from reports.documents import plan, report
         from reports.sources import Reading
         from study.compare import outcomes
@@ -123,18 +142,22 @@ class CompareOptions:
 
 
 class Progress:
-    """A line for each run that has ended, with the time that is left where that can be told."""
+    """Prints a line for each run that has ended, with the time that is left where that can be told.
+
+    Args:
+        console: Where.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._expected, self._ended, self._began = 0, 0, 0.0
 
     def expect(self, runs: int) -> None:
-        """So many runs are to come."""
+        """Set how many runs are to come."""
         self._expected, self._ended, self._began = runs, 0, time.monotonic()
 
     def on_end(self, run: "Ended") -> None:
-        """Say that a run has ended."""
+        """Print a line for a run that has ended."""
         self._ended += 1
         failed = f", exit code {run.exit_code}" if run.exit_code else ""
         left = (time.monotonic() - self._began) / self._ended * (self._expected - self._ended)
@@ -163,7 +186,12 @@ class Compare:
     comparison: OmitArgPrefixes[CompareOptions] = dataclasses.field(default_factory=CompareOptions)
 
     def run(self) -> None:
-        """Check everything, then look, and compare outcomes where the look leaves them open."""
+        """Check the options, compare first steps, and compare outcomes where the first steps differ.
+
+        Raises:
+            ConfigError: An arm or an option can't be used.
+            SystemExit: With the exit code that stands for what was found.
+        """
         arms, options = self._read()
         require_arms(arms)
         options.check()

@@ -25,7 +25,7 @@ class Report:
     source: Positional[Omittable[str]] = ""
     """a run store, a CSV or Parquet table of runs, a report's table, wandb:entity/project[/sweep], sb3:DIR or tb:DIR"""
     output: Annotated[Omittable[Path | None], arg(aliases=["-o"])] = None
-    """where to; SOURCE/report by default, beside a table, in place for a report's own, or here for runs in W&B"""
+    """where to write; by default SOURCE/report, beside a table, over a report's own, or here for runs in W&B"""
     outcome: Omittable[str | None] = None
     """the primary outcome; by default the mapping's or the sweep file's, or else final_return, or the only one"""
     also: Annotated[Omittable[tuple[str, ...] | None], arg(metavar="[STR [STR ...]]")] = None
@@ -33,10 +33,9 @@ class Report:
     goal: Omittable[Literal["maximize", "minimize"] | None] = None
     """whether large outcomes are good: a failed run counts as the worst; the sweep file's, or maximize"""
     margin: Omittable[float | None] = None
-    """the equivalence margin: what difference would matter? The sweep file's, or half the standard deviation between
-    seeds"""
+    """the smallest difference that matters; the sweep file's, or half the standard deviation between seeds"""
     sweep: Omittable[Path | None] = None
-    """only the runs of this sweep file, or of the shipped one of that name, and a word on those that are missing"""
+    """only the runs of this sweep file, or of the shipped one of that name; missing ones are counted"""
     where: Omittable[tuple[str, ...]] = ()
     """only the runs for which this holds, as key=value"""
     map: Omittable[str | None] = None
@@ -65,7 +64,12 @@ class Report:
     """plan without runs, from a standard deviation of differences between seeds and --margin"""
 
     def run(self) -> None:
-        """Read, compute, write, and print the headlines."""
+        """Read the runs, write the report, and print its headlines.
+
+        Raises:
+            PublishError: W&B's answer can't be used. The report is written.
+            UnreadableSourceError: The runs can't be read, or an option can't be used.
+        """
         for name, value in (("guess", self.guess), ("margin", self.margin)):
             if value is not None and not 0 < value < math.inf:
                 raise UnreadableSourceError(f"--{name} must be positive and finite, not {value}")

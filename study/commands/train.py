@@ -20,24 +20,29 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Train:
-    """Train one run, or, as one cohort, those of several seeds. A sweep's agents call this, and so can you."""
+    """Train one run, or, as one cohort, those of several seeds. It is also what a sweep's agents call."""
 
     config: FlagConversionOff[Annotated[RunConfig, arg(name="")]]  # `--anneal_lr=True`, as an agent says it
     seeds: Omittable[str | None] = None
     """instead of --seed, several, such as 0-9, 0-4,7 or 0-8:2: trained together, to the same bits as one by one"""
     margin: Omittable[float | None] = None
-    """the sweep's equivalence margin, which an agent passes on: it changes nothing, and W&B keeps it in the config"""
+    """the sweep's equivalence margin, as agents pass it: it changes no run, and W&B keeps it in the config"""
     factor: Omittable[str | None] = None
-    """what the sweep's report is to compare, which an agent passes on, too"""
+    """the parameter that the sweep's report compares, as agents pass it: it changes no run"""
     must_agree: Omittable[str | None] = None
-    """the same, of values that are the same mathematics"""
+    """the same, for a parameter whose values are the same mathematics"""
     step_timeout: float = 0.0
     """seconds that a step or a reset of the environment may take before the run has failed; 0: any"""
     runs_dir: Path = Path("runs")
     """where runs are kept: the run store"""
 
     def run(self) -> None:
-        """Train, unless it has been done."""
+        """Train the runs that haven't ended, and print how each has.
+
+        Raises:
+            ConfigError: The runs can't be trained here.
+            RunFailedError: A run has failed.
+        """
         check_step_timeout(self.step_timeout)
         step_timeout = self.step_timeout or None
         seeds = [self.config.seed] if self.seeds is None else read_seeds(self.seeds)
@@ -94,9 +99,13 @@ def _how_it_ended(outcome: dict[str, Any], before: bool) -> str:
 
 
 def with_first_seed(arguments: Sequence[str]) -> list[str]:
-    """The arguments of `study train`, in which `--seeds 0-9` gives the run its `--seed` too.
+    """Return the arguments of `study train`, with a `--seed` beside `--seeds 0-9`, since a run has one.
 
-    **Raises**: `ConfigError`, when both are given.
+    Args:
+        arguments: As typed.
+
+    Raises:
+        ConfigError: Both are given.
     """
     given: dict[str, str] = {}
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):

@@ -1,4 +1,4 @@
-"""The driver: which runs are wanted, and the one run store in which all of them come to lie."""
+"""The driver: has runs trained by workers, and keeps their files in one run store."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,14 @@ TRIES_BEFORE_SAID = 2
 
 
 class Driver:
-    """Has runs trained: `async with Driver(...) as driver: await driver.train(runs)`."""
+    """Has runs trained: `async with Driver(...) as driver: await driver.train(runs)`.
+
+    Args:
+        store: The run store.
+        options: Of the pool.
+        wandb_mode: W&B's "online", "offline" or "disabled".
+        console: Where progress is shown.
+    """
 
     def __init__(self, store: RunStore, options: PoolOptions, wandb_mode: str, console: Console) -> None:
         self.store = store
@@ -65,7 +72,10 @@ class Driver:
         await self._exits.__aexit__(*error)
 
     async def train(self, configs: Sequence[RunConfig]) -> None:
-        """Have those of the runs trained that haven't ended, and return once each has ended, or was given up on.
+        """Train those of the runs that haven't ended, until each has ended or was given up on.
+
+        Args:
+            configs: The runs.
 
         Raises:
             WorkerError: Runs were given up on. All others have ended.
@@ -83,7 +93,7 @@ class Driver:
             raise WorkerError(f"{number} no outcome: {'; '.join(dict.fromkeys(reasons))}")
 
     async def _have_trained(self, configs: Sequence[RunConfig]) -> None:
-        """Hand a cohort out until each of its runs has ended, or was given up on."""
+        """Give a cohort to workers until each of its runs has ended, or was given up on."""
         waiting, tries_held = list(configs), 0
         try:
             for attempt in itertools.count():
@@ -106,7 +116,7 @@ class Driver:
                 await asyncio.gather(*(self._have_trained([config]) for config in waiting))
 
     async def _hand_out(self, configs: Sequence[RunConfig], attempt: int) -> bool:
-        """Have a cohort trained. **Returns**: whether something came of it."""
+        """Give a cohort to a worker, and return whether a run has ended or made updates."""
         async with self._slot():
             cohort = await asyncio.to_thread(self._describe, configs, attempt)
             self._progress.begin(cohort.key)
@@ -131,7 +141,7 @@ class Driver:
         )
 
     def _keep(self, configs: Sequence[RunConfig], files: Files) -> bool:
-        """Take over what came back. **Returns**: whether a run is further than before."""
+        """Adopt the files that came back, and return whether a run has made updates."""
         taken = False
         for config in configs:
             if config.id in files:
@@ -172,7 +182,7 @@ class Driver:
 
     @contextlib.asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
-        """A worker's thread: what waits for one isn't given to a scheduler, which might blame it for a death."""
+        """Reserve a worker's thread. A cohort that waits for one isn't given to Dask, which might blame it for a death."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._in_hand < self._threads)
             self._in_hand += 1
@@ -197,12 +207,12 @@ class Driver:
 
 
 def _with_checkpoints(files: Files) -> Files:
-    """Of runs, those that can be resumed."""
+    """Return the files of those runs that can be resumed."""
     return {run_id: of_run for run_id, of_run in files.items() if "checkpoint" in of_run}
 
 
 def _reason(error: Exception) -> str:
-    """Return one line on what training raised; where it is unexpected, with the place."""
+    """Return one line on what training raised, with the file and line where that is unexpected."""
     if isinstance(error, KilledWorker):
         return f"{error.allowed_failures + 1} workers died over it"
     said = in_one_line(error)

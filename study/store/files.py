@@ -66,7 +66,7 @@ def require_writable(path: Path) -> None:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
-        raise ConfigError(f"{path} can't be written: {error.strerror}. Choose another file with -o") from error
+        raise ConfigError(f"{path} can't be written: {error.strerror}") from error
 
 
 def remove_drafts(folder: Path) -> None:

@@ -1,8 +1,9 @@
-"""What a run tells Weights & Biases: all that the run store has, with the same numbers.
+"""A run as a W&B run: all that the run store has, with the same numbers.
 
-A run's id is its run's. Under `wandb agent` the server names it: the first run of the call becomes the run that the
-agent was assigned, and others of its cohort stand beside it in the sweep. Runs say their run's id in their config, by
-which machines that share nothing but W&B tell what the others have done, and are doing (`study.tracking.elsewhere`).
+Outside of `wandb agent`, a W&B run's id is the run's own. Under an agent the server chooses it: the first run of the call
+becomes the W&B run that the agent was assigned, and the others of its cohort stand beside it in the sweep. Each has its
+run's id in its config. By that, machines that share nothing but W&B see what the others have trained, and are training
+(`study.tracking.elsewhere`).
 """
 
 import dataclasses
@@ -52,7 +53,7 @@ OFFLINE = "-offline"
 
 
 def namespaced(name: str) -> str:
-    """What a number of an update is called in W&B, as CleanRL's users expect it."""
+    """Return the W&B name of an update's number, as CleanRL's users expect it."""
     if name in STEPS:
         return name
     return f"{'losses' if name in LOSSES else 'fingerprints' if name in FINGERPRINTS else 'charts'}/{name}"
@@ -77,14 +78,18 @@ def _read_provenance(path: Path) -> dict[str, Any]:
 
 
 def project() -> str:
-    """The W&B project of this process's runs: `wandb agent` says its sweep's."""
+    """Return the W&B project of this process's runs, which `wandb agent` sets to its sweep's."""
     return os.environ.get("WANDB_PROJECT", PROJECT)
 
 
 def choose_mode(runs_dir: Path) -> str:
-    """W&B's "online" if it lets us in, else "offline", and a word on it. WANDB_MODE, where set, decides.
+    """Return W&B's "online" if its key is accepted, else "offline" with a warning. WANDB_MODE, where set, decides.
 
-    **Raises**: `ConfigError`, when WANDB_MODE is none of W&B's modes.
+    Args:
+        runs_dir: The run store, for the warning.
+
+    Raises:
+        ConfigError: WANDB_MODE is none of W&B's modes.
     """
     mode = os.environ.get("WANDB_MODE")
     if mode not in (None, *MODES):
@@ -99,7 +104,10 @@ def choose_mode(runs_dir: Path) -> str:
 
 
 def _reason_to_stay_offline() -> str | None:
-    """Asked once, before anything is trained: a run that can't reach W&B gives up after a minute and a half only."""
+    """Return why W&B can't be used; None where it can.
+
+    This is asked once, before anything is trained: a W&B run that can't reach its server waits for a minute and a half.
+    """
     just_talked_to_wandb = assignment() is not None  # the agent has, that started us
     try:
         return None if wandb.login(prompt=False, verify=not just_talked_to_wandb) else "no key is configured"
@@ -112,7 +120,7 @@ def _say_offline(reason: str | None, runs_dir: Path) -> None:
 
 
 def addresses(run_ids: Iterable[str]) -> dict[str, str]:
-    """Where runs are to be seen, by run id; nothing, if W&B doesn't say whose they are."""
+    """Return the runs' web addresses, by run id; nothing where W&B doesn't tell the entity."""
     entity = _entity()
     if entity is None:
         return {}
@@ -122,7 +130,7 @@ def addresses(run_ids: Iterable[str]) -> dict[str, str]:
 
 @functools.cache
 def _entity() -> str | None:
-    """Whose runs they are: asked once."""
+    """Return the entity of this process's runs. W&B is asked once."""
     try:
         return os.environ.get("WANDB_ENTITY") or wandb.Api().default_entity
     except (OSError, ValueError, wandb.Error):
@@ -130,18 +138,32 @@ def _entity() -> str | None:
 
 
 class Tracker:
-    """Begins runs, and remembers whether W&B can be reached."""
+    """Begins W&B runs, and remembers whether W&B can be reached.
+
+    Args:
+        runs_dir: The run store, which holds offline runs.
+        mode: W&B's "online", "offline" or "disabled".
+    """
 
     def __init__(self, runs_dir: Path, mode: str) -> None:
         self.runs_dir = runs_dir
         self.mode = mode
 
     def begin(self, config: RunConfig, files: Path) -> "TrackedRun":
-        """Begin a W&B run. **Arguments**: `files`, the run's folder in the run store, with `config.json`."""
+        """Begin a run's W&B run.
+
+        Args:
+            config: The run.
+            files: Its folder in the run store, with `config.json`.
+        """
         return TrackedRun(config, files, self)
 
     def open(self, **about: Any) -> wandb.Run:
-        """A W&B run, offline from the first for which W&B doesn't answer: nothing of it is lost."""
+        """Return a new W&B run: offline from the first for which W&B doesn't answer, so that nothing is lost.
+
+        Args:
+            about: Arguments of `wandb.init`.
+        """
         try:
             return self._init(**about)
         except wandb.Error as error:
@@ -234,14 +256,16 @@ class TrackedRun:
         self._tell(lambda: self._run.log(row, step=record["update"]))
 
     def finish(self, outcome: Mapping[str, Any], **about: Any) -> None:
-        """Write the outcome into the summary, and save the run's files; a failed run is marked so, with the reason.
+        """Write the outcome into the summary, and save the run's files. A failed run is marked so, with the reason.
 
-        **Arguments**: `about`, what else there is to say of the run.
+        Args:
+            outcome: As in `summary.json`.
+            about: Further values of W&B's summary.
         """
         self._tell(lambda: self._finish(outcome, about))
 
     def begin_to_finish(self, outcome: Mapping[str, Any]) -> threading.Thread:
-        """Finish, while training goes on. The thread is a daemon, so that Ctrl-C ends the wait for it."""
+        """Finish in a thread, and return it. It is a daemon, so that Ctrl-C ends the wait for it."""
         self._finished = True
         thread = threading.Thread(target=self.finish, args=(outcome,), daemon=True)
         thread.start()
@@ -257,12 +281,12 @@ class TrackedRun:
         _end(self._run, {**outcome, **about}, exit_code=0 if outcome["status"] == "finished" else 1)
 
     def leave(self, rival: str) -> None:
-        """Leave the run to another run, that claimed it before."""
+        """Leave the run to another W&B run, which claimed it before."""
         self._finished = True
         self._tell(lambda: _end(self._run, {"status": "elsewhere", "same_as": rival}, exit_code=0))
 
     def _save(self, *files: Path) -> None:
-        """Save copies with the run: W&B uploads what is in its folder only when it is told to."""
+        """Save copies of files with the W&B run, which uploads what is in its folder only on request."""
         if self._run.disabled:
             return
         folder = Path(self._run.dir)
@@ -272,7 +296,7 @@ class TrackedRun:
             self._run.save(folder / path.name, base_path=folder, policy="now", glob=False)
 
     def _tell(self, word: Callable[[], None]) -> None:
-        """Tell W&B something, or nothing once it has failed: the run store has all, and training continues."""
+        """Call a function that talks to W&B, unless that has failed before: the run store has all, and training continues."""
         if self._failed:
             return
         try:
@@ -300,7 +324,12 @@ class TrackedRun:
 
 
 def settle_assigned_run(summary: Mapping[str, Any], runs_dir: Path = Path("runs")) -> None:
-    """Say what became of the run that an agent assigned to this process, if none of its runs became it."""
+    """End the W&B run that an agent assigned to this process, if none of its runs became it.
+
+    Args:
+        summary: Its summary, with a `status`.
+        runs_dir: The run store.
+    """
     asked, mode = assignment(), os.environ.get("WANDB_MODE", "online")
     if asked is None or asked.config or mode not in MODES:
         return

@@ -1,4 +1,4 @@
-"""What `wandb agent` asks for: every run of a call becomes a W&B run of its sweep, and none is paid for twice."""
+"""Carries out the calls of `wandb agent`: every run of a call becomes a W&B run of its sweep, and none is trained twice."""
 
 import os
 import sys
@@ -52,7 +52,7 @@ def carry_out(
 
 
 def say_how_agents_give_up() -> None:
-    """An agent stops for good after a few failures in its first minute, and says so nowhere."""
+    """Print that agents end for good after a few failures in their first minute, which they print nowhere."""
     wanted = {"WANDB_AGENT_DISABLE_FLAPPING": "true", "WANDB_AGENT_MAX_INITIAL_FAILURES": "1000000"}
     missing = [f"{name}={value}" for name, value in wanted.items() if name not in os.environ]
     if missing:
