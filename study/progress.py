@@ -10,7 +10,7 @@ from rich.console import Console
 SECONDS_BETWEEN_LINES = 20.0
 """A command that ends sooner prints no line."""
 SECONDS_OF_RATE = 300.0
-"""The rate is taken over the last so many seconds."""
+"""The period over which the rate is taken."""
 
 Item = TypeVar("Item", covariant=True)
 

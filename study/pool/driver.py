@@ -182,7 +182,7 @@ class Driver:
 
     @contextlib.asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
-        """Reserve a worker's thread. A cohort that waits for one isn't given to Dask, which might blame it for a death."""
+        """Reserve a worker's thread. Dask isn't given a cohort that waits for one: it might blame it for a death."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._in_hand < self._threads)
             self._in_hand += 1

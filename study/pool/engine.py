@@ -120,7 +120,7 @@ class Engine:
     async def train(self, cohort: Cohort) -> Files:
         """Train a cohort, and return the files of its runs.
 
-        If its worker dies, another gets the cohort. If the scheduler vanishes, it gets the cohort again once it is back.
+        If its worker dies, another gets the cohort. If the scheduler vanishes, the cohort waits until it is back.
 
         Args:
             cohort: The cohort.

@@ -56,7 +56,7 @@ def rivals(runs: Iterable[TrackedRun]) -> dict[str, str]:
     """Return those of our runs that another W&B run claimed first and is training.
 
     A W&B run writes the time of its claim to its config before it searches for others. So of two, at least one sees the
-    other, and both conclude alike which was first, if their clocks agree to a second or so. Where they don't, both train
+    other. Both conclude alike which was first, if their clocks agree to a second or so. Where they don't, both train
     the run, to the same bits.
 
     Args:

@@ -1,9 +1,9 @@
 """A run as a W&B run: all that the run store has, with the same numbers.
 
-Outside of `wandb agent`, a W&B run's id is the run's own. Under an agent the server chooses it: the first run of the call
-becomes the W&B run that the agent was assigned, and the others of its cohort stand beside it in the sweep. Each has its
-run's id in its config. By that, machines that share nothing but W&B see what the others have trained, and are training
-(`study.tracking.elsewhere`).
+Outside of `wandb agent`, a W&B run's id is the run's own. Under an agent the server chooses it. The first run of the
+call becomes the W&B run that the agent was assigned, and the others of its cohort stand beside it in the sweep. Each
+has its run's id in its config. By that, machines that share nothing but W&B see what the others have trained, and are
+training (`study.tracking.elsewhere`).
 """
 
 import dataclasses
@@ -171,7 +171,7 @@ class Tracker:
                 raise
             self.mode = "offline"
             _say_offline(in_one_line(error), self.runs_dir)
-            # The client goes on trying, and refuses another run of that id.
+            # The client keeps trying, and refuses another run of that id.
             return self._init(**about | {"id": f"{about['id']}{OFFLINE}"})
 
     def _init(self, **about: Any) -> wandb.Run:
@@ -296,7 +296,7 @@ class TrackedRun:
             self._run.save(folder / path.name, base_path=folder, policy="now", glob=False)
 
     def _tell(self, word: Callable[[], None]) -> None:
-        """Call a function that talks to W&B, unless that has failed before: the run store has all, and training continues."""
+        """Call a function that talks to W&B, unless one has failed before: the run store has all the same."""
         if self._failed:
             return
         try:
@@ -307,7 +307,7 @@ class TrackedRun:
             warn(f"W&B hasn't taken run {self.id} in time: `wandb sync --include-online {folder}` uploads it")
         except Exception as error:
             self._failed = True
-            warn(f"W&B has failed, and run {self.id} goes on in the run store alone: {in_one_line(error)}")
+            warn(f"W&B has failed, and run {self.id} continues in the run store alone: {in_one_line(error)}")
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""Carries out the calls of `wandb agent`: every run of a call becomes a W&B run of its sweep, and none is trained twice."""
+"""Carries out calls of `wandb agent`: each run of a call becomes a W&B run of its sweep, and none is trained twice."""
 
 import os
 import sys
@@ -58,6 +58,6 @@ def say_how_agents_give_up() -> None:
     if missing:
         print(
             "An agent gives up after 3 failures in its first minute, or 5 at its start, and its sweep's other runs "
-            f"wait: {' '.join(missing)} wandb agent ... goes on.",
+            f"wait: {' '.join(missing)} wandb agent ... continues.",
             file=sys.stderr,
         )

@@ -120,8 +120,8 @@ class Keeper:
         """
         should_end = self._should_end()
         if should_end or time.monotonic() - self._kept_at >= self._seconds:
-            for place, writer in enumerate(writers):
-                if place not in cohort.failures and (state := cohort.state(place)) is not None:
+            for index, writer in enumerate(writers):
+                if index not in cohort.failures and (state := cohort.state(index)) is not None:
                     writer.keep(state)
             self._kept_at = time.monotonic()
         if should_end:
@@ -171,16 +171,16 @@ def _train(
         finishing = _record(cohort, writers, tracked, on_update, keeper)
         outcomes = cohort.outcomes()
         core_seconds = None if began_at is None else (time.process_time() - began_at) / len(writers)
-        ended = [place for place in range(len(writers)) if place not in cohort.failures]
-        summaries = {place: summarise(outcomes[place]) for place in ended}
-        for place in ended:
-            if isinstance(outcomes[place], Outcome):
-                writers[place].keep_policy(cohort.policy(place))
+        ended = [index for index in range(len(writers)) if index not in cohort.failures]
+        summaries = {index: summarise(outcomes[index]) for index in ended}
+        for index in ended:
+            if isinstance(outcomes[index], Outcome):
+                writers[index].keep_policy(cohort.policy(index))
             if core_seconds is not None:
-                writers[place].note_cost(core_seconds)
-            writers[place].finish(summaries[place])
+                writers[index].note_cost(core_seconds)
+            writers[index].finish(summaries[index])
         # Where W&B can't be reached, they wait for it together.
-        finishing += [tracked[place].begin_to_finish(summaries[place]) for place in ended]
+        finishing += [tracked[index].begin_to_finish(summaries[index]) for index in ended]
         for thread in finishing:
             thread.join()
 
@@ -197,20 +197,20 @@ def _record(
     finishing: list[Thread] = []
 
     def finish_failed() -> None:
-        summaries = {place: summarise(cohort.failures[place]) for place in cohort.failures.keys() - failed}
-        for place, summary in summaries.items():
-            writers[place].finish(summary)
-        finishing.extend(tracked[place].begin_to_finish(summary) for place, summary in summaries.items())
+        summaries = {index: summarise(cohort.failures[index]) for index in cohort.failures.keys() - failed}
+        for index, summary in summaries.items():
+            writers[index].finish(summary)
+        finishing.extend(tracked[index].begin_to_finish(summary) for index, summary in summaries.items())
         failed.update(summaries)
 
     finish_failed()
     began_at, steps_before = time.monotonic(), cohort.update * writers[0].config.batch_size
     for records in cohort.train():
         seconds = time.monotonic() - began_at
-        for place, record in records.items():
+        for index, record in records.items():
             line = vars(record)
-            writers[place].append(line)
-            tracked[place].log(line, (record.global_step - steps_before) / seconds)
+            writers[index].append(line)
+            tracked[index].log(line, (record.global_step - steps_before) / seconds)
         finish_failed()
         on_update(len(records))
         if cohort.update < writers[0].config.num_updates:

@@ -42,9 +42,13 @@ def run_bytes(config: RunConfig) -> float:
     transition = number * (6 * observation + 8 * action + 2 * action**2) + 8 * (2 * action + 16)
     weights = 2 * hidden * (hidden + observation + action + 32)
     activations = 2 * config.minibatch_size * (4 * hidden + observation)
-    places = config.num_envs + config.eval_episodes
+    environments_held = config.num_envs + config.eval_episodes
     try:
-        alone = config.batch_size * transition + number * (5 * weights + activations) + places * ENVIRONMENT_BYTES
+        alone = (
+            config.batch_size * transition
+            + number * (5 * weights + activations)
+            + environments_held * ENVIRONMENT_BYTES
+        )
     except OverflowError:  # of numbers with hundreds of digits
         return math.inf
     return alone if config.rollouts == "own" else 2 * alone  # beside it, the run from whose rollouts it learns
