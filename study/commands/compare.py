@@ -41,8 +41,7 @@ class CompareOptions:
     steps: int = 100
     """optimizer steps of the first look"""
     control: Literal["jitter", "one_ulp", "rerun"] = "jitter"
-    """what tells how much round-off does: all weights moved by one ULP after each step, one weight moved once, or the
-    first arm again"""
+    """what shows round-off: every weight moved by one ULP after each step, one weight moved once, or a rerun"""
     share_init: FlagCreatePairsOff[bool] = False
     """whether all arms begin with the first arm's weights"""
     rename: Repeated = ()

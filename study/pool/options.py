@@ -17,8 +17,7 @@ class PoolOptions:
     workers: int = 0
     """processes of this machine, of one thread each; 0: as many as cores"""
     memory: float = 0.0
-    """GB for all workers together, by which cohorts are sized; 0: three quarters of this machine's, or, with
-    --scheduler, 2 for each worker"""
+    """GB for all workers together; 0: three quarters of this machine's, or with --scheduler 2 for each worker"""
     cohort: int = 40
     """runs that are trained together, at most: with few, many workers have work; with many, a run is cheaper"""
     runs_dir: Path = Path("runs")
