@@ -208,6 +208,8 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     code, out, _ = run(command, "--help", capsys=capsys)
     assert code == 0
     assert f"usage: study {command}" in out
+    assert "None" not in out
+    assert "(default: )" not in out
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
@@ -400,7 +402,7 @@ def test_a_full_disk_in_the_middle_is_said_and_mended(tmp_path: Path) -> None:
     full = attempt(largest_file=8192)
     assert full.returncode == 1
     assert "history.jsonl can't be written: File too large" in full.stderr
-    assert full.stderr.splitlines()[-1].endswith("the same command goes on")
+    assert full.stderr.splitlines()[-1].endswith("the same command continues")
     assert "Traceback" not in full.stderr
     assert not list((tmp_path / "runs").glob("*/summary.json"))
     assert attempt(resource.RLIM_INFINITY).returncode == 0
@@ -438,3 +440,16 @@ def test_the_command_line_starts_without_slow_libraries() -> None:
     code = f"import sys, study.cli; print(*set({slow}) & sys.modules.keys())"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.split() == []
+
+
+def test_a_strange_answer_to_publish_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run_store(tmp_path / "runs", synthetic_study(seeds=7))
+    monkeypatch.setattr("reports.documents.publish.publish", lambda *_: json.loads("{}")["data"])
+    code, _, err = run("report", str(tmp_path / "runs"), "-o", str(tmp_path / "r"), "--publish", capsys=capsys)
+    assert code == 1
+    assert (
+        err == f"study: --publish: W&B's answer can't be used (KeyError: 'data'); the report is in {tmp_path / 'r'}\n"
+    )
+    assert (tmp_path / "r" / "report.md").exists()

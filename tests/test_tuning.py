@@ -344,4 +344,4 @@ def test_two_conditions_are_tuned_compared_and_reported_and_not_trained_again(
     assert (runs / "report" / "tune" / "tuning.md").read_bytes() == text
     code, _, err = run(*arguments, "--trials", "4", "--runs-dir", str(runs), capsys=capsys)
     assert code == 2
-    assert "planned with another searches: give this one another --name" in err
+    assert "planned with another searches: give this one another name" in err

@@ -26,11 +26,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Column, Table
 
 from agents import environments
 from agents.hyperparameters import Hyperparameters
+from study.progress import Progress
 from study.store.files import write_atomically
 from study.training import provenance
 
@@ -114,14 +114,13 @@ def measure(env_ids: Sequence[str], rounds: int, seconds: float, console: Consol
     only_in = {JAX: {"Pendulum-v1"}, PHYSICS: set(SETTINGS) - {"Pendulum-v1"}}
     entries = [(env_id, name) for env_id in env_ids for name in contestants if env_id in only_in.get(name, SETTINGS)]
     measured: dict[tuple[str, str], list[Measurement]] = defaultdict(list)
-    with Progress(console=console) as progress:
-        task = progress.add_task("measuring", total=rounds * len(entries))
+    with Progress(console, "measurements", "measuring", rounds * len(entries)) as progress:
         for _ in range(rounds):
             for env_id, name in entries:
                 processes = 2 if name == TWO_WORKERS else 1
                 one = _in_fresh_processes(processes, contestants[name], SETTINGS[env_id], seconds)
                 measured[env_id, name].append(dataclasses.replace(one, contestant=name))
-                progress.advance(task)
+                progress.advance()
     return [_median(repeated) for repeated in measured.values()]
 
 

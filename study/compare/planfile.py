@@ -4,7 +4,7 @@ import dataclasses
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from reports.errors import near
 from study.compare.arms import Arm
@@ -68,13 +68,13 @@ def read_options(path: Path, options: T) -> tuple[list[Arm], T]:
 
 
 def _with_options(options: T, given: Mapping[str, Any]) -> T:
-    fields = {field.name: field for field in dataclasses.fields(options)}  # type: ignore[arg-type]
+    types_by_name = get_type_hints(type(options))
     changes = {}
     for key, value in given.items():
         name = key.replace("-", "_")
-        if name not in fields:
-            raise ConfigError(f"has an unknown key {key!r}{near(name, fields)}")
-        changes[name] = _convert(key, value, getattr(options, name), fields[name].type)
+        if name not in types_by_name:
+            raise ConfigError(f"has an unknown key {key!r}{near(name, types_by_name)}")
+        changes[name] = _convert(key, value, getattr(options, name), types_by_name[name])
     return dataclasses.replace(options, **changes)  # type: ignore[type-var]
 
 

@@ -16,13 +16,13 @@ import torch
 from matplotlib.figure import Figure
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import track
 from rich.table import Column, Table
 
 from agents.cohort import use_one_thread
 from agents.conditions import Condition
 from agents.policies import POLICIES
 from study.benchmarks.speed import timed
+from study.progress import counted
 from study.store.files import write_atomically
 
 WIDTHS = tuple(2**power for power in range(11))
@@ -62,7 +62,7 @@ def measure(widths: Sequence[int], rounds: int, seconds: float, console: Console
     """Measure every condition at every width `rounds` times, each for at least `seconds` and one batch."""
     use_one_thread()
     entries = [(phase, width, name) for width in widths for phase in get_args(Phase) for name in POLICIES]
-    turns = track([entry for _ in range(rounds) for entry in entries], "measuring", console=console)
+    turns = counted([entry for _ in range(rounds) for entry in entries], console, "measurements", "measuring")
     measured = [(entry, _microseconds(_work(*entry), seconds)) for entry in turns]
     return [
         Cost(
