@@ -44,7 +44,7 @@ def gap(a: Record, b: Record) -> float:
     return float(np.linalg.norm(np.subtract(a.fingerprint, b.fingerprint)) / b.params_norm)
 
 
-@pytest.mark.parametrize("env_id", ["Pendulum-v1", "Reacher-v5"])
+@pytest.mark.parametrize("env_id", ["Pendulum-v1", pytest.param("Reacher-v5", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "changes",
     [

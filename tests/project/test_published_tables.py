@@ -21,6 +21,7 @@ from study.cli import main
 from study.config.run_config import make_config
 from study.training import cohort as training
 from tests.helpers.paths import ROOT
+from tests.helpers.shared import made_once
 from tests.helpers.small import SMALL
 from tests.helpers.synthetic import study, write_run_store
 
@@ -32,7 +33,10 @@ LARGEST_FIGURE = 300_000
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run store of four conditions, two seeds, two precisions, ULP controls, doses, and compensated runs."""
-    folder = tmp_path_factory.mktemp("store")
+    return made_once(tmp_path_factory, "published tables", train)
+
+
+def train(folder: Path) -> None:
     plain: list[dict[str, Any]] = [
         {"condition": condition, "seed": seed, "replicate": replicate}
         for condition in CONDITIONS
@@ -47,7 +51,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             wanted = [*plain, *([] if compensated else doses)]
             values = {**SMALL, "precision": precision, "compensated": compensated}
             training.train([make_config({**values, **changes}) for changes in wanted], folder, "disabled")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +100,7 @@ def test_the_table_says_all_that_the_run_store_does(runs: Path, published: Path,
     assert before == kept["report.md"].partition(b"## Again")[0]
 
 
+@pytest.mark.slow
 def test_a_table_within_here_is_named_by_its_path(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     main(["report", str(runs), "-o", "reports/published/thread", "--table"])
@@ -107,6 +111,7 @@ def test_a_table_within_here_is_named_by_its_path(runs: Path, tmp_path: Path, mo
     assert files(Path("reports/published/thread")) == before
 
 
+@pytest.mark.slow
 def test_another_question_can_be_asked_of_the_table(published: Path, tmp_path: Path) -> None:
     report.write(str(published / TABLE), tmp_path, Options(outcome="eval_return"))
     text = (tmp_path / "report.md").read_text()

@@ -346,7 +346,8 @@ def test_a_failed_run_is_said_and_counted(
     assert "1 run failed" in out
 
 
-def test_a_full_disk_in_the_middle_is_said_and_mended(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_full_disk_is_said_and_what_it_stopped_resumes(tmp_path: Path) -> None:
     what = [*SMALL_OPTIONS, "--total-timesteps", "4096"]
     study = [sys.executable, "-m", "study", "train", *what, "--runs-dir", str(tmp_path / "runs")]
 

@@ -313,6 +313,7 @@ def test_after_a_call_that_took_too_long_others_are_answered() -> None:
     limited.close()
 
 
+@pytest.mark.slow
 def test_a_program_ends_though_an_environment_hangs(tmp_path: Path) -> None:
     (tmp_path / "stuck.py").write_text(
         "import time\n"

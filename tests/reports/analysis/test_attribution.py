@@ -311,7 +311,7 @@ def test_an_effect_in_one_cell_alone_is_no_equivalence() -> None:
 
 def test_cells_share_half_of_the_level() -> None:
     rng = np.random.default_rng(8)
-    for _ in range(20):
+    for _ in range(4):
         mean = of(answer(study(seeds=9, implementation=0.6, rng=rng)), "implementation").mean
         for family in ((mean.main, *mean.simple), mean.cells):
             _, adjusted, *_ = multipletests([each.p for each in family], method="holm")

@@ -18,6 +18,7 @@ from study.compare.launching import Job, Launcher
 from study.compare.matching import Pair, match
 from study.compare.reading import read
 from study.compare.recordings import Optimizer, Recording
+from tests.helpers.command_line import run
 from tests.helpers.comparing import TRAINER, compare
 
 
@@ -126,11 +127,18 @@ def test_ctrl_c_ends_all_and_leaves_nothing_running(tmp_path: Path) -> None:
         (["nowhere.yaml"], "nowhere.yaml: there is no such file"),
     ],
 )
-def test_a_mistake_is_one_line(tmp_path: Path, arguments: list[str], words: str) -> None:
-    refused = compare(tmp_path, *arguments)
-    assert refused.returncode == 2
-    assert words in refused.stderr
-    assert len(refused.stderr.splitlines()) == 1
+def test_a_mistake_is_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, said = run("compare", *arguments, capsys=capsys)
+    assert code == 2
+    assert words in said
+    assert len(said.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -147,10 +155,17 @@ def test_a_mistake_is_one_line(tmp_path: Path, arguments: list[str], words: str)
         ("arms: {a: x, a: y}", "isn't YAML at line 1: 'a' is there twice"),
     ],
 )
-def test_a_mistake_in_a_file_is_one_line(tmp_path: Path, text: str, words: str) -> None:
+def test_a_mistake_in_a_file_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str, words: str
+) -> None:
     (tmp_path / "compare.yaml").write_text(text)
-    refused = compare(tmp_path, "compare.yaml")
-    assert (refused.returncode, refused.stderr) == (2, f"study: compare.yaml: {words}\n")
+    monkeypatch.chdir(tmp_path)
+    assert run("compare", "compare.yaml", capsys=capsys) == (2, "", f"study: compare.yaml: {words}\n")
+
+
+def test_a_mistake_is_one_line_of_the_program_too(tmp_path: Path) -> None:
+    refused = compare(tmp_path, "nowhere.yaml")
+    assert (refused.returncode, refused.stderr) == (2, "study: nowhere.yaml: there is no such file\n")
 
 
 @pytest.mark.slow
@@ -171,6 +186,7 @@ def test_a_file_is_the_same_comparison(tmp_path: Path) -> None:
     assert (tmp_path / "here" / "look" / "old" / "s7-plain").is_dir()
 
 
+@pytest.mark.slow
 def test_a_run_whose_program_has_changed_is_repeated_or_refused(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text("import torch\n" + TRAINING)

@@ -26,6 +26,7 @@ from tests.helpers.policy_zoo import (
     squashed,
     usual,
 )
+from tests.helpers.quick import each
 
 SIZES: Any = {"observation_size": OBSERVATIONS, "action_size": 2}
 
@@ -35,8 +36,7 @@ def make(which: object, right: object, action_size: int) -> Policy:
     return dataclasses.replace(policy(which, action_size), bounded=right in (squashed, beta))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("action_size", [1, 3])
-@pytest.mark.parametrize("name", RIGHT)
+@pytest.mark.parametrize(("name", "action_size"), each(((name, size) for name in RIGHT for size in (3, 1)), every=5))
 def test_right_policies_are_not_accused(name: str, action_size: int) -> None:
     one, other = RIGHT[name]
     assert_same_policy(
@@ -50,7 +50,9 @@ def test_right_policies_are_not_accused(name: str, action_size: int) -> None:
 
 @pytest.mark.parametrize(
     ("name", "action_size"),
-    [*((name, 3) for name in MISTAKES), *((name, 1) for name in sorted(MISTAKES.keys() - ONLY_WIDE)[::3])],
+    each(
+        [*((name, 3) for name in MISTAKES), *((name, 1) for name in sorted(MISTAKES.keys() - ONLY_WIDE)[::3])], every=3
+    ),
 )
 def test_mistakes_are_found_and_named(name: str, action_size: int) -> None:
     expected, right, mistaken = MISTAKES[name]
@@ -66,7 +68,7 @@ def test_an_assertion_names_what_sets_two_apart() -> None:
         assert_same_policy(make(right, right, 2), make(mistaken, right, 2), **SIZES)
 
 
-@pytest.mark.parametrize("name", MISTAKES)
+@pytest.mark.parametrize("name", each(MISTAKES, every=5))
 def test_a_mistake_is_seen_alone_if_it_leaves_no_distribution(name: str) -> None:
     _, right, mistaken = MISTAKES[name]
     found = check(make(mistaken, right, 3), observation_size=OBSERVATIONS, action_size=3)

@@ -161,6 +161,7 @@ for run, files in pickle.loads(received.read_bytes()):
 """
 
 
+@pytest.mark.slow
 def test_a_driver_that_is_killed_takes_the_rest_over_later(tmp_path: Path, left: dict[str, Files]) -> None:
     configs = [make_config({**SMALL, "seed": seed}) for seed in range(200)]
     received, runs, rng, kills = tmp_path / "received", tmp_path / "runs", random.Random(0), 0
