@@ -19,7 +19,7 @@ Floats = NDArray[np.floating[Any]]
 ALIGNMENT = 16
 """A run's parameters begin at, and are, a multiple of so many numbers, 64 bytes in float32: the optimizer computes what
 is left over from the processor's whole vectors otherwise, and what is left over would depend on how many runs there
-are. Guarded by `test_cohort.py::test_a_run_has_the_same_bits_in_any_company`."""
+are. Guarded by `test_cohort.py::test_a_run_has_the_same_bits_in_any_batch`."""
 
 MATRIX_BYTES = 32
 """A vector of the processor: matrices of a multiple of its size, one behind the other, are all aligned alike."""

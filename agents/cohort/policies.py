@@ -81,7 +81,7 @@ def _copies(condition: Condition, scale: Tensor) -> int:
     """How many times each run is in its distribution, so that the first of each lies alike in memory.
 
     The triangular solves of `MultivariateNormal` round by where a matrix lies. Guarded by
-    `test_policies.py::test_a_run_has_the_same_numbers_in_any_company`.
+    `test_policies.py::test_a_run_has_the_same_numbers_in_any_batch`.
     """
     if CONDITIONS[condition].implementation == "normal" or scale.shape[-1] == 1:
         return 1

@@ -20,7 +20,7 @@ def test_an_environment_that_rounds_is_named() -> None:
     assert precision_leaks(normalised) == ["the environment's observations"]
 
 
-def test_single_precision_is_told_from_double_and_from_whole_numbers() -> None:
+def test_single_precision_is_told_from_double_and_whole_numbers() -> None:
     double = np.random.default_rng(0).normal(size=100)
     assert not is_single(double)
     assert is_single(double.astype(np.float32).astype(np.float64))

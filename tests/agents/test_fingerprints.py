@@ -155,7 +155,7 @@ def test_runs_of_a_seed_are_measured_from_the_same_origin() -> None:
     assert not np.array_equal(origins[0], other._origins[0])
 
 
-def test_precisions_and_scales_are_as_far_apart_as_their_parameters() -> None:
+def test_precisions_and_scales_differ_as_their_parameters_do() -> None:
     run = Run(condition="normal_std", seed=0)
     cohorts = [
         Cohort([run], SMALL, "float64"), Cohort([run], SMALL, "float32"),

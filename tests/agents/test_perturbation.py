@@ -34,7 +34,7 @@ def cohort(*runs: Run, precision: str = "float64", perturbation: Perturbation = 
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_one_ulp_moves_one_weight_of_one_run_to_the_next_larger_number(precision: str) -> None:
+def test_one_ulp_moves_one_weight_of_one_run_to_the_next_number(precision: str) -> None:
     both = cohort(PLAIN, PERTURBED, precision=precision)
     before, after = both.agent.parameters(0), both.agent.parameters(1)
     assert np.flatnonzero(before != after).tolist() == [4]
@@ -69,7 +69,7 @@ def test_jitter_moves_every_weight_to_a_neighbour() -> None:
     assert 0.45 < (weights == up)[moved].double().mean() < 0.55
 
 
-def test_jittered_runs_part_from_their_own_alone_and_repeat_in_any_company() -> None:
+def test_jittered_runs_differ_and_repeat_in_any_batch() -> None:
     def hashes(*runs: Run) -> list[list[str]]:
         updates = list(cohort(*runs, perturbation="jitter").train())
         return [[update[place].params_sha256 for update in updates] for place in range(len(runs))]
@@ -82,7 +82,7 @@ def test_jittered_runs_part_from_their_own_alone_and_repeat_in_any_company() -> 
     assert [plain] == [[record[0].params_sha256 for record in cohort(PLAIN).train()]]
 
 
-def test_a_jittered_run_put_aside_goes_on_as_if_it_had_not_been() -> None:
+def test_a_jittered_run_resumes_with_the_same_bits() -> None:
     whole = [update[0].params_sha256 for update in cohort(PERTURBED, perturbation="jitter").train()]
     before = cohort(PERTURBED, perturbation="jitter")
     next(before.train())
@@ -108,7 +108,7 @@ def test_a_perturbation_below_the_precision_is_a_failure(tmp_path: Path, small: 
         assert RunStore(tmp_path).summary(config) == {"status": "failed", "error": reason}
 
 
-def test_a_run_that_is_not_perturbed_is_the_same_whatever_others_are_by(tmp_path: Path) -> None:
+def test_an_unperturbed_run_is_the_same_whatever_others_are(tmp_path: Path) -> None:
     base = {"condition": "mvn_std", "seed": 0, "precision": "float64"}
     assert make_config({**base, "perturbation": 0.1}).id == make_config(base).id
     assert make_config({**base, "perturbation": 0.1, "replicate": 1}).id != make_config({**base, "replicate": 1}).id

@@ -110,7 +110,7 @@ def test_a_run_without_a_usable_scale_is_nan_alone(condition: Condition, scale: 
     st.lists(st.integers(0, 8), min_size=1, max_size=9),
 )
 @settings(max_examples=40)
-def test_a_run_has_the_same_numbers_in_any_company(
+def test_a_run_has_the_same_numbers_in_any_batch(
     condition: Condition, dtype: torch.dtype, action: int, batch: int, by_state: bool, company: list[int]
 ) -> None:
     generator = torch.Generator().manual_seed(action * batch)

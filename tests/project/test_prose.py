@@ -70,7 +70,7 @@ def test_docstrings_and_comments_avoid_the_words() -> None:
     assert not found
 
 
-def test_words_that_docstrings_have_no_longer_are_looked_for_there() -> None:
+def test_words_that_docstrings_no_longer_have_are_looked_for() -> None:
     texts = [prose(path) for path in SOURCES]
     pending = [term for term in TERMS if term.get("pages_only")]
     assert not [term["avoid"] for term in pending if not any(avoided(text, [term]) for text in texts)]

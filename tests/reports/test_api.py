@@ -30,7 +30,7 @@ def test_a_table_is_read_and_answered(tmp_path: Path) -> None:
     assert effect.conclusion == "different, cause unknown"
 
 
-def test_algorithms_on_a_walker_are_compared_as_scipy_compares_them() -> None:
+def test_algorithms_on_a_walker_are_compared_as_by_scipy() -> None:
     reading = Reading(outcome="mean_return", unpaired=True, reference="TRPO")
     (design,) = attribute(read(str(WALKER), reading=reading), "mean_return")
     returns = pd.read_csv(WALKER).groupby("condition")["mean_return"].apply(np.array)

@@ -1,5 +1,6 @@
 """The bench measures what it says, in what is really trained."""
 
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -58,7 +59,11 @@ def test_mj_step_alone_is_faster_than_the_environment() -> None:
 
 
 @pytest.mark.slow
-def test_everything_is_measured_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_everything_is_measured_and_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = dataclasses.replace(bench.SETTINGS["Pendulum-v1"], num_steps=64, update_epochs=2)
+    monkeypatch.setitem(bench.SETTINGS, "Pendulum-v1", short)
     path = tmp_path / "bench.json"
     main(["bench", "--env-ids", "Pendulum-v1", "--rounds", "1", "--seconds", "0.01", "-o", str(path)])
     out = capsys.readouterr().out

@@ -136,7 +136,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_sweep_beyond_the_last_replicate_is_refused_before_anything_is_trained(
+def test_a_sweep_beyond_the_last_replicate_is_refused_at_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], small: Callable[..., RunConfig]
 ) -> None:
     first_weights = ActorCritic([0], 3, 1, small(), torch.float32).actor(0)[0][0].size

@@ -56,7 +56,7 @@ def shorten(sweep: Path, to: Path, **axes: Any) -> None:
     to.write_text(yaml.safe_dump(content), encoding="utf-8")
 
 
-def test_two_agents_share_a_sweep_of_cohorts_and_train_no_run_twice(desk: Desk) -> None:
+def test_two_agents_share_a_sweep_and_train_no_run_twice(desk: Desk) -> None:
     sweep = desk.sweep(condition=["mvn_std", "normal_std"], seeds=["0-2", "3,4"])
     agents = [desk.agent(sweep), desk.agent(sweep)]
     for code, said in map(end, agents):
@@ -98,7 +98,7 @@ def test_a_run_is_told_to_wandb_whole_by_cleanrl_s_names(desk: Desk) -> None:
     assert run.about["group"] == "Pendulum-v1 seed 0"
 
 
-def test_a_run_that_fails_says_why_and_the_agent_goes_on(desk: Desk) -> None:
+def test_a_run_that_fails_says_why_and_the_agent_continues(desk: Desk) -> None:
     sweep = desk.sweep(learning_rate=[1e30, 1e-3], env_id=["Pendulum-v1", "Nowhere-v0"])
     code, said = end(desk.agent(sweep, WANDB_AGENT_DISABLE_FLAPPING="true"))
     assert code == 0, said
@@ -190,7 +190,7 @@ def test_an_interrupted_run_is_finished_cleanly(desk: Desk, how: signal.Signals)
     assert [row["update"] for row in run.rows()] == list(range(1, len(run.history) + 1))
 
 
-def test_an_interrupted_sweep_finishes_the_runs_of_all_its_workers(desk: Desk) -> None:
+def test_an_interrupted_sweep_closes_the_runs_of_all_workers(desk: Desk) -> None:
     sweep = desk.write(condition=["mvn_std", "normal_std"], seed=[0, 1], total_timesteps=LONG)
     process = desk.start("study", "sweep", str(sweep), "--workers", "2", WANDB_PROJECT=PROJECT)
     wait_until(lambda: sum(bool(run.history) for run in desk.runs()) == 4)
@@ -202,7 +202,7 @@ def test_an_interrupted_sweep_finishes_the_runs_of_all_its_workers(desk: Desk) -
 
 
 @pytest.mark.parametrize("mood", ["drop", "error", "slow"])
-def test_training_outlives_a_server_that_goes_away_and_no_row_is_lost(desk: Desk, mood: Mood) -> None:
+def test_training_outlives_a_lost_server_and_no_row_is_lost(desk: Desk, mood: Mood) -> None:
     process = desk.start(
         *STUDY_TRAIN, "--total-timesteps=64000", WANDB_PROJECT=PROJECT, WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL="1"
     )
@@ -236,7 +236,7 @@ def test_a_server_that_is_away_at_the_beginning_costs_no_row(desk: Desk) -> None
     assert {run.values()["run_id"]: saved(run)} == store(desk.folder / "runs")
 
 
-def test_a_run_that_is_deleted_while_it_trains_is_trained_to_its_end(desk: Desk) -> None:
+def test_a_run_deleted_while_it_trains_is_trained_to_its_end(desk: Desk) -> None:
     process = desk.start(
         *STUDY_TRAIN, "--total-timesteps=12800", WANDB_PROJECT=PROJECT
     )  # fmt: skip

@@ -52,7 +52,7 @@ def test_a_run_repeats_bit_for_bit(precision: Precision) -> None:
         ("HalfCheetah-v5", 2, 74, 4),
     ],
 )
-def test_a_run_has_the_same_bits_in_any_company(
+def test_a_run_has_the_same_bits_in_any_batch(
     env_id: str, num_envs: int, num_steps: int, num_minibatches: int, precision: Precision
 ) -> None:
     hp = Hyperparameters(
@@ -81,7 +81,7 @@ def test_a_run_has_the_same_bits_in_any_company(
         {"rollouts": "shared"},
     ],
 )
-def test_variants_have_the_same_bits_in_any_company(changes: dict[str, Any], precision: Precision) -> None:
+def test_variants_have_the_same_bits_in_any_batch(changes: dict[str, Any], precision: Precision) -> None:
     hp = dataclasses.replace(SMALL, num_steps=74, num_minibatches=4, total_timesteps=2 * 148, **changes)
     together = records(RUNS, hp, precision)
     for company in (RUNS[:1], RUNS[3:4], RUNS[2:9], RUNS[::-2]):
@@ -90,7 +90,7 @@ def test_variants_have_the_same_bits_in_any_company(changes: dict[str, Any], pre
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", get_args(Precision))
-def test_a_run_has_the_same_bits_in_a_crowd(precision: Precision) -> None:
+def test_a_run_has_the_same_bits_in_a_large_batch(precision: Precision) -> None:
     hp = Hyperparameters(
         num_envs=4, num_steps=64, num_minibatches=4, hidden_size=32, total_timesteps=512, eval_episodes=1
     )
@@ -103,7 +103,7 @@ def test_a_run_has_the_same_bits_in_a_crowd(precision: Precision) -> None:
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize("env_id", ["Pendulum-v1", "Hopper-v5"])
 @pytest.mark.parametrize("precision", get_args(Precision))
-def test_a_run_put_aside_goes_on_as_if_it_had_not_been(
+def test_a_run_resumes_from_a_checkpoint_with_the_same_bits(
     env_id: str, precision: Precision, optimizer: Literal["adam", "sgd"]
 ) -> None:
     hp = dataclasses.replace(
@@ -126,7 +126,7 @@ def test_a_run_put_aside_goes_on_as_if_it_had_not_been(
         assert [*(repr(update[place]) for update in rest), repr(outcome)] == whole[run][2:]
 
 
-def test_runs_of_a_seed_share_their_randomness_across_conditions_and_precisions() -> None:
+def test_runs_of_a_seed_share_their_random_numbers() -> None:
     single = Cohort([Run(condition="mvn_std", seed=3)], SMALL, "float32")
     double = Cohort([Run(condition="normal_std", seed=3), Run(condition="normal_std", seed=4)], SMALL, "float64")
     assert torch.equal(single.agent.weights[0], double.agent.weights[0].float())
@@ -174,7 +174,7 @@ def test_one_ulp_changes_a_run_by_round_off_first() -> None:
 
 
 @pytest.mark.parametrize("precision", get_args(Precision))
-def test_shared_rollouts_are_the_leaders_own(precision: Precision) -> None:
+def test_shared_rollouts_are_the_behaviour_runs_own(precision: Precision) -> None:
     """A leader that follows itself learns what it would alone, and its followers learn from just that."""
     shared = dataclasses.replace(SMALL, rollouts="shared")
     leaders = [run for run in RUNS if run == leader(run)]

@@ -118,7 +118,7 @@ def test_softplus_and_its_derivative_are_torch_own() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_tanh_and_exp_have_the_same_bits_wherever_a_number_stands(dtype: type[np.floating[Any]]) -> None:
+def test_tanh_and_exp_have_the_same_bits_at_any_index(dtype: type[np.floating[Any]]) -> None:
     """What is left over from the processor's whole vectors isn't computed otherwise, as it is by some of torch's."""
     rng = np.random.default_rng(0)
     numbers = (3 * rng.normal(size=1000)).astype(dtype)

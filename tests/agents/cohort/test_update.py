@@ -190,7 +190,7 @@ def test_derivatives_are_finite_differences(log_ratio: float, estimate: float, v
         assert slopes[1, 0] == pytest.approx((values_at[2] - values_at[0]) / (2 * step), abs=1e-5)
 
 
-def test_round_off_never_decides_whether_a_value_has_a_derivative() -> None:
+def test_round_off_never_decides_if_a_value_has_a_derivative() -> None:
     rng = np.random.default_rng(0)
     values, returns = rng.normal(size=(2, 1, 10_000))
     old_values = values + rng.uniform(-0.19, 0.19, size=values.shape)

@@ -67,7 +67,7 @@ def test_a_vectorised_mujoco_task_is_gymnasium_bit_for_bit(env_id: str) -> None:
     assert ends >= len(seeds)
 
 
-def test_an_environment_does_not_depend_on_its_company() -> None:
+def test_an_environment_does_not_depend_on_the_others() -> None:
     actions = np.random.default_rng(0).normal(size=(230, 3, 2, 1))
     together = CohortEnvironments("Pendulum-v1", [[1, 2], [3, 4], [5, 6]])
     alone = CohortEnvironments("Pendulum-v1", [[3, 4]])
@@ -78,7 +78,7 @@ def test_an_environment_does_not_depend_on_its_company() -> None:
 
 
 @pytest.mark.parametrize("env_id", ["Pendulum-v1", "MountainCarContinuous-v0", *TASKS, "Ant-v5", "Humanoid-v5"])
-def test_an_environment_goes_on_from_where_another_was(env_id: str) -> None:
+def test_an_environment_continues_from_another_s_state(env_id: str) -> None:
     one, other = CohortEnvironments(env_id, [[1, 2]]), CohortEnvironments(env_id, [[3, 4], [5, 6]])
     size = sizes(env_id)[1]
     rng = np.random.default_rng(0)
@@ -105,7 +105,7 @@ def test_of_an_unknown_environment_no_state_is_assumed() -> None:
 
 
 @pytest.mark.parametrize("env_id", ["Pendulum-v1", "Hopper-v5"])
-def test_a_step_that_ends_an_episode_has_both_its_last_observation_and_the_next_first(env_id: str) -> None:
+def test_an_episode_s_end_has_its_last_and_the_next_observation(env_id: str) -> None:
     seeds = [11, 12]
     cohort = CohortEnvironments(env_id, [seeds])
     shown = cohort.reset()

@@ -338,9 +338,7 @@ def test_a_program_ends_though_an_environment_hangs(tmp_path: Path) -> None:
     assert json.loads(path.read_text())["status"] == "failed"
 
 
-def test_runs_that_fail_hold_neither_each_other_nor_training_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_runs_that_fail_delay_neither_each_other_nor_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     configs = [faulty_config(seed, precision="float32") for seed in (0, 1, 2)]
     for seed in (0, 1):
         let_act(seed, raising(ValueError("bad")), call=300 + seed)

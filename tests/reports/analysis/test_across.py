@@ -95,7 +95,7 @@ def test_the_interval_over_designs_is_rarely_wrong(paired: bool) -> None:
     assert across.wrong(2, 5, "normal", paired=paired, studies=400) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
 
 
-def test_failed_runs_are_told_of_and_where_none_finished_at_a_level_there_is_no_mean() -> None:
+def test_failed_runs_are_named_and_a_level_of_them_has_no_mean() -> None:
     whole, some, none = (runs(1.0, 0.0, 10, draw) for draw in range(3))
     some.loc[some["run"] == "sac-3", "status"] = "failed"
     none.loc[none["condition"] == "sac", "status"] = "failed"

@@ -283,7 +283,7 @@ def test_an_effect_in_one_precision_is_not_equivalent() -> None:
 
 
 @pytest.mark.parametrize("size", [1.0, 0.3])
-def test_effects_that_cancel_across_cells_are_no_equivalence(size: float) -> None:
+def test_effects_that_cancel_over_conditions_are_no_equivalence(size: float) -> None:
     runs = study(seeds=30, round_off=0.2)
     same = (runs["parameterization"] == "std") == (runs["precision"] == "float32")
     runs["final_return"] += size * np.where(same, 1.0, -1.0) * (runs["implementation"] == "normal")
@@ -299,7 +299,7 @@ def test_effects_that_cancel_across_cells_are_no_equivalence(size: float) -> Non
     assert not of(answer(runs, margin=0.5), "parameterization").mean.cells
 
 
-def test_an_effect_in_one_cell_alone_is_no_equivalence() -> None:
+def test_an_effect_in_one_condition_alone_is_no_equivalence() -> None:
     runs = study(seeds=30, round_off=1.0)
     assert of(answer(runs, margin=1.2), "implementation").mean_conclusion == "equivalent"
     there = (runs["condition"] == "normal_std") & (runs["precision"] == "float32")
@@ -309,7 +309,7 @@ def test_an_effect_in_one_cell_alone_is_no_equivalence() -> None:
     assert effect.mean_conclusion != "equivalent"
 
 
-def test_cells_share_half_of_the_level() -> None:
+def test_tests_of_single_conditions_share_half_of_the_level() -> None:
     rng = np.random.default_rng(8)
     for _ in range(4):
         mean = of(answer(study(seeds=9, implementation=0.6, rng=rng)), "implementation").mean
@@ -458,7 +458,7 @@ def test_a_shift_of_the_mean_is_no_spread() -> None:
         (("untested", "undecided", "bounded", "none"), "undecided"),
     ],
 )
-def test_the_conclusion_is_the_tables_cell(axes: tuple[Any, Any, Any, Any], conclusion: str) -> None:
+def test_the_conclusion_is_the_table_s(axes: tuple[Any, Any, Any, Any], conclusion: str) -> None:
     mechanism, mean, spread, failures = axes
     assert conclude(mechanism, mean, spread, failures, onset=7) == conclusion
 
@@ -579,7 +579,7 @@ def test_unpaired_runs_need_as_many_as_a_t_test() -> None:
     assert main.seeds_needed == needed
 
 
-def test_two_levels_that_differ_are_explained_though_neither_is_the_reference() -> None:
+def test_two_levels_that_differ_from_each_other_are_explained() -> None:
     found = attribute(algorithms(sac=100.0, td3=1000.0), "score", [ALGORITHM])
     (pair,) = [pair for pair in judge_pairs(found) if {pair.difference.a, pair.difference.b} == {"sac", "td3"}]
     assert pair.explained_by == "condition"
@@ -603,7 +603,7 @@ def test_effects_that_cancel_are_not_inside_the_margin() -> None:
     assert not any("by less than the" in word for word in cautions.of_answer(found))
 
 
-def test_simple_effects_of_factors_that_may_differ_are_one_family() -> None:
+def test_simple_effects_that_may_differ_are_one_family() -> None:
     rng = np.random.default_rng(0)
     factors = [Factor(name=name, levels=("x", "y", "z")) for name in ("first", "second")]
     arms = list(itertools.product("xyz", repeat=2))
@@ -754,7 +754,7 @@ def test_the_effect_that_keeps_a_factor_from_equivalence_is_told() -> None:
     assert mean.keeping.where.startswith("parameterization std")
 
 
-def test_where_no_test_can_reject_no_detectable_effect_is_claimed() -> None:
+def test_if_no_test_can_reject_no_detectable_effect_is_claimed() -> None:
     rng = np.random.default_rng(0)
     found = attribute(
         two_arms(list(rng.normal(size=5)), list(rng.normal(size=5))), "final_return", CONDITION, margin=1.0
@@ -762,7 +762,7 @@ def test_where_no_test_can_reject_no_detectable_effect_is_claimed() -> None:
     assert of(found, "condition").main.detectable is None
 
 
-def test_effects_that_cancel_are_no_equivalence_where_levels_may_differ_either() -> None:
+def test_effects_that_cancel_across_levels_are_no_equivalence() -> None:
     runs = plain(study(seeds=20, round_off=0.1, between_seeds=0.1))
     sign = np.where(runs["implementation"] == "normal", 1.0, -1.0)
     runs["final_return"] += 0.5 * sign * (runs["parameterization"] == "std")

@@ -38,7 +38,7 @@ def grow(folder: Path, runs: pd.DataFrame, rate: float, **hyperparameters: Any) 
         (folder / row["run"] / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def test_the_environments_share_is_what_growth_loses_on_shared_rollouts(tmp_path: Path) -> None:
+def test_the_environments_share_is_what_shared_rollouts_lose(tmp_path: Path) -> None:
     runs = study(seeds=4)
     grow(tmp_path, runs, 1.5, rollouts="own")
     grow(tmp_path, runs, 0.5, rollouts="shared")
@@ -128,7 +128,7 @@ def test_channels_that_compensation_cannot_cancel_are_named(
         assert expected in channel
 
 
-def test_the_price_of_noise_and_the_policys_part_make_up_the_whole(tmp_path: Path) -> None:
+def test_exploration_cost_and_the_policys_part_are_the_whole(tmp_path: Path) -> None:
     runs = study(seeds=10, parameterization=-3.0, round_off=0.3)
     # For the deterministic policy, the scale as a std is only 1 worse: two thirds are the exploration cost.
     runs["eval_return"] = runs["final_return"] + np.where(runs["parameterization"] == "std", 2.0, 0.0)

@@ -26,7 +26,7 @@ def test_a_guess_is_planned_with_the_power_promised() -> None:
     assert np.mean(np.abs(draws.mean(axis=1)) + half < 15) == pytest.approx(0.8, abs=0.03)
 
 
-def test_a_plan_from_runs_has_a_table_and_a_curve_for_each_effect(tmp_path: Path) -> None:
+def test_a_plan_from_runs_has_a_row_and_a_curve_for_each_effect(tmp_path: Path) -> None:
     source = tmp_path / "runs.csv"
     runs = study(parameterization=1.0)
     runs[["condition", "seed", "precision", "replicate", "final_return"]].to_csv(source, index=False)

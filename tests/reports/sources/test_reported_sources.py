@@ -84,7 +84,7 @@ def test_a_history_unlike_its_design_is_one_line(store: Path, updates: str) -> N
     assert f"{path} is damaged" in refused(str(store))
 
 
-def test_fingerprints_that_are_null_or_nothing_leave_the_mechanism_untested(store: Path) -> None:
+def test_null_fingerprints_leave_the_mechanism_untested(store: Path) -> None:
     for path in store.glob("*/history.jsonl"):
         values = [None, None] if "float32" in str(path) else [0.0, 0.0]
         update = {"global_step": 1, "episodic_return": None, "fingerprint": values}
@@ -123,7 +123,7 @@ def test_tensors_in_which_runs_differ_first_are_named(store: Path) -> None:
     assert "| actor layer 1 weight |" in text
 
 
-def test_runs_with_the_older_fingerprints_are_read_beside_newer_ones(store: Path) -> None:
+def test_runs_with_older_fingerprints_are_read_beside_newer_ones(store: Path) -> None:
     for path in store.glob("*/history.jsonl"):
         run = path.parent.name
         if "-1-float" in run:
@@ -315,7 +315,7 @@ def test_any_table_is_answered_or_refused_in_one_line(
                 assert each.ci[0] <= each.estimate <= each.ci[1] or math.isclose(*each.ci)
 
 
-def test_where_ranks_decide_a_simple_effect_its_direction_is_theirs(tmp_path: Path) -> None:
+def test_ranks_that_decide_a_simple_effect_give_its_direction(tmp_path: Path) -> None:
     runs = study(seeds=24)[COLUMNS].assign(status="finished")
     dies = (runs["condition"] == "normal_std") & (runs["seed"] < 14)
     dies |= (runs["condition"] == "mvn_std") & (runs["seed"] >= 10)

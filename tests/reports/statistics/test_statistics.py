@@ -64,7 +64,7 @@ def test_the_interval_is_all_centres_that_the_test_keeps(differences: Array) -> 
 
 @settings(deadline=None)
 @given(st.lists(FINITE, min_size=1, max_size=25).map(np.array))
-def test_the_interval_leaves_zero_out_exactly_when_the_test_rejects(differences: Array) -> None:
+def test_the_interval_excludes_zero_exactly_if_the_test_rejects(differences: Array) -> None:
     flip = sign_flip(differences)
     low, high = flip.interval()
     if min(abs(low), abs(high)) > 1e-9:
@@ -120,17 +120,17 @@ def test_a_deviation_is_anova_own() -> None:
 
 @pytest.mark.parametrize(("mean", "margin"), [(0.8, None), (0.0, 0.6), (0.5, 2.0)])
 def test_the_seeds_needed_decide_with_the_power_promised(mean: float, margin: float | None) -> None:
-    pilot = np.array([-1.0, 1.0] * 50) * math.sqrt(99 / 100) + mean
+    pilot = np.array([-1.0, 1.0] * 3) * math.sqrt(5 / 6) + mean
     needed = statistics.seeds_needed(pilot, None if margin is None else Margin(margin))
     assert needed is not None
-    draws = rng().normal(mean, 1, size=(4000, needed))
+    draws = rng().normal(mean, 1, size=(10_000, needed))
     t, half = stats.ttest_1samp(draws, 0, axis=1), stats.t.ppf(0.95, needed - 1) / math.sqrt(needed)
     deviation, means = draws.std(axis=1, ddof=1), draws.mean(axis=1)
     different = t.pvalue <= 0.05
-    equivalent = np.zeros(4000, dtype=bool)
+    equivalent = np.zeros(10_000, dtype=bool)
     if margin is not None:
         equivalent = (means - half * deviation > -margin) & (means + half * deviation < margin)
-    assert 0.74 < np.mean(different | equivalent) <= 1.0
+    assert np.mean(different | equivalent) >= 0.8
     fewer = statistics.seeds_needed(pilot * 10, None if margin is None else Margin(margin * 10))
     assert fewer == needed
 
@@ -300,7 +300,7 @@ FAMILIES = st.lists(st.lists(FINITE, min_size=5, max_size=8).map(np.array), min_
 
 @settings(max_examples=30, deadline=None)
 @given(FAMILIES)
-def test_adjusted_intervals_leave_zero_out_exactly_where_holm_rejects(family: list[Array]) -> None:
+def test_adjusted_intervals_exclude_zero_exactly_if_holm_rejects(family: list[Array]) -> None:
     flips = [sign_flip(differences) for differences in family]
     p_values = [flip.p_two_sided() for flip in flips]
     rejected = multipletests(p_values, method="holm")[0]
@@ -355,7 +355,7 @@ def brute_force_p(differences: Array, margin: Margin) -> float:
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10_000), st.integers(5, 8), st.floats(0.05, 3))
-def test_equivalence_within_an_estimated_margin_is_its_definition(seed: int, seeds: int, scale: float) -> None:
+def test_equivalence_in_an_estimated_margin_is_its_definition(seed: int, seeds: int, scale: float) -> None:
     generator = np.random.default_rng(seed)
     differences, reference = generator.normal(0.1, scale, size=seeds), generator.normal(0, 3, size=(seeds, 2))
     deviation = deviation_of(reference)
@@ -367,14 +367,14 @@ def test_equivalence_within_an_estimated_margin_is_its_definition(seed: int, see
     assert (sooner <= 0.05) == (found <= 0.05)
 
 
-def test_a_deviation_known_from_infinitely_many_seeds_is_an_exact_margin() -> None:
+def test_a_deviation_of_infinitely_many_seeds_is_an_exact_margin() -> None:
     differences = np.random.default_rng(2).normal(0.1, 1, size=9)
     exact = statistics.p_equivalent(sign_flip(differences), Margin(1.0))
     known = Deviation(value=2.0, seeds=10**9, degrees=1e12, log_error=1e-9)
     assert statistics.p_equivalent(sign_flip(differences), Margin(1.0, known)) == exact
 
 
-def test_the_lower_limit_of_a_normal_deviation_is_chi_squareds_or_less() -> None:
+def test_a_normal_deviation_s_lower_limit_is_at_most_chi_squared() -> None:
     runs = np.random.default_rng(0).normal(size=(10, 1))
     found = deviation_of(runs)
     assert found.degrees == pytest.approx(9)
@@ -394,14 +394,15 @@ def test_a_deviation_is_rarely_below_its_lower_limit(shape: str, seeds: int) -> 
     assert above <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 2000)
 
 
-def test_two_runs_of_a_seed_that_say_the_same_add_no_degrees_of_freedom() -> None:
+def test_a_seed_s_equal_runs_add_no_degrees_of_freedom() -> None:
     one = rng().normal(size=(8, 1))
     assert deviation_of(np.repeat(one, 3, axis=1)).degrees == pytest.approx(7)
     many = rng().normal(size=(4000, 3))
     assert deviation_of(many).degrees == pytest.approx(3 * 3999, rel=0.02)
 
 
-def test_the_seeds_needed_within_an_estimated_margin_have_the_power_promised() -> None:
+def test_seeds_for_an_estimated_margin_have_nearly_the_power() -> None:
+    """The formula approximates the test: the power is 0.79, with a standard error of 0.02 here."""
     generator = rng()
     fewest = statistics.fewest_seeds(
         lambda seeds: statistics.power_equivalent(0.0, 0.4, Margin(0.5, deviation_of(REFERENCE)), seeds) >= 0.8
@@ -413,7 +414,7 @@ def test_the_seeds_needed_within_an_estimated_margin_have_the_power_promised() -
         own = deviation_of(reference)
         margin = Margin(own.value / 2, own)
         equivalent += statistics.p_equivalent(sign_flip(differences), margin, enough=0.05) <= 0.05
-    assert equivalent / 300 > 0.65
+    assert equivalent / 300 > 0.79 - 3 * math.sqrt(0.79 * 0.21 / 300)
 
 
 REFERENCE = np.random.default_rng(11).normal(0, 1, size=(200, 1))
@@ -495,7 +496,7 @@ def mixed_model(outcomes: Array, factors: dict[str, Array]) -> dict[str, float]:
     return {name: part / sum(parts.values()) for name, part in parts.items()}
 
 
-def test_johnsons_correction_never_makes_a_larger_mean_less_significant() -> None:
+def test_by_johnsons_correction_a_larger_mean_is_significant_too() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
         shape = rng.exponential(size=8) * rng.choice([-1, 1])

@@ -59,7 +59,7 @@ def test_what_is_planted_is_found_dated_and_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_arm_that_fails_is_named_with_its_last_line_and_the_same_command_goes_on(tmp_path: Path) -> None:
+def test_an_arm_that_fails_is_named_and_the_command_resumes(tmp_path: Path) -> None:
     failed = compare(tmp_path, *arms("fails"), "--steps", "5")
     assert failed.returncode == 1
     assert failed.stderr.splitlines()[-1].startswith(
@@ -332,7 +332,7 @@ def test_settings_differ_where_their_mathematics_does(
     assert measure_gaps(*runs).steps[0].settings.keys() == differing
 
 
-def test_a_late_difference_is_compared_with_what_one_step_of_rounding_does() -> None:
+def test_a_late_difference_is_compared_with_one_step_of_rounding() -> None:
     """Controls have come apart since the first step; two arms that were the same until step 4 haven't."""
     later = gaps([0, 0, 0, 5e-6, 5e-6])
     assert read(later, CONTROLS, None).name == "late"
@@ -346,7 +346,7 @@ def test_a_gap_that_does_not_shrink_is_said_to() -> None:
     assert read(gaps(small), CONTROLS, gaps([1e-17] * 5)).because == ""
 
 
-def test_other_random_numbers_pair_nothing_from_where_they_are_drawn() -> None:
+def test_other_random_numbers_pair_nothing_once_they_are_drawn() -> None:
     parted = gaps([0, 0, 0, 1e-2, 1e-2])
     drawn = dataclasses.replace(
         parted,
@@ -358,7 +358,7 @@ def test_other_random_numbers_pair_nothing_from_where_they_are_drawn() -> None:
     assert read(drawn, CONTROLS, None, unseeded=frozenset({"numpy"})).name == "late"
 
 
-def test_what_is_printed_of_the_control_is_of_the_step_that_decides() -> None:
+def test_the_control_is_printed_at_the_step_that_decides() -> None:
     for single in ([1e-7, 2e-7, 5e-7, 1e-6, 1e-5], [0, 0, 1e-3, 1e-3, 1e-3]):
         found = read(gaps(single), CONTROLS, None)
         assert found.over_control is not None
@@ -366,20 +366,20 @@ def test_what_is_printed_of_the_control_is_of_the_step_that_decides() -> None:
         assert (found.over_control > found.threshold) == (found.name == "late")
 
 
-def test_other_settings_of_the_same_mathematics_are_no_real_difference() -> None:
+def test_other_settings_of_equal_mathematics_are_not_real() -> None:
     equal = [0.0, 2e-7, 5e-7, 1e-6, 1e-5]
     assert read(gaps(equal, settings={"eps": (1e-5, 1e-8)}), CONTROLS, None).name == "late"
     first = [EPSILON["float32"] / 3, *equal[1:]]
     assert read(gaps(first, settings={"eps": (1e-5, 1e-8)}), CONTROLS, None).name == "real"
 
 
-def test_what_controls_differ_among_themselves_widens_the_threshold() -> None:
+def test_differences_among_controls_widen_the_threshold() -> None:
     calm, wild = [gaps([0, 1e-6, 1e-6])] * 2, [gaps([0, 1e-6, 1e-6]), gaps([0, 1e-6, 1e-3])]
     assert read(gaps([0, 1e-6, 5e-5]), calm, None).name == "late"
     assert read(gaps([0, 1e-6, 5e-5]), wild, None).name == "round-off"
 
 
-def test_an_arm_that_differs_from_itself_is_a_control_if_by_round_off_and_pairs_nothing_otherwise() -> None:
+def test_an_arm_that_differs_from_itself_pairs_by_round_off_only() -> None:
     atomics, unseeded = gaps([3e-7, 1e-6, 3e-6]), gaps([0.7, 0.9, 1.1])
     assert read(gaps([2e-6, 5e-6, 9e-6]), CONTROLS[:1], reruns=[atomics]).name == "round-off"
     assert read(gaps([2e-6, 5e-6, 9e-6]), CONTROLS[:1]).name == "real"

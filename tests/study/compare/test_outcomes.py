@@ -237,7 +237,7 @@ def test_a_run_that_fails_is_an_outcome(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_all_seeds_are_trained_reported_and_planned_and_not_trained_again(tmp_path: Path) -> None:
+def test_all_seeds_are_trained_once_reported_and_planned(tmp_path: Path) -> None:
     arguments = [
         "--arm",
         f"old={TRAINER}",

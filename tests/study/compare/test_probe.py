@@ -140,7 +140,7 @@ print(weights.sum().item())
 """
 
 
-def test_a_folder_that_cannot_be_written_costs_nothing_but_the_recording(tmp_path: Path) -> None:
+def test_an_unwritable_folder_costs_the_recording_only(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     watched = run(tmp_path / "file" / "watch", TRAINING)
     assert (watched.returncode, watched.stdout) == (0, run(tmp_path, TRAINING).stdout)
@@ -161,7 +161,7 @@ def test_after_an_error_of_writing_nothing_is_watched(capsys: pytest.CaptureFixt
     assert capsys.readouterr().err.count("this process isn't watched") == 1
 
 
-def test_settings_that_cannot_be_read_are_said_and_the_program_runs(tmp_path: Path) -> None:
+def test_settings_that_cannot_be_read_let_the_program_run(tmp_path: Path) -> None:
     watched = run(tmp_path, "print('runs')", surprising=1)
     assert (watched.returncode, watched.stdout) == (0, "runs\n")
     assert "this process isn't watched: TypeError" in watched.stderr

@@ -227,7 +227,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
         read_configs(tmp_path / "sweep.yaml")
 
 
-def test_a_merged_key_may_be_given_anew(tmp_path: Path) -> None:
+def test_a_merged_key_may_be_given_again(tmp_path: Path) -> None:
     gamma = "gamma: &other {values: [0.9]}, gae_lambda: {<<: *other, values: [0.8]}"
     (config,) = read_configs(written(tmp_path, f"method: grid\nprogram: x\nparameters: {{{FACTORS}, {gamma}}}"))
     assert (config.gamma, config.gae_lambda) == (0.9, 0.8)
@@ -258,7 +258,7 @@ def test_a_margin_is_of_the_design_and_no_part_of_a_run(tmp_path: Path) -> None:
     ]
 
 
-def test_what_a_report_compares_is_of_the_design_and_no_part_of_a_run(tmp_path: Path) -> None:
+def test_what_a_report_compares_is_no_part_of_a_run(tmp_path: Path) -> None:
     head = f"method: grid\nprogram: x\nparameters: {{{FACTORS}, gamma: {{values: [0.5, 0.9]}}"
     path = written(tmp_path, f"{head}, must_agree: {{value: gamma}}, factor: {{value: precision}}}}")
     assert (read_design(path).must_agree, read_design(path).factor) == ("gamma", "precision")
@@ -284,7 +284,7 @@ def test_a_margin_is_of_the_outcome_that_it_was_fixed_for() -> None:
     assert Design(None, "maximize", None).margin_of("final_return") is None
 
 
-def test_a_report_takes_what_the_sweep_file_fixes_unless_it_is_told_otherwise(tmp_path: Path) -> None:
+def test_a_report_takes_what_the_sweep_file_fixes_or_an_option(tmp_path: Path) -> None:
     head = f"method: grid\nprogram: x\nparameters: {{{FACTORS}, margin: {{value: 15.0}}}}\n"
     path = written(tmp_path, head + "metric: {name: auc_return, goal: minimize}")
 

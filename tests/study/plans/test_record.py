@@ -57,7 +57,7 @@ def test_runs_that_are_online_have_links(tmp_path: Path, monkeypatch: pytest.Mon
     assert "https://w/run3" in (tmp_path / "optuna.journal").read_text()
 
 
-def test_a_journal_that_a_full_disk_cut_short_is_made_anew(tmp_path: Path) -> None:
+def test_a_journal_that_a_full_disk_cut_short_is_made_again(tmp_path: Path) -> None:
     Record(tmp_path, "", "study", "disabled").add(0, trial(3))
     journal = tmp_path / "optuna.journal"
     whole = journal.read_text()

@@ -141,7 +141,7 @@ def test_mistakes_are_one_line(
 
 
 @pytest.mark.slow
-def test_a_study_of_seeds_trains_whole_blocks_and_refuses_another_of_its_name(
+def test_a_study_of_seeds_trains_whole_blocks_and_keeps_its_plan(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
@@ -171,7 +171,7 @@ def shown(app: Callable[..., Any], path: str) -> Any:
     return json.loads(b"".join(answer))
 
 
-def test_optuna_dashboard_shows_the_blocks_and_the_looks(tmp_path: Path) -> None:
+def test_optuna_dashboard_shows_blocks_and_interim_analyses(tmp_path: Path) -> None:
     seeds_of(tmp_path, (8, 10), noisy(0.0), margin=1e-6)
     app = optuna_dashboard.wsgi(JournalStorage(JournalFileBackend(str(tmp_path / "optuna.journal"))))
     (summary,) = shown(app, "/api/studies")["study_summaries"]

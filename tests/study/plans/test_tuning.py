@@ -76,13 +76,13 @@ def found(searching: Searching) -> list[tuple[dict[str, Any], float | None, Tria
     return [(trial.params, trial.value, trial.state) for trial in searching.study().trials]
 
 
-def test_the_search_is_the_same_whoever_trains_and_whenever(tmp_path: Path) -> None:
+def test_the_search_is_the_same_whatever_order_runs_end_in(tmp_path: Path) -> None:
     one, other = search(tmp_path / "a", peak), search(tmp_path / "b", peak, newest_first=True)
     assert len(found(one)) == 10
     assert found(one) == found(other)
 
 
-def test_conditions_begin_with_the_same_points_and_the_search_finds_the_peak(tmp_path: Path) -> None:
+def test_conditions_begin_with_the_same_points_and_find_the_peak(tmp_path: Path) -> None:
     one = search(tmp_path, peak, "normal_std", trials=24)
     other = search(tmp_path, lambda config: 100 * peak(config), "normal_sqrt", trials=24)
     points = [[trial.params for trial in searching.trials] for searching in (one, other)]
@@ -141,7 +141,7 @@ def past(values: list[float]) -> optuna.trial.FrozenTrial:
     )
 
 
-def test_what_is_worse_on_every_seed_is_hopeless_and_what_is_not_isnt() -> None:
+def test_only_what_is_worse_on_every_seed_is_hopeless() -> None:
     best = [past([10.0, 11, 12, 13, 14, 15, 16, 17])]
     assert is_hopeless([1.0, 2.0, 3.0, 4.0], 8, best)
     assert not is_hopeless([11.0, 9.0, 13.0, 12.0], 8, best)
@@ -274,7 +274,7 @@ def searches(std_at: float) -> dict[str, optuna.Study]:
     return found
 
 
-def test_the_hyperparameter_that_absorbs_the_parameterization_is_named() -> None:
+def test_the_parameter_that_absorbs_the_scale_is_named() -> None:
     moved = report.good_places(searches(std_at=0.3))
     assert report.absorbed(moved).startswith("scale_lr_factor absorbs the parameterization: its good values are about")
     assert {shift.name: shift.p < 0.05 for shift in moved} == {"scale_lr_factor": True, "clip_coef": False}
@@ -313,7 +313,7 @@ def test_the_report_says_whether_the_difference_survives(
 
 
 @pytest.mark.slow
-def test_two_conditions_are_tuned_compared_and_reported_and_not_trained_again(
+def test_two_conditions_are_tuned_and_not_trained_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")

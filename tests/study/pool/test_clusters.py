@@ -218,7 +218,7 @@ while os.read(terminal, 1024):
 """
 
 
-def test_workers_by_ssh_end_with_the_script_and_hand_back_what_they_train(tmp_path: Path, cluster: Cluster) -> None:
+def test_workers_by_ssh_end_with_the_script_and_checkpoint(tmp_path: Path, cluster: Cluster) -> None:
     stand_in = tmp_path / "bin" / "ssh"
     stand_in.parent.mkdir()
     stand_in.write_text(SSH.format(python=sys.executable))

@@ -27,7 +27,7 @@ from study.store.run_store import RunStore
 @pytest.mark.parametrize(
     ("lifetime", "age", "seconds"), [(3300, 0, 3240), (3300, 3000, 240), (3300, 4000, 0), (60, 10, 20)]
 )
-def test_a_worker_leaves_before_its_lifetime_ends_however_old_it_is(
+def test_a_worker_of_any_age_leaves_before_its_lifetime_ends(
     monkeypatch: pytest.MonkeyPatch, lifetime: float, age: float, seconds: float
 ) -> None:
     began = time.time() - age
@@ -107,7 +107,7 @@ def flapping(monkeypatch: pytest.MonkeyPatch) -> type[Flapping]:
     return Flapping
 
 
-def test_a_scheduler_that_goes_away_while_it_is_joined_is_one_line(flapping: type[Flapping]) -> None:
+def test_a_scheduler_that_ends_while_it_is_joined_is_one_line(flapping: type[Flapping]) -> None:
     async def join() -> None:
         async with Engine(PoolOptions(scheduler="tcp://host:1"), lambda *_: None, lambda _: None):
             pytest.fail("it was joined")
@@ -134,7 +134,7 @@ def test_a_scheduler_that_comes_and_goes_costs_no_cohort(
     assert {client.status for client in flapping.made} == {"closed"}
 
 
-def test_what_training_raises_is_not_taken_for_a_scheduler_that_is_away(
+def test_what_training_raises_is_no_lost_scheduler(
     small: Callable[..., RunConfig], flapping: type[Flapping], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def submit(*_: object, **__: object) -> None:

@@ -82,7 +82,7 @@ def test_a_state_is_read_as_it_was_written(tmp_path: Path, small: MakeConfig) ->
     assert checkpoints.read(tmp_path / "none") is None
 
 
-def test_an_interrupted_run_goes_on_alone_or_in_a_batch_with_the_same_bits(
+def test_a_run_resumes_alone_or_in_a_batch_with_the_same_bits(
     tmp_path: Path, longer: list[RunConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(longer, tmp_path / "whole", "disabled")
@@ -258,7 +258,7 @@ train([make_config(run) for run in json.loads(sys.argv[1])], Path(sys.argv[2]), 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("env_id", ["Pendulum-v1", "HalfCheetah-v5"])
-def test_kill_and_go_on_until_it_is_done(tmp_path: Path, small: MakeConfig, env_id: str) -> None:
+def test_a_run_that_is_killed_and_resumed_has_the_same_bits(tmp_path: Path, small: MakeConfig, env_id: str) -> None:
     shape = {
         "seed": 3, "precision": "float32", "env_id": env_id, "num_envs": 2, "num_steps": 64, "num_minibatches": 2,
         "update_epochs": 2, "total_timesteps": 128 * 160, "hidden_size": 16, "eval_episodes": 1,
