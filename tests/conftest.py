@@ -4,10 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from agents.cohort import use_one_thread
 from study.config.run_config import RunConfig, make_config
 from tests.helpers.small import SMALL
+
+# A deadline is of wall time, which a busy machine exceeds.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 
 @pytest.fixture(autouse=True)

@@ -60,7 +60,10 @@ def test_the_law_is_the_one_that_runs_are_trained_by() -> None:
     assert LAW == COMPENSATION
 
 
-@pytest.mark.parametrize(("left", "words_of_it"), [(0.0, "The prediction holds"), (-2.0, "The prediction fails")])
+@pytest.mark.parametrize(
+    ("left", "words_of_it"),
+    [(0.0, "The prediction holds"), pytest.param(-2.0, "The prediction fails", marks=pytest.mark.slow)],
+)
 def test_a_compensated_design_is_predicted_and_then_tested(tmp_path: Path, left: float, words_of_it: str) -> None:
     for compensated, effect in ((False, -2.0), (True, left)):
         runs = study(seeds=10, parameterization=effect, round_off=0.5)

@@ -23,8 +23,10 @@ from reports.documents.report import Options
 from reports.sources import Reading, UnreadableSourceError
 from reports.statistics import holm
 from reports.thread import CONDITIONS
-from study.config.run_config import RunConfig
+from study.config.run_config import RunConfig, make_config
 from study.training import cohort as training
+from tests.helpers.shared import made_once
+from tests.helpers.small import SMALL
 from tests.helpers.synthetic import study
 
 COLUMNS = ["condition", "seed", "precision", "replicate", "final_return"]
@@ -33,10 +35,10 @@ COLUMNS = ["condition", "seed", "precision", "replicate", "final_return"]
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small real study: four conditions, two seeds, two precisions, with replicates."""
-    from study.config.run_config import make_config
-    from tests.helpers.small import SMALL
+    return made_once(tmp_path_factory, "small study", train)
 
-    runs = tmp_path_factory.mktemp("run store")
+
+def train(runs: Path) -> None:
     for precision in ("float32", "float64"):
         configs = [
             make_config({**SMALL, "condition": condition, "seed": seed, "precision": precision, "replicate": replicate})
@@ -45,7 +47,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for replicate in (0, 1)
         ]
         training.train(configs, runs, "disabled")
-    return runs
+
+
+@pytest.fixture(scope="module")
+def written(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report on it."""
+    output = tmp_path_factory.mktemp("written")
+    report.write(str(store), output, Options(html=True))
+    return output
 
 
 @pytest.fixture
@@ -83,9 +92,8 @@ def test_a_run_store_is_reported_whole(store: Path, tmp_path: Path) -> None:
     assert not re.search(r"\S\s+\*\*\n", text), "a space before its end undoes what is bold"
 
 
-def test_the_verdict_has_every_key_of_schema_2(store: Path, tmp_path: Path) -> None:
-    report.write(str(store), tmp_path, Options())
-    (design,) = verdict(tmp_path)["designs"]
+def test_the_verdict_has_every_key_of_schema_2(written: Path) -> None:
+    (design,) = verdict(written)["designs"]
     assert design.keys() >= {
         "design", "n_seeds", "arms", "factors", "placebo", "pairs", "verdict", "warnings",
     }  # fmt: skip
@@ -111,27 +119,24 @@ def test_the_verdict_has_every_key_of_schema_2(store: Path, tmp_path: Path) -> N
     }  # fmt: skip
 
 
-def test_real_runs_have_the_mechanism_of_their_factor(store: Path, tmp_path: Path) -> None:
-    report.write(str(store), tmp_path, Options())
-    factors = verdict(tmp_path)["designs"][0]["factors"]
+def test_real_runs_have_the_mechanism_of_their_factor(written: Path) -> None:
+    factors = verdict(written)["designs"][0]["factors"]
     assert factors["parameterization"]["mechanism"]["reading"] == "real"
     assert 0.99 < factors["parameterization"]["mechanism"]["ratio"] < 1.01
     assert factors["implementation"]["mechanism"]["reading"] == "round-off"
     assert 2**26 < factors["implementation"]["mechanism"]["ratio"] < 2**32
 
 
-def test_the_same_runs_are_the_same_bytes(store: Path, tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        report.write(str(store), tmp_path / name, Options(html=True))
-    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+def test_the_same_runs_are_the_same_bytes(store: Path, written: Path, tmp_path: Path) -> None:
+    report.write(str(store), tmp_path, Options(html=True))
+    files = sorted(path.name for path in written.iterdir())
     assert len(files) == 13  # three documents, and five figures twice
     for name in files:
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+        assert (tmp_path / name).read_bytes() == (written / name).read_bytes()
 
 
-def test_the_html_needs_no_other_file(store: Path, tmp_path: Path) -> None:
-    report.write(str(store), tmp_path, Options(html=True))
-    page = (tmp_path / "report.html").read_text()
+def test_the_html_needs_no_other_file(written: Path) -> None:
+    page = (written / "report.html").read_text()
     pictures = re.findall(r'src="([^"]*)"', page)
     assert len(pictures) == 5
     for picture in pictures:
@@ -301,6 +306,7 @@ def test_missing_runs_of_a_sweep_are_counted(store: Path, tmp_path: Path, small:
     assert "incomplete blocks (seeds with a missing run): 2" in printed
 
 
+@pytest.mark.slow
 def test_designs_are_answered_each_by_itself(copied: Path, tmp_path: Path, small: Callable[..., RunConfig]) -> None:
     configs = [small(condition=condition, seed=seed, gamma=0.5) for condition in CONDITIONS for seed in (0, 1)]
     training.train(configs, copied, "disabled")
@@ -367,6 +373,7 @@ path.sketch: 1, 100, 2
 """
 
 
+@pytest.mark.slow
 def test_a_user_s_matplotlibrc_changes_no_figure(tmp_path: Path) -> None:
     (tmp_path / "matplotlibrc").write_text(STRANGE)
     source = table(tmp_path, study(seeds=5)[COLUMNS])
