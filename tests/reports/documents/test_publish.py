@@ -1,25 +1,12 @@
 """Reports that are put into W&B, beside their runs."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.wandb_desk import PROJECT, Desk
-from tests.helpers.wandb_server import WandbServer
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """With a study of all conditions and three seeds in W&B, whose run store is still here."""
-    with WandbServer() as server:
-        desk = Desk(server, tmp_path_factory.mktemp("desk"))
-        sweep = desk.write(condition=["mvn_std", "mvn_var", "normal_sqrt", "normal_std"], seeds=["0-2"])
-        desk.type("study", "sweep", str(sweep), "--workers", "1", WANDB_PROJECT=PROJECT, WANDB_MODE="online")
-        yield desk
-        desk.close()
 
 
 def files(folder: Path) -> dict[str, bytes]:

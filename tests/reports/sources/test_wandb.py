@@ -30,17 +30,6 @@ CLEANRL = f"condition=config.exp_name,seed=config.seed,env_id=config.env_id,outc
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """With a study of all conditions and three seeds in W&B, whose run store is still here."""
-    with WandbServer() as server:
-        desk = Desk(server, tmp_path_factory.mktemp("desk"))
-        sweep = desk.write(condition=["mvn_std", "mvn_var", "normal_sqrt", "normal_std"], seeds=["0-2"])
-        desk.type("study", "sweep", str(sweep), "--workers", "1", WANDB_PROJECT=PROJECT, WANDB_MODE="online")
-        yield desk
-        desk.close()
-
-
-@pytest.fixture(scope="module")
 def server() -> Iterator[WandbServer]:
     """For projects of other people."""
     with WandbServer() as server:

@@ -160,7 +160,7 @@ def test_a_study_of_seeds_trains_whole_blocks_and_keeps_its_plan(
     assert histories(runs) == before
     code, _, err = run(*arguments, "--budget", "9", capsys=capsys)
     assert code == 2
-    assert "planned with another analyses: give this one another --name" in err
+    assert "planned with another interim: give this one another --name" in err
 
 
 def shown(app: Callable[..., Any], path: str) -> Any:
