@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -249,10 +250,24 @@ def test_a_run_deleted_while_it_trains_is_trained_to_its_end(desk: Desk) -> None
     assert json.loads((desk.folder / "runs" / run.name / "summary.json").read_text())["status"] == "finished"
 
 
+QUEUE = """
+import sys
+from importlib.metadata import entry_points
+
+(program,) = entry_points(group="console_scripts", name="wandb")
+command = program.load()
+for path in sys.argv[1:]:
+    command(["sweep", path], standalone_mode=False)
+"""
+"""`wandb sweep` for each file, in one process."""
+
+
 def test_wandb_takes_every_sweep_file(desk: Desk) -> None:
-    for path in SWEEPS:
-        shorten(path, desk.folder / path.name)
-        assert desk.queue(Path(path.name)).startswith("someone/rl-roundoff/")
+    names = ["-".join(path.parts[-3:]) for path in SWEEPS]  # files of several folders have the same name
+    for path, name in zip(SWEEPS, names, strict=True):
+        shorten(path, desk.folder / name)
+    said = desk.type(sys.executable, "-c", QUEUE, *names)
+    assert said.count(f"{RUN_WITH}someone/rl-roundoff/") == len(SWEEPS)
 
 
 @pytest.mark.parametrize("name", ["mujoco", "precision", "thread"])
