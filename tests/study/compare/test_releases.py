@@ -21,12 +21,13 @@ PPO("MlpPolicy", "Pendulum-v1", seed=int(sys.argv[1]), n_steps=256).learn(1024)
 
 def make_environment(folder: Path, release: str) -> Path:
     """Make an environment of this one's packages with another Stable-Baselines3, and return its Python."""
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / "bin" / "python"
     own = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
     (own / "packages.pth").write_text("\n".join(site.getsitepackages()))
     package = f"stable-baselines3=={release}"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", package], check=True)
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--target", own, package]
+    subprocess.run(install, check=True)
     return python
 
 
