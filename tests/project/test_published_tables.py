@@ -88,6 +88,7 @@ def test_a_report_is_remade_wherever_its_table_is(published: Path, tmp_path: Pat
     assert str(published).encode() not in b"".join(files(published).values())
 
 
+@pytest.mark.slow
 def test_the_table_says_all_that_the_run_store_does(runs: Path, published: Path, tmp_path: Path) -> None:
     report.write(str(runs), tmp_path, Options(outcome="auc_return", margin=5.0, goal="minimize"))
     own, kept = files(tmp_path), files(published)

@@ -213,6 +213,7 @@ def test_training_outlives_wandb(
     assert capsys.readouterr().err.count("W&B has failed") == 1
 
 
+@pytest.mark.slow
 def test_provenance_does_not_depend_on_what_else_is_loaded() -> None:
     def describe(first: str) -> str:
         code = f"{first}\nfrom study.training import provenance\nprint(provenance.describe())"

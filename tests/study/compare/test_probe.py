@@ -140,6 +140,7 @@ print(weights.sum().item())
 """
 
 
+@pytest.mark.slow
 def test_an_unwritable_folder_costs_the_recording_only(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     watched = run(tmp_path / "file" / "watch", TRAINING)

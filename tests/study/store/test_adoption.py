@@ -21,6 +21,7 @@ from study.store.adoption import FILES
 from study.store.files import DRAFT
 from study.store.run_store import RunStore
 from study.training.cohort import train
+from tests.helpers.quick import each
 from tests.helpers.small import SMALL
 from tests.helpers.sweeps import endings
 
@@ -106,7 +107,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, at: int, error: BaseException, *nam
         yield
 
 
-@pytest.mark.parametrize("comes", ["late", "elsewhere", "ended"])
+@pytest.mark.parametrize("comes", each(["late", "elsewhere", "ended"], every=3))
 def test_a_kill_while_it_is_taken_over_costs_no_bits(
     runs: Path, config: RunConfig, left: dict[str, Files], monkeypatch: pytest.MonkeyPatch, comes: str
 ) -> None:

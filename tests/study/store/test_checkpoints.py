@@ -28,6 +28,7 @@ from study.store.run_store import RunStore
 from study.store.run_writer import RunWriter
 from study.training import provenance
 from study.training.cohort import train
+from tests.helpers.quick import each
 from tests.helpers.small import SMALL
 
 MakeConfig = Callable[..., RunConfig]
@@ -190,7 +191,7 @@ def test_what_is_no_checkpoint_at_all_is_damaged(tmp_path: Path, longer: list[Ru
 
 @pytest.mark.parametrize(
     ("keys", "value"),
-    [
+    each([
         (("learner",), None),
         (("learner", "weights"), torch.zeros(3)),
         (("learner", "weights"), torch.zeros(1)),
@@ -206,7 +207,7 @@ def test_what_is_no_checkpoint_at_all_is_damaged(tmp_path: Path, longer: list[Ru
         (("actor", "normaliser", "observations", "mean"), torch.zeros(5)),
         (("actor", "observations"), torch.zeros(1)),
         (("episodic_returns",), 3),
-    ],
+    ], every=3),
     ids=str,
 )  # fmt: skip
 def test_a_checkpoint_that_does_not_fit_its_run_is_damaged(
