@@ -6,14 +6,14 @@ Read in this order; each file is short:
 - `policies`: the subject, four Gaussians built from `(mean, scale)`.
 - `ppo`: the agent, whole. One run, plain torch.
 - `hyperparameters`: CleanRL's names and defaults, in one dataclass.
-- `randomness`, `records`: where a run's random numbers come from, and what it says of itself.
-- `fingerprints`: what it says of its parameters.
-- `environments`: Gymnasium's, in double precision, many as one, each of which can be put aside.
-- `cohort`: the engine, the same agent for many runs at once, with the same bits in any company.
+- `randomness`, `records`: where a run's random numbers come from, and what is recorded of it.
+- `fingerprints`: what is recorded of its parameters.
+- `environments`: Gymnasium's, in double precision, many as one. The state of each can be checkpointed.
+- `cohort`: the engine, the same agent for many runs at once. It is batch-invariant: no run changes another's bits.
 - `reference`: `ppo` behind the engine's interface; `saved`: policies in files.
-- `audit`: what lost its precision on the way.
+- `audit`: arrays that lost their precision on the way.
 
-A run's trained policy is kept: `from agents import load_policy; load_policy("runs/RUN_ID/policy.pt").act(observation)`.
+A trained policy is loaded by `from agents import load_policy; load_policy("runs/RUN_ID/policy.pt").act(observation)`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ __all__ = ["load_policy"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs torch when it is asked for: `agents.conditions` is for programs without it."""
+    """Import `load_policy` at its first use: it needs torch, and `agents.conditions` is for programs without it."""
     if name == "load_policy":
         from agents.saved import load_policy
 

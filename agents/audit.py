@@ -17,7 +17,7 @@ from agents.hyperparameters import Hyperparameters
 from agents.records import Run
 
 STEPS = 32
-"""How far a run is followed."""
+"""Environment steps for which a run is followed."""
 
 
 def precision_leaks(hyperparameters: Hyperparameters, step_timeout: float | None = None) -> list[str]:
@@ -26,6 +26,9 @@ def precision_leaks(hyperparameters: Hyperparameters, step_timeout: float | None
     Args:
         hyperparameters: The run's.
         step_timeout: Seconds that a step or a reset of the environment may take; None for any.
+
+    Returns:
+        Names of arrays, such as "rewards".
     """
     short = dataclasses.replace(
         hyperparameters, num_envs=1, num_steps=STEPS, num_minibatches=1, total_timesteps=STEPS, rollouts="own"
@@ -48,13 +51,13 @@ def precision_leaks(hyperparameters: Hyperparameters, step_timeout: float | None
 
 
 def is_single(array: Floats) -> bool:
-    """Whether float32 would lose nothing of it. Whole numbers are exact in any precision, and tell nothing."""
+    """Return whether float32 holds all of an array's numbers. Whole numbers are left out: any precision holds them."""
     telling = array[array != np.round(array)]
     return bool(telling.size) and bool((telling == telling.astype(np.float32)).all())
 
 
 def _of_the_environment(env_id: str, step_timeout: float | None) -> dict[str, Floats]:
-    """What an environment hands out, before anything is made of it."""
+    """Return what an environment hands out, before any normalisation."""
     environment = CohortEnvironments(env_id, [[0]], step_timeout)
     rng = np.random.default_rng(0)
     environment.reset()

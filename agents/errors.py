@@ -1,4 +1,4 @@
-"""What can go wrong with an environment or a perturbation. Each text is one line."""
+"""The errors of environments and perturbations. Each text is one line."""
 
 
 class UnsuitableEnvironmentError(ValueError):

@@ -1,4 +1,4 @@
-"""What a record says of a run's parameters: whether two runs have the same, how far apart they are, and where.
+"""What is recorded of a run's parameters: whether two runs have the same, where they differ, and how far.
 
 A hash of all bytes tells whether. In the first updates, a hash of each tensor tells where. A sketch tells how far.
 
@@ -23,7 +23,7 @@ SKETCH_SIZE = 64
 """Numbers in a sketch: a power of two."""
 
 LAYOUT_SEED = 20020708
-"""Of the layout: runs can only be compared where it is the same."""
+"""Seed of the sketches' layout: runs can only be compared where it is the same."""
 
 HASHED_UPDATES = 3
 """Updates, from the first, whose records have a hash of each tensor: runs that differ mostly do so from the first."""
@@ -37,7 +37,7 @@ TENSORS = (
 
 
 class Fingerprint(TypedDict):
-    """What a record says of the parameters after an update."""
+    """What a record has of the parameters after an update: see `agents.records.Record`."""
 
     params_sha256: str
     params_norm: float
@@ -51,7 +51,7 @@ def fingerprint(tensors: Sequence[Floats], origin: Floats, update: int) -> Finge
     Args:
         tensors: The parameters, in the order of `TENSORS`.
         origin: The run's, from `make_origin`.
-        update: How many updates have been made.
+        update: Number of updates so far.
     """
     parameters = flat(tensors)
     return {
@@ -79,7 +79,7 @@ def hash_tensors(tensors: Sequence[Floats]) -> dict[str, str]:
 
 
 def make_origin(tensors: Sequence[Floats]) -> NDArray[np.float32]:
-    """Return from where a run's parameters are measured: its seed's initial ones, rounded to float32.
+    """Return the origin from which a run's parameters are measured: its seed's initial ones, rounded to float32.
 
     All runs of a seed whose networks have the same shape have the same origin, whatever their condition, their
     precision or the scale that they start from: the raw scale's part is zero. Where the shapes differ, so do the
@@ -87,6 +87,9 @@ def make_origin(tensors: Sequence[Floats]) -> NDArray[np.float32]:
 
     Args:
         tensors: The initial parameters, before any perturbation.
+
+    Returns:
+        All parameters, `[size]`.
     """
     *networks, raw_scale = tensors
     return flat([*networks, np.zeros_like(raw_scale)]).astype(np.float32)
@@ -105,6 +108,9 @@ def sketch(parameters: Floats, origin: Floats) -> list[float]:
     Args:
         parameters: All of a run's, `[size]`, finite.
         origin: The run's, of the same shape.
+
+    Returns:
+        `SKETCH_SIZE` numbers.
     """
     buckets, signs = _layout(len(parameters))
     moved = signs * (parameters - origin.astype(np.float64))

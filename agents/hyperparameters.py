@@ -4,18 +4,19 @@ import dataclasses
 from typing import Literal
 
 Perturbation = Literal["one_ulp", "jitter"] | float
-"""Of one weight, before training: to the next larger number, or by so large a part of itself. `jitter` is of every
-weight, to a neighbour drawn at random, after every step."""
+"""How a replicate is perturbed. One weight is moved before training: to the next larger number, or by this fraction of
+itself. With `jitter`, every weight is moved to a neighbour drawn at random, after every step."""
 
 Precision = Literal["float32", "float64"]
-"""What an agent computes in."""
+"""The precision in which an agent computes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Hyperparameters:
     """What a training run is made with, apart from its condition, seed, precision and replicate.
 
-    **Raises**: `ValueError` naming the hyperparameter, when a value makes no sense.
+    Raises:
+        ValueError: A value makes no sense. The text names the hyperparameter.
     """
 
     env_id: str = "Pendulum-v1"
@@ -31,7 +32,7 @@ class Hyperparameters:
     adam_eps: float = 1e-5
     """Adam's epsilon"""
     num_envs: int = 1
-    """environments that a run steps side by side"""
+    """environments that a run steps in parallel"""
     num_steps: int = 2048
     """steps of each environment in one rollout"""
     gamma: float = 0.99
@@ -57,9 +58,9 @@ class Hyperparameters:
     norm_obs: bool = True
     """normalise observations by their running mean and variance, and clip them to [-10, 10]"""
     norm_reward: bool = True
-    """divide rewards by the running deviation of the discounted return, and clip them to [-10, 10]"""
+    """divide rewards by the running standard deviation of the discounted return, and clip them to [-10, 10]"""
     hidden_size: int = 64
-    """width of the two hidden layers of actor and critic: a multiple of 16, for which bits don't depend on company"""
+    """width of the two hidden layers of actor and critic: a multiple of 16, which batch invariance needs"""
     initial_scale: float = 1.0
     """the learned scale before training, in every action dimension"""
     scale_lr_factor: float = 1.0
@@ -72,8 +73,8 @@ class Hyperparameters:
     """whether a run acts, or learns from the rollouts of one that does: of the same seed, not perturbed, with the
     `Normal` policy whose scale means the same"""
     perturbation: Perturbation = "one_ulp"
-    """what sets a replicate apart: one_ulp, to move one weight to the next larger number before training; a number, to
-    move it by so large a part of itself; or jitter, to move every weight to a neighbour after every step"""
+    """how a replicate differs: one_ulp, to move one weight to the next larger number before training; a number, to move
+    it by that fraction of itself; or jitter, to move every weight to a neighbour after every step"""
     eval_episodes: int = 10
     """episodes of the deterministic policy's evaluation after training"""
 
@@ -104,7 +105,7 @@ class Hyperparameters:
             self,
             "num_minibatches",
             self.minibatch_size > 1 or not self.norm_adv,
-            "smaller than the batch when norm_adv is on: one sample has no deviation",
+            "smaller than the batch when norm_adv is on: one sample has no standard deviation",
         )
         if not isinstance(self.perturbation, str):
             is_size = 0 < self.perturbation < float("inf")
@@ -119,21 +120,21 @@ class Hyperparameters:
 
     @property
     def batch_size(self) -> int:
-        """Transitions of one rollout of one run."""
+        """Return the number of transitions of one rollout of one run."""
         return self.num_envs * self.num_steps
 
     @property
     def minibatch_size(self) -> int:
-        """Transitions of one gradient step of one run."""
+        """Return the number of transitions of one gradient step of one run."""
         return self.batch_size // self.num_minibatches
 
     @property
     def num_updates(self) -> int:
-        """Rollouts of a run, each followed by `update_epochs` passes over it."""
+        """Return the number of rollouts of a run, each followed by `update_epochs` passes over it."""
         return self.total_timesteps // self.batch_size
 
     def learning_rate_at(self, update: int) -> float:
-        """The learning rate of the `update`-th update, counted from 1."""
+        """Return the learning rate of the `update`-th update, counted from 1."""
         fraction = 1.0 - (update - 1) / self.num_updates if self.anneal_lr else 1.0
         return fraction * self.learning_rate
 

@@ -1,4 +1,4 @@
-"""In what, and on what, a run computes. It is free of torch."""
+"""The precision and the device in which a run computes. This module is free of torch."""
 
 import dataclasses
 from typing import Literal
@@ -12,11 +12,11 @@ class Numerics:
     """The choices that change round-off, and nothing else. No test runs on CUDA.
 
     Attributes:
-        precision: Of every parameter. With bfloat16 it is what PyTorch's users mean by it, autocast: the networks'
-            products are rounded to bfloat16, while parameters, policy, loss and optimizer stay in float32.
-        device: Where.
-        compile: Let `torch.compile` compile the networks. On the CPU that is tested to differ by round-off alone.
-        allow_tf32: Let CUDA round the factors of float32's products to TensorFloat-32.
+        precision: Of every parameter. bfloat16 stands for PyTorch's autocast: the networks' products are rounded to
+            bfloat16, while parameters, policy, loss and optimizer stay in float32.
+        device: The device of every tensor.
+        compile: Whether `torch.compile` compiles the networks. On the CPU, a test checks that only round-off differs.
+        allow_tf32: Whether CUDA may round the factors of float32's products to TensorFloat-32.
     """
 
     precision: AnyPrecision = "float32"

@@ -1,8 +1,8 @@
-"""Perturbations of a run: the control for round-off, and doses of it.
+"""Perturbations of a run: the ULP control, and perturbations of other sizes.
 
-A replicate k of a run has its k-th weight of the actor's first layer moved before training; or all of its weights are
-moved, by one unit in the last place, after every gradient step. What that does to an outcome is what round-off of that
-size does.
+In replicate k of a run, the k-th weight of the actor's first layer is moved before training. With jitter, all weights
+are moved instead, by one unit in the last place, after every gradient step. The outcome changes as by round-off of that
+size.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ class Steps(Protocol):
     """An optimizer: torch's own, or the engine's."""
 
     def register_step_post_hook(self, hook: Callable[..., None]) -> object:
-        """Have a function called after each step."""
+        """Register a function that is called after each step."""
 
 
 def perturb(
@@ -34,15 +34,15 @@ def perturb(
     """Move a weight now, in place, or have all weights moved after each step.
 
     Args:
-        first_layer: The actor's, `[in, out]`.
+        first_layer: Weights of the actor's first layer, `[in, out]`.
         weights: All that is learned.
-        optimizer: Whose steps jitter follows.
+        optimizer: The optimizer after whose steps weights are jittered.
         replicate: Which weight of the first layer is moved, counted from 1, row by row.
-        perturbation: What is done.
-        rng: The run's own, of jitter.
+        perturbation: How it is moved.
+        rng: The run's own generator, for jitter.
 
     Raises:
-        NoChangeError: It changes no bit, being smaller than the precision.
+        NoChangeError: The perturbation changes no bit, since it is smaller than the precision.
     """
     if perturbation == "jitter":
 
@@ -52,7 +52,7 @@ def perturb(
 
         optimizer.register_step_post_hook(jitter_all)
         return
-    weight = first_layer[tuple(int(place) for place in np.unravel_index(replicate - 1, first_layer.shape))]
+    weight = first_layer[tuple(int(index) for index in np.unravel_index(replicate - 1, first_layer.shape))]
     before = weight.clone()
     moved: Any = before.double() * (1 + perturbation) if isinstance(perturbation, float) else one_ulp_up(before)
     weight.copy_(moved)
@@ -61,7 +61,7 @@ def perturb(
 
 
 def one_ulp_up(weights: Tensor) -> Tensor:
-    """Return the next larger numbers."""
+    """Return the next larger representable numbers."""
     return weights.nextafter(torch.full_like(weights, torch.inf))
 
 

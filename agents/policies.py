@@ -1,4 +1,4 @@
-"""The subject of the study: four Gaussian policies, made of a mean and of the learned scale.
+"""The subject of the study: four Gaussian policies, each built from a mean and the learned scale.
 
 | condition     | built as                                          | scale is   | torch class          |
 |---------------|---------------------------------------------------|------------|----------------------|
@@ -7,8 +7,8 @@
 | `normal_sqrt` | `Normal(mean, sqrt(scale))`, log-prob summed      | a variance | `Normal`             |
 | `normal_std`  | `Normal(mean, scale)`, log-prob summed            | a std      | `Normal`             |
 
-Policies whose scale means the same are the same mathematics, so what sets them apart is round-off alone. `mean` is
-`[..., action]`, and `scale` of a shape that broadcasts to it.
+Two policies with the same parameterization are the same mathematics, and differ by round-off alone. `mean` is
+`[..., action]`, and `scale` broadcasts to it.
 """
 
 from collections.abc import Callable
@@ -21,22 +21,22 @@ from agents.conditions import Condition
 
 
 def mvn_std(mean: Tensor, scale: Tensor) -> Distribution:
-    """The thread's first agent: a "std" handed to a class that takes a covariance."""
+    """Return the policy of the thread's first agent: a "std" is passed to a class that takes a covariance."""
     return _multivariate_normal(mean, scale)
 
 
 def mvn_var(mean: Tensor, scale: Tensor) -> Distribution:
-    """The first agent without the mistake."""
+    """Return the policy of the first agent without the mistake."""
     return _multivariate_normal(mean, scale**2)
 
 
 def normal_sqrt(mean: Tensor, scale: Tensor) -> Distribution:
-    """The thread's repair: the first agent's mathematics, in the second agent's class."""
+    """Return the policy that the thread advised: the first agent's mathematics, in the second agent's class."""
     return _normal(mean, scale.sqrt())
 
 
 def normal_std(mean: Tensor, scale: Tensor) -> Distribution:
-    """The thread's second agent, and what most of the field writes."""
+    """Return the policy of the thread's second agent, which most agents use."""
     return _normal(mean, scale)
 
 
@@ -49,11 +49,14 @@ POLICIES: dict[Condition, Callable[[Tensor, Tensor], Distribution]] = {
 
 
 def sample(policy: Distribution, noise: Tensor) -> Tensor:
-    """`policy.rsample()`, with the standard normal noise given instead of drawn from torch's global generator.
+    """Return actions as `policy.rsample()` does, with noise that is given, not drawn from torch's global generator.
 
     Args:
         policy: One of the four.
-        noise: `[..., action]`, of the policy's dtype, as is the result.
+        noise: Standard normal, `[..., action]`, of the policy's dtype.
+
+    Returns:
+        Actions, `[..., action]`, of the same dtype.
     """
     if isinstance(policy, MultivariateNormal):
         return policy.loc + (policy.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
@@ -63,7 +66,7 @@ def sample(policy: Distribution, noise: Tensor) -> Tensor:
     return normal.loc + noise * normal.scale
 
 
-# Arguments go unchecked: the check raises for all runs that are computed together, where one of them has failed.
+# Arguments aren't validated: where one of the runs that are computed together has failed, the check raises for all.
 def _multivariate_normal(mean: Tensor, variance: Tensor) -> Distribution:
     return MultivariateNormal(mean, torch.diag_embed(variance), validate_args=False)
 

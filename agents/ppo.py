@@ -1,16 +1,13 @@
-"""READ THIS: the agent of the study, whole. One run of PPO in plain PyTorch, from top to bottom.
+"""READ THIS: one run of PPO in plain PyTorch, whole. `agents.cohort` is the same for many, differentiated by hand.
 
-It is CleanRL's `ppo_continuous_action.py`, with these differences:
+`study sweep engines` compares both. The agent is CleanRL's `ppo_continuous_action.py`, with these differences:
 
-- The policy is one of `agents.policies`, made of a mean and of a learned scale, which may depend on the state. Its raw
-  scale may have a learning rate of its own. The optimizer may be plain gradient descent.
+- The policy is one of `agents.policies`. Its scale may depend on the state, and have a learning rate of its own.
 - Where its time limit cut an episode, the value of its last observation counts. CleanRL takes that for termination.
 - Log-probabilities and values of a rollout are computed after it, at once. CleanRL computes them step by step.
-- There is no `target_kl`. A record has means over an update's gradient steps, of losses as of all else.
+- There is no `target_kl`, and the optimizer may be SGD. A record has means over an update's gradient steps.
 - Environments and running statistics are in float64, and differ as `agents.environments.normalised` lists.
 - Each use of random numbers has its own generator. So all runs of a seed share initial weights, noise and shuffles.
-
-`agents.cohort` is the same agent for many runs at once, differentiated by hand. `study sweep engines` tests it.
 """
 
 from collections.abc import Iterator
@@ -61,7 +58,7 @@ class Agent(nn.Module):
             self._network = torch.compile(self._network)  # type: ignore[method-assign]
 
     def policy(self, observations: Tensor) -> Distribution:
-        """Return the distribution of actions, `[..., action]`, given observations, `[..., observation]`."""
+        """Return the distribution of actions, `[..., action]`, for observations, `[..., observation]`."""
         outputs = self._network(self.actor, observations)
         mean, shift = outputs[..., : self.action], outputs[..., self.action :]
         raw_scale = self.raw_scale + shift if self.state_dependent_scale else self.raw_scale
@@ -113,10 +110,16 @@ class Batch(NamedTuple):
 
 
 class PPO:
-    """One run, from its seed to its outcome."""
+    """One run, from its seed to its outcome.
+
+    Raises:
+        NoChangeError: The run's perturbation changes no bit.
+        UnsuitableEnvironmentError: There is no environment of this name, or not of this kind.
+        EnvironmentFailedError: An environment failed, now or in `train` or `outcome`.
+        torch.linalg.LinAlgError: In `train`: no covariance is positive definite any more.
+    """
 
     def __init__(self, run: Run, hp: Hyperparameters, numerics: Numerics, step_timeout: float | None = None) -> None:
-        """Begin a run. Raises `NoChangeError`, `UnsuitableEnvironmentError` and `EnvironmentFailedError`."""
         self.hp = hp
         own = streams(run.seed, hp.num_envs, run.replicate)
         self.noise, self.shuffling = own.noise, own.shuffling
@@ -135,10 +138,7 @@ class PPO:
         self.episodes: list[environments.Array] = []
 
     def train(self) -> Iterator[Record]:
-        """Train to the end, and yield a record after each update.
-
-        Raises `torch.linalg.LinAlgError` and `EnvironmentFailedError`.
-        """
+        """Train to the end, and yield a record after each update."""
         hp, agent = self.hp, self.agent
         for update in range(1, hp.num_updates + 1):
             learning_rate = hp.learning_rate_at(update)
@@ -191,8 +191,8 @@ class PPO:
         hp, agent, diagnostics = self.hp, self.agent, []
         for _ in range(hp.update_epochs):
             order = torch.from_numpy(self.shuffling.permutation(hp.batch_size)).to(agent.numerics.device)
-            for places in order.split(hp.minibatch_size):
-                mb = Batch(*(tensor[places] for tensor in batch))
+            for indices in order.split(hp.minibatch_size):
+                mb = Batch(*(tensor[indices] for tensor in batch))
                 policy, values = agent.policy(mb.observations), agent.value(mb.observations)
                 log_ratio = policy.log_prob(mb.actions) - mb.log_probs
                 ratio = log_ratio.exp()
@@ -226,7 +226,7 @@ class PPO:
 
     @torch.no_grad()
     def outcome(self) -> Outcome | Failure:
-        """Evaluate the policy's mean, and sum the run up. Raises `EnvironmentFailedError`."""
+        """Evaluate the policy's mean, and return the run's outcome."""
         envs = self.envs.frozen(self.hp.eval_episodes)
         observations = envs.reset(range(EVALUATION_SEED, EVALUATION_SEED + self.hp.eval_episodes))
         returns, running = np.zeros(self.hp.eval_episodes), np.ones(self.hp.eval_episodes, bool)
@@ -242,9 +242,9 @@ class PPO:
 
     @torch.no_grad()
     def std(self) -> float:
-        """Return the policy's standard deviation, whatever the scale means; the mean over action dimensions."""
+        """Return the policy's standard deviation, for either parameterization; the mean over action dimensions."""
         return self.agent.policy(self.tensor(self.observations)).stddev.mean().item()
 
     def tensor(self, array: NDArray[Any]) -> Tensor:
-        """Return an array as the agent computes with it."""
+        """Return an array as a tensor of the agent's precision, on its device."""
         return torch.from_numpy(array).to(self.agent.numerics.device, self.agent.dtype)

@@ -1,6 +1,6 @@
 """The random numbers of a run: a stream for each use, all from the run's seed.
 
-No use shifts another's. Conditions, precisions and engines share them, so that runs of a seed differ in nothing else.
+No use shifts another's stream. Runs of a seed share their streams, whatever their condition, precision and engine.
 """
 
 from typing import NamedTuple
@@ -15,13 +15,14 @@ class Streams(NamedTuple):
     weights: int
     """seed of the `torch.Generator` that draws the initial weights"""
     noise: Generator
-    """of the actions: a rollout's at once, `[steps, envs, action]`, in float64, rounded to the run's precision"""
+    """draws the actions' noise: a rollout's at once, `[steps, envs, action]`, in float64, rounded to the run's
+    precision"""
     shuffling: Generator
-    """a permutation of the batch for each epoch"""
+    """draws a permutation of the batch for each epoch"""
     environments: list[int]
     """a seed for each environment"""
     jitter: Generator
-    """of the neighbours to which weights are jittered: each replicate has its own"""
+    """draws the neighbours to which weights are jittered: each replicate has its own"""
 
 
 def streams(seed: int, num_envs: int, replicate: int = 0) -> Streams:

@@ -1,4 +1,4 @@
-"""What a run is called, what it says of each update, and what it amounts to."""
+"""A run's name, the record of each of its updates, and its outcome."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ EVALUATION_SEED = 1_000_000_000
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
-    """What sets a run apart from the others of its cohort."""
+    """What tells a run from the others of its cohort."""
 
     condition: Condition
     seed: int
@@ -34,9 +34,9 @@ class Record:
     episodic_return: float
     """mean return of the training episodes that ended in this update's rollout; NaN if none did"""
     episodes: int
-    """how many did"""
+    """number of those episodes"""
     std: float
-    """the policy's standard deviation after the update, whatever the scale means; the mean over action dimensions"""
+    """the policy's standard deviation after the update, for either parameterization; the mean over action dimensions"""
     entropy: float
     approx_kl: float
     clipfrac: float
@@ -58,10 +58,10 @@ class Record:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a finished run amounts to. Returns are undiscounted sums of the environment's own rewards."""
+    """The outcome of a finished run. Returns are undiscounted sums of the environment's own rewards."""
 
     final_return: float
-    """mean over the last tenth of the training episodes, one at least"""
+    """mean over the last tenth of the training episodes, at least one"""
     auc_return: float
     """mean of the updates' `episodic_return`"""
     eval_return: float
@@ -72,7 +72,7 @@ class Outcome:
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """Why a run can't go on, or has no outcome."""
+    """Why a run can't continue, or has no outcome."""
 
     reason: str
 
@@ -80,12 +80,12 @@ class Failure:
 def summarise(
     by_update: Sequence[NDArray[np.float64]], eval_returns: NDArray[np.float64], std: float
 ) -> Outcome | Failure:
-    """Sum a run up.
+    """Return a run's outcome, or a failure if no training episode ended.
 
     Args:
         by_update: The returns of the training episodes that ended, in each update's rollout.
-        eval_returns: Of the evaluation's episodes.
-        std: The trained policy's.
+        eval_returns: The returns of the evaluation's episodes.
+        std: The trained policy's standard deviation, the mean over action dimensions.
     """
     episodes = np.concatenate(by_update)
     if not len(episodes):

@@ -16,13 +16,13 @@ from agents.saved import Learned
 
 
 class Reference:
-    """One run of `agents.ppo`, as `agents.cohort.Cohort` has many. It can't be put aside: it starts over.
+    """One run of `agents.ppo`, with the interface of `agents.cohort.Cohort`. It can't be checkpointed: it starts over.
 
     Attributes:
-        runs: The one.
-        hyperparameters: Its own.
-        update: How many updates have been made.
-        failures: Why it failed, by place; empty while it hasn't.
+        runs: The run, in a list.
+        hyperparameters: Its hyperparameters.
+        update: Number of updates so far.
+        failures: Why it failed, by its index 0; empty while it hasn't.
     """
 
     def __init__(
@@ -32,7 +32,17 @@ class Reference:
         numerics: Numerics,
         step_timeout: float | None = None,
     ) -> None:
-        """Seed, initialise and reset everything. Raises `UnsuitableEnvironmentError`."""
+        """Seed, initialise and reset everything.
+
+        Args:
+            runs: A list of one.
+            hyperparameters: The run's.
+            numerics: The precision and the device.
+            step_timeout: Seconds that a step or a reset of the environment may take; None for any.
+
+        Raises:
+            UnsuitableEnvironmentError: There is no environment of this name, or not of this kind.
+        """
         (run,) = self.runs = list(runs)
         self.hyperparameters = hyperparameters
         self.update = 0
@@ -43,19 +53,19 @@ class Reference:
             self.failures[0] = Failure(str(error))
 
     def train(self) -> Iterator[dict[int, Record]]:
-        """Train to the end, and yield a record after each update."""
+        """Train to the end, and yield after each update its record by the index 0; nothing for a failure."""
         records = iter(()) if self.failures else self._ppo.train()
         while self.update < self.hyperparameters.num_updates and not self.failures:
             self.update += 1
-            said = self._next(records)
-            if isinstance(said, Failure):
-                self.failures[0] = said
+            result = self._next(records)
+            if isinstance(result, Failure):
+                self.failures[0] = result
                 yield {}
             else:
-                yield {0: said}
+                yield {0: result}
 
     def _next(self, records: Iterator[Record]) -> Record | Failure:
-        """Make an update."""
+        """Make an update, and return its record."""
         non_finite = Failure(f"parameters became non-finite at update {self.update}")
         try:
             record = next(records)
@@ -66,7 +76,7 @@ class Reference:
         return record if np.isfinite(flat(self._ppo.agent.tensors())).all() else non_finite
 
     def outcomes(self) -> list[Outcome | Failure]:
-        """Evaluate the trained policy, and sum the run up."""
+        """Evaluate the trained policy, and return the run's outcome in a list."""
         if self.failures:
             return [self.failures[0]]
         try:
@@ -74,17 +84,17 @@ class Reference:
         except EnvironmentFailedError as error:
             return [Failure(str(error))]
 
-    def policy(self, place: int) -> Learned:  # noqa: ARG002
+    def policy(self, index: int) -> Learned:  # noqa: ARG002
         """Return what the run has learned."""
         seen = self._ppo.envs.seen
         networks = {name: tensor.detach().cpu().clone() for name, tensor in self._ppo.agent.state_dict().items()}
         return {"networks": networks, "mean": torch.from_numpy(seen.mean), "var": torch.from_numpy(seen.var)}
 
-    def state(self, place: int) -> RunState | None:
-        """There is none."""
+    def state(self, index: int) -> RunState | None:
+        """Return None: this engine has no checkpoints."""
 
     def restore(self, states: Sequence[RunState]) -> None:
-        """Nothing can be restored."""
+        """Do nothing: this engine has no checkpoints."""
 
     def close(self) -> None:
         """Close the environments."""

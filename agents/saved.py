@@ -1,4 +1,4 @@
-"""Policies that can be kept: what a run has learned, in a file, and back."""
+"""Policies in files: what a run has learned, written and read."""
 
 import dataclasses
 import io
@@ -20,13 +20,14 @@ from agents.ppo import Agent
 
 
 class Learned(TypedDict):
-    """What a policy consists of, beside how it is computed."""
+    """What a policy has learned."""
 
     networks: dict[str, Tensor]
     """the state dict of `agents.ppo.Agent`"""
     mean: Tensor
-    """of the observations in training, `[observation]`, by which they are normalised"""
+    """mean of the observations in training, `[observation]`, by which they are normalised"""
     var: Tensor
+    """their variance, `[observation]`"""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,9 +36,9 @@ class Policy:
 
     Attributes:
         agent: Its networks, a `torch.nn.Module`.
-        hyperparameters: What it was trained with.
-        mean: Of the observations in training, `[observation]`.
-        var: Their variance.
+        hyperparameters: Those of its training.
+        mean: Mean of the observations in training, `[observation]`.
+        var: Their variance, `[observation]`.
     """
 
     agent: Agent
@@ -64,7 +65,7 @@ def dump_policy(
     precision: AnyPrecision,
     hyperparameters: Hyperparameters,
 ) -> bytes:
-    """Return what a file is to contain, for `load_policy`: numbers and text, nothing that runs."""
+    """Return the content of a file for `load_policy`: numbers and text, and no code."""
     file = io.BytesIO()
     config = {"condition": condition, "precision": precision, **dataclasses.asdict(hyperparameters)}
     torch.save({"config": config, **learned}, file)
@@ -75,7 +76,7 @@ def load_policy(path: str | Path) -> Policy:
     """Return the policy in a file, such as a run's `policy.pt`.
 
     Raises:
-        ValueError: It isn't one. The text is one line.
+        ValueError: The file isn't such a policy. The text is one line.
     """
     try:
         kept = torch.load(path, weights_only=True)
@@ -87,5 +88,5 @@ def load_policy(path: str | Path) -> Policy:
         return Policy(agent.requires_grad_(False), hyperparameters, kept["mean"].numpy(), kept["var"].numpy())
     except OSError as error:
         raise ValueError(f"{path} can't be read: {error.strerror}") from error
-    except Exception as error:  # whatever a file that isn't one makes of it
+    except Exception as error:  # a file of another kind may raise anything
         raise ValueError(f"{path} is no policy of this program") from error

@@ -1,4 +1,4 @@
-"""The answer: from runs, whoever made them, to a report. It knows nothing of torch, nor of how runs are trained.
+"""The answer: from runs of any origin to a report, without torch and without the code that trains runs.
 
 Data flows one way:
 
@@ -7,8 +7,8 @@ Data flows one way:
 - `analysis`: what differs, by which mechanism, and how sure that is; for any factors.
 - `documents`: the answer written down.
 
-`factors` says what a factor is, `thread` which factors and conditions the thread's own design has, and `calibration`
-how often each label of a report is wrong.
+`factors` defines factors, `thread` the factors and conditions of the thread's design. `calibration` measures how often
+each label of a report is wrong.
 
 In a notebook:
 
@@ -19,7 +19,7 @@ In a notebook:
     design                                  # the conclusions, in words
     effect = design.answer.effects[0]
     effect.main.estimate, effect.main.ci_adjusted, effect.conclusion
-    effect.main.differences                 # one a seed, to plot
+    effect.main.differences                 # one for each seed, to plot
     design.answer.blocks.outcomes           # [seeds, arms, precisions]
 """
 

@@ -1,4 +1,4 @@
-"""Reading files that anyone may have put there."""
+"""Reading of files, which may be pipes or devices."""
 
 import errno
 import stat

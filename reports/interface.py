@@ -36,11 +36,11 @@ def attribute(
     goal: Goal = "maximize",
     also: tuple[str, ...] = (),
 ) -> list[Design]:
-    """Return what differs in each design of some runs, by which mechanism, and how sure that is.
+    """Return the answer for each design of some runs: what differs, by which mechanism, and how sure that is.
 
     Args:
         runs: As `read` returns them.
-        outcome: The primary outcome, a column of theirs; by default final_return, or the only one that there is.
+        outcome: The primary outcome, a column; by default final_return, or the only outcome that there is.
         margin: The equivalence margin; by default half the standard deviation of the reference's runs between seeds.
         goal: Whether large outcomes are good: a failed run counts as the worst.
         also: Other outcomes, a family of their own.

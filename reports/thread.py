@@ -8,7 +8,7 @@ from reports.factors import Factor
 CONDITIONS: dict[str, tuple[str, str]] = {
     name: (levels.parameterization, levels.implementation) for name, levels in conditions.CONDITIONS.items()
 }
-"""What the learned scale is in each condition, and which class computes the policy."""
+"""By condition, its level of each factor, in the order of `FACTORS`."""
 
 PARAMETERIZATION = Factor(
     name="parameterization",

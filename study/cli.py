@@ -1,11 +1,10 @@
-"""The command line. What the user can mend is one line and exit code 2."""
+"""The command line. A mistake that the user can fix is one line and exit code 2."""
 
 import ast
 import contextlib
 import errno
 import io
 import os
-import re
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,17 +20,24 @@ from reports.errors import UnreadableSourceError
 from study.commands import Command
 from study.commands.train import with_first_seed
 from study.config.run_config import brief
-from study.errors import ConfigError, RunFailedError, UnwritableError, WorkerError
+from study.errors import ConfigError, PublishError, RunFailedError, UnwritableError, WorkerError
 from study.tracking.assignment import assignment
 
 REGISTRY = ConstructorRegistry()
 """How parameters of a run are read from the command line, where tyro reads them otherwise."""
 
-NOTHING_IS_LOST = "what was finished is kept, and the same command goes on"
+NOTHING_IS_LOST = "what was finished is kept, and the same command continues"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command."""
+    """Run a command.
+
+    Args:
+        arguments: Of the command line; by default this process's.
+
+    Raises:
+        SystemExit: The command has failed, with exit code 2 for a user's mistake, 1 for a failure, 130 for Ctrl-C.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an agent's Ctrl-C, and a cluster's
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -40,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _parse(arguments).run()
     except (ConfigError, UnsuitableEnvironmentError, UnreadableSourceError) as error:
         _exit(str(error), code=2)
-    except (RunFailedError, EnvironmentFailedError) as error:
+    except (RunFailedError, PublishError, EnvironmentFailedError) as error:
         _exit(str(error), code=1)
     except (WorkerError, UnwritableError) as error:
         _exit(f"{error}: {NOTHING_IS_LOST}", code=1)
@@ -73,7 +79,7 @@ def _switch(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[bool] | None:
 
 
 def _parse(arguments: Sequence[str] | None) -> Command:
-    """The command, from the command line. Tyro's complaint comes in a box of many lines; here it becomes one."""
+    """Return the command that the arguments describe, or exit with one line that names the mistake."""
     complaint = io.StringIO()
     given = list(_ungrouped(sys.argv[1:] if arguments is None else arguments))
     if given == ["--version"]:
@@ -94,13 +100,20 @@ def _parse(arguments: Sequence[str] | None) -> Command:
         _exit(str(error), code=2)
     except SystemExit as error:
         if error.code:
-            lines = [line.strip(" │") for line in complaint.getvalue().splitlines() if not re.match(r"[╭╰]|│ ─", line)]
-            _exit(" ".join(lines), code=2)
+            _exit(_unboxed(complaint.getvalue()), code=2)
         raise
 
 
+def _unboxed(complaint: str) -> str:
+    """Return what tyro prints of a mistake as one line, without the box around it."""
+    # Tyro gives the parts of a mistake by `tyro._errors` alone, which it calls private and unstable: only its print-out
+    # is public.
+    lines = (line.strip("╭╮╰╯│─ ") for line in complaint.splitlines() if not line.startswith(("╭", "╰")))
+    return " ".join(line for line in lines if line)
+
+
 def _ungrouped(arguments: Iterable[str]) -> Iterator[str]:
-    """The arguments, with `--gamma=0.9` for the `--group={'gamma': 0.9}` by which an agent passes nested parameters."""
+    """Yield the arguments, with `--gamma=0.9` for an agent's `--group={'gamma': 0.9}`."""
     for argument in arguments:
         _, _, value = argument.partition("=")
         if argument.startswith("--") and value.startswith("{"):

@@ -7,11 +7,11 @@ import sys
 
 
 class ConfigError(ValueError):
-    """The user can fix it. The text names the thing and the fix."""
+    """A mistake that the user can fix. The text names what is wrong and the fix."""
 
 
 class NoMetricError(ConfigError):
-    """A run hasn't written what the metric reads. The text says what there is instead."""
+    """A run hasn't written what the metric reads. The text names what there is instead."""
 
 
 class RunFailedError(RuntimeError):
@@ -22,15 +22,19 @@ class UnwritableError(RuntimeError):
     """The disk is full, or it can't be written to any more. The text names the file."""
 
 
+class PublishError(RuntimeError):
+    """A report is written, and W&B hasn't taken it."""
+
+
 class WorkerError(RuntimeError):
     """A worker ended without having trained its runs."""
 
 
 def in_one_line(error: BaseException) -> str:
-    """Return what an exception says, or, if nothing, what it is."""
+    """Return an exception's text in one line; its type's name where it has no text."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def warn(line: str) -> None:
-    """Print a line to standard error, with one write: those of other threads don't come in between."""
+    """Print a line to standard error, by one write: lines of other threads can't come in between."""
     sys.stderr.write(f"{line}\n")

@@ -15,7 +15,18 @@ from study.errors import ConfigError
 
 
 def evaluate(policy: Policy, seeds: Sequence[int]) -> Array:
-    """Return what the policy's mean earns in an episode of each seed. Raises `EnvironmentFailedError`."""
+    """Return what the policy's mean earns in an episode of each seed.
+
+    Args:
+        policy: The policy.
+        seeds: Of the episodes' resets.
+
+    Returns:
+        Undiscounted returns, `[seeds]`.
+
+    Raises:
+        EnvironmentFailedError: An environment has failed.
+    """
     envs = environments.make_vector(policy.hyperparameters.env_id, len(seeds))
     observations, _ = envs.reset(seed=list(seeds))
     returns = np.zeros(len(seeds))
@@ -32,6 +43,11 @@ def evaluate(policy: Policy, seeds: Sequence[int]) -> Array:
 
 def record(policy: Policy, seed: int, folder: Path) -> Path:
     """Record an episode, and return the video's path.
+
+    Args:
+        policy: The policy, which acts by its mean.
+        seed: Of the episode's reset.
+        folder: Where the video is written.
 
     Raises:
         ConfigError: What draws or writes videos isn't installed.

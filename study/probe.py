@@ -1,4 +1,4 @@
-"""The thread on this machine: what the four policies say of the same noise, without any training.
+"""The thread's numbers on this machine: the four policies for the same noise, without any training.
 
 "Log-probabilities agreed, gradients with respect to std differed by a factor of two": both because every std was 1.
 """
@@ -31,12 +31,16 @@ SHOWN = 10
 
 
 def probe(n: int, seed: int, scale: float) -> Probe:
-    """Let each condition draw an action of `n` dimensions by the thread's seed, and differentiate its log-probability.
+    """Return what each condition computes for an action that it draws by the thread's seed.
 
-    **Arguments**: `scale`, in every dimension; the mean is zero.
+    Args:
+        n: Dimensions of the action.
+        seed: Of the noise.
+        scale: The learned scale, in every dimension; the mean is zero.
 
-    **Returns**: by precision and condition, `log_prob`, its gradients `grad_mean` and `grad_scale` (with respect to
-    the scale), `[n]` each, and the `sample`, `[n]`.
+    Returns:
+        By precision and condition: the `sample`, `[n]`, its `log_prob`, and the gradients of that, `grad_mean` and
+        `grad_scale`, `[n]` each.
     """
     return {
         precision: {condition: _probe(condition, getattr(torch, precision), n, seed, scale) for condition in CONDITIONS}
@@ -63,12 +67,12 @@ def _probe(condition: Condition, dtype: torch.dtype, n: int, seed: int, scale: f
 
 
 def print_json(n: int, seed: int) -> None:
-    """Print the probe at scale 1, the thread's."""
+    """Print the probe at scale 1, the thread's, as JSON."""
     print(json.dumps(probe(n, seed, scale=1.0)))
 
 
 def print_tables(n: int, seed: int, console: Console) -> None:
-    """Print what is seen at scale 1, the thread's, and at another scale, and then the numbers."""
+    """Print what the numbers at scale 1, the thread's, and at scale 0.5 show, and then the numbers."""
     found = {scale: probe(n, seed, scale) for scale in (1.0, 0.5)}
     for scale, numbers in found.items():
         console.print(f"[bold]scale = {scale}[/bold], {n} action dimensions, torch.manual_seed({seed})")
@@ -85,7 +89,7 @@ def print_tables(n: int, seed: int, console: Console) -> None:
 
 
 def observe(numbers: Probe) -> list[str]:
-    """What is seen in a probe, in sentences: each compares the numbers themselves."""
+    """Return sentences on what a probe's numbers show, a comparison each."""
     return [f"{precision}: {line}" for precision, conditions in numbers.items() for line in _observe(conditions)]
 
 

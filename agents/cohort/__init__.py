@@ -1,12 +1,12 @@
-"""The engine: the agent of `agents.ppo` for many runs at once, with the same bits in any company.
+"""The engine: the agent of `agents.ppo` for many runs at once, batch-invariant: no run changes another's bits.
 
 Read in this order:
 
-- `numerics`: what batch invariance takes.
+- `numerics`: the arithmetic that batch invariance needs.
 - `networks`: the actor and the critic of every run, stacked along a leading axis, in NumPy.
 - `policies`: the torch distributions of runs that mix the conditions.
 - `normalisation`, `actors`: each run's running statistics, and how its policy acts.
-- `rollout`: what came of it, and its advantages; `replay` lets runs learn from what others did.
+- `rollout`: the transitions, and their advantages; `replay` lets replay runs learn from behaviour runs' rollouts.
 - `losses`, `adam`, `update`: the loss, its derivatives, and the gradient steps.
 - `training`: the loop, `Cohort`; `state` takes a run out of one cohort and into another.
 """

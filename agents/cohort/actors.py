@@ -1,4 +1,4 @@
-"""Those runs of a cohort that act, each in its own environments, by its own noise and its own statistics."""
+"""The runs of a cohort that act, each in its own environments, with its own noise and its own statistics."""
 
 from collections.abc import Sequence
 
@@ -18,10 +18,10 @@ from agents.randomness import Streams
 
 
 class Actors:
-    """The environments of the runs that act, and what stands between them and the policies.
+    """The environments of the runs that act, and the normalisation between them and the policies.
 
     Attributes:
-        environments: Of all runs that act.
+        environments: The environments of all runs that act.
         normaliser: Each run's running statistics.
         observations: What the policies see next, `[runs, envs, observation]`, normalised.
     """
@@ -45,11 +45,11 @@ class Actors:
         self._shape = (hyperparameters.num_steps, hyperparameters.num_envs, action)
 
     def collect(self, agent: ActorCritic, conditions: Sequence[Condition]) -> Rollout:
-        """Act for a rollout, by policies that the first runs of the agent are."""
+        """Act for a rollout by the policies of the agent's first runs, and return it."""
         return collect(agent, conditions, self, self.draw_noise(agent.raw_scale.dtype))
 
     def draw_noise(self, dtype: "np.dtype[np.floating]") -> Floats:
-        """Draw a rollout's standard normal noise in float64, rounded: both precisions act on the same noise."""
+        """Draw a rollout's standard normal noise in float64, rounded: it is the same in both precisions."""
         return np.stack([rng.standard_normal(self._shape) for rng in self.noise]).astype(dtype)
 
     def close(self) -> None:
@@ -58,12 +58,12 @@ class Actors:
 
 
 def collect(agent: ActorCritic, conditions: Sequence[Condition], actors: Actors, noise: Floats) -> Rollout:
-    """Act for as long as there is noise.
+    """Act for as many steps as the noise has, and return the rollout.
 
     Args:
-        agent: Whose first runs are the policies.
-        conditions: Theirs.
-        actors: Whose environments are stepped.
+        agent: The networks. Its first runs are the policies.
+        conditions: The policies' conditions.
+        actors: The environments that are stepped, and their normalisation.
         noise: `[runs, steps, envs, action]`, standard normal, in the agent's precision.
     """
     runs, steps, envs, _ = noise.shape
@@ -71,7 +71,7 @@ def collect(agent: ActorCritic, conditions: Sequence[Condition], actors: Actors,
     actions, moved = np.empty((2, *noise.shape), noise.dtype)
     rewards, episodic_returns = np.empty((2, runs, steps, envs))
     terminated, truncated = np.empty((2, runs, steps, envs), bool)
-    if not agent.state_dependent_scale:  # then what noise adds is known at once
+    if not agent.state_dependent_scale:  # then the noise of all steps is scaled at once
         at_once = exploration(conditions, agent, agent.raw_scale[:runs], noise.reshape(runs, steps * envs, -1))
         moved[:] = at_once.reshape(noise.shape)
     for step in range(steps):
@@ -102,10 +102,13 @@ def exploration(conditions: Sequence[Condition], agent: ActorCritic, raw_scale: 
     """Return what noise adds to the policies' means: an action is the sum of both.
 
     Args:
-        conditions: The policies'.
-        agent: Whose scale it is.
+        conditions: The policies' conditions.
+        agent: The agent that makes a scale of the raw scale.
         raw_scale: `[runs, 1 or batch, action]`.
-        noise: `[runs, batch, action]`, as is the result.
+        noise: Standard normal, `[runs, batch, action]`.
+
+    Returns:
+        `[runs, batch, action]`.
     """
     policy = CohortPolicy(
         conditions, torch.zeros(noise.shape, dtype=agent.weights.dtype), agent.scale(torch.from_numpy(raw_scale))
@@ -115,9 +118,15 @@ def exploration(conditions: Sequence[Condition], agent: ActorCritic, raw_scale: 
 
 
 def evaluate(agent: ActorCritic, environments_: CohortEnvironments, normaliser: Normaliser) -> Array:
-    """Act by the policies' means, and return each environment's first episode's return, `[runs, envs]`.
+    """Act by the policies' means, and return the return of each environment's first episode.
 
-    It is NaN where the environments of a run rest or fail.
+    Args:
+        agent: The networks of the runs.
+        environments_: Their environments, which aren't those of training.
+        normaliser: Their running statistics, which are left as they are.
+
+    Returns:
+        `[runs, envs]`; NaN where the environments of a run rest or fail.
     """
     returns = np.full((environments_.runs, environments_.envs), np.nan)
     observations = environments_.reset()

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 
 TESTED = "2.13.0"
-"""The version of torch whose private kernel is called directly."""
+"""The version of torch in which the private kernel was tested."""
 
 
 def make_adam(groups: list[dict[str, Any]], eps: float) -> "torch.optim.Adam | DirectAdam":
-    """Return a fused Adam with torch's bits: the fast one where the version of torch is the one that was tested.
+    """Return a fused Adam with torch's bits: `DirectAdam` where it was tested with this version of torch.
 
-    What watches a process by hooks of torch's optimizers, as `study compare` does, sees the steps of torch's own alone.
+    In a process that `study compare` watches it is torch's own: the hooks of torch's optimizers see no other.
     """
     is_watched = "STUDY_WATCH" in os.environ
     if torch.__version__.split("+")[0] == TESTED and not is_watched:
@@ -22,14 +22,14 @@ def make_adam(groups: list[dict[str, Any]], eps: float) -> "torch.optim.Adam | D
 
 
 class DirectAdam:
-    """What `torch.optim.Adam` does, handing one parameter after the other to torch's fused kernel.
+    """`torch.optim.Adam` with torch's fused kernel, which is called directly for one parameter after the other.
 
-    What torch does before that, in Python, takes longer than the kernel where there is one run. And to make any of
-    torch's optimizers imports its compiler, which takes longer than to import torch.
+    For a single run, what torch does in Python before the kernel takes longer than the kernel. And the first of torch's
+    optimizers that is made imports torch's compiler, which takes longer than the import of torch.
 
     Args:
-        groups: Groups of parameters, each with "params" and, if it isn't to be 0, "lr".
-        eps: What is added to the root of the second moment.
+        groups: Groups of parameters, each with "params" and, unless it is 0, "lr".
+        eps: Added to the root of the second moment.
 
     Attributes:
         param_groups: As torch's optimizers have them.
@@ -50,15 +50,15 @@ class DirectAdam:
         }
 
     def register_step_post_hook(self, hook: Callable[..., None]) -> None:
-        """Have a function called after each step, as torch's optimizers do."""
+        """Register a function that is called after each step, as torch's optimizers do."""
         self._hooks.append(hook)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state by the parameters' numbers, as torch's optimizers do."""
+        """Return the state by the parameters' indices, as torch's optimizers do."""
         return {"state": {index: self.state[parameter] for index, parameter in enumerate(self._parameters)}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from a state."""
+        """Take over a state that `state_dict` returned."""
         for index, parameter in enumerate(self._parameters):
             self.state[parameter] = {name: tensor.clone() for name, tensor in state_dict["state"][index].items()}
 
@@ -89,4 +89,4 @@ class DirectAdam:
 
 
 Optimizer = torch.optim.Optimizer | DirectAdam
-"""What trains a cohort."""
+"""The optimizer of a cohort."""

@@ -1,8 +1,8 @@
-"""The loss of PPO, and its derivatives: a run's each.
+"""The loss of PPO and its derivatives, for each run by itself.
 
-Autograd differentiates the policy, which is the subject. What is around it says its derivative itself, as the networks
-do: each term has one of two lines, and what autograd costs there is more than the arithmetic. Arrays are
-`[runs, batch]`, losses `[runs]`.
+Autograd differentiates the policy, which is the subject. The derivatives of all else are written by hand, as those of
+the networks are: they are short, and autograd costs more than their arithmetic. Arrays are `[runs, batch]`, and losses
+`[runs]`.
 """
 
 import numpy as np
@@ -12,17 +12,17 @@ from agents.environments.clipping import clipped
 
 
 def policy_loss(ratio: Floats, advantages: Floats, clip_coef: float) -> tuple[Floats, Floats]:
-    """The clipped surrogate objective (Schulman et al. 2017, equation 7), negated.
+    """Return the clipped surrogate objective (Schulman et al. 2017, equation 7), negated, and its derivative.
 
     Where the clipped term is the smaller, it is constant; elsewhere a ratio's derivative in its logarithm is itself.
 
     Args:
-        ratio: Of the new policy's probabilities to the old one's.
-        advantages: Of the actions.
+        ratio: The new policy's probabilities over the old one's, `[runs, batch]`.
+        advantages: The actions' advantages, `[runs, batch]`.
         clip_coef: How far from 1 a ratio may count.
 
     Returns:
-        The loss, and its derivative in the new log-probabilities.
+        The loss, `[runs]`, and its derivative in the new log-probabilities, `[runs, batch]`.
     """
     unclipped = advantages * ratio
     clipped_ = advantages * clipped(ratio, 1 - clip_coef, 1 + clip_coef)
@@ -32,19 +32,20 @@ def policy_loss(ratio: Floats, advantages: Floats, clip_coef: float) -> tuple[Fl
 
 
 def value_loss(values: Floats, old_values: Floats, returns: Floats, clip_coef: float | None) -> tuple[Floats, Floats]:
-    """Half the mean squared error; clipped, that of the old value changed by no more than so much, if it is larger.
+    """Return half the mean squared error of the critic's values, and its derivative.
 
-    Where it is larger, and the change was cut, it is constant. A change that wasn't cut gives the same square twice but
-    for round-off, which must not decide whether there is a derivative.
+    With clipping, an error is the larger of two: that of the value, and that of the old value plus the clipped change.
+    Where the latter is larger, and the change was cut, it is constant. Where the change wasn't cut, both squares are
+    equal but for round-off, which must not decide whether there is a derivative.
 
     Args:
-        values: The critic's.
-        old_values: The critic's when the actions were taken.
-        returns: What it should have said.
+        values: The critic's values, `[runs, batch]`.
+        old_values: Its values when the actions were taken, `[runs, batch]`.
+        returns: The targets, `[runs, batch]`.
         clip_coef: The largest change; None for any.
 
     Returns:
-        The loss, and its derivative in the values.
+        The loss, `[runs]`, and its derivative in the values, `[runs, batch]`.
     """
     error = values - returns
     if clip_coef is None:
@@ -60,5 +61,5 @@ def value_loss(values: Floats, old_values: Floats, returns: Floats, clip_coef: f
 
 
 def normalised(advantages: Floats) -> Floats:
-    """Return advantages of mean 0 and deviation 1 in each run's minibatch, `[..., batch]`."""
+    """Return advantages with mean 0 and standard deviation 1 in each run's minibatch, `[..., batch]`."""
     return (advantages - mean(advantages)[..., None]) / (np.sqrt(variance(advantages))[..., None] + 1e-8)

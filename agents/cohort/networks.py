@@ -1,8 +1,8 @@
 """The actor and the critic, for all runs of a cohort at once: every array has a leading axis of runs.
 
-They are NumPy's, and gradients pass through them by hand, a dozen lines tested against torch's autograd: for networks
-as small as these, calls and fresh memory cost more than arithmetic. Torch adds biases, and goes back through tanh, in
-half of NumPy's time, in the same memory.
+The arrays are NumPy's, and gradients are written by hand and tested against torch's autograd: for networks as small as
+these, calls and fresh memory cost more than arithmetic. Torch adds the biases and differentiates tanh, in half of
+NumPy's time, in the same memory.
 """
 
 import dataclasses
@@ -23,13 +23,13 @@ Layers = list[tuple[Floats, Floats]]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Forward:
-    """What the networks say of a batch, for `ActorCritic.backward` to go back from.
+    """The networks' outputs for a batch, and what `ActorCritic.backward` needs.
 
     Attributes:
-        mean: The policy's, `[runs, batch, action]`.
-        raw_scale: What its scale comes from, `[runs, 1 or batch, action]`.
-        values: The critic's, `[runs, batch]`.
-        inputs: What each layer was given, `[runs, 1 or 2, batch, width]`, in memory that the next call takes.
+        mean: The policy's mean, `[runs, batch, action]`.
+        raw_scale: The raw scale, `[runs, 1 or batch, action]`.
+        values: The critic's values, `[runs, batch]`.
+        inputs: Each layer's inputs, `[runs, 1 or 2, batch, width]`, in memory that the next call reuses.
     """
 
     mean: Floats
@@ -41,14 +41,15 @@ class Forward:
 class ActorCritic:
     """The networks of a cohort, after CleanRL's: two hidden tanh layers each for actor and critic.
 
-    Both are towers of one shape, whose inputs and outputs are filled up with zeros; the critic's output is the first
-    column. A run's two towers stand side by side: layers lead with `[runs, 2]`, the actor first.
+    Both are towers of one shape, whose inputs and outputs are padded with zeros; the critic's output is the first
+    column. Layers lead with `[runs, 2]`: a run's actor, then its critic.
 
-    `raw_scale`, `[runs, 1, action]`, is what the policy's scale comes from. Where the scale depends on the state, it is
-    the bias of those of the actor's outputs from which the scale then comes.
-
-    All of it is views of two tensors, which are what the optimizer sees, their gradients with them: `weights`,
-    `[runs, all weights and biases]`, and `raw_scales`, `[runs, raw_scale and its padding]`.
+    Attributes:
+        raw_scale: `[runs, 1, action]`. Where the scale depends on the state, it is the bias of the actor's outputs that
+            give the scale.
+        weights: `[runs, all weights and biases]`. The layers and their gradients are views of it and of its gradient.
+        raw_scales: `[runs, raw_scale and its padding]`, of which `raw_scale` is a view. The optimizer has both tensors.
+        state_dependent_scale: Whether the scale depends on the state.
     """
 
     def __init__(
@@ -64,11 +65,11 @@ class ActorCritic:
         Weights are drawn in float64 and rounded to `dtype`, so that runs of both precisions start from the same ones.
 
         Args:
-            seeds: Of the generator that draws the weights, one a run.
+            seeds: For each run, the seed of the generator that draws its weights.
             observation: Size of an observation.
             action: Size of an action.
             hyperparameters: The agent's.
-            dtype: Of every parameter.
+            dtype: The dtype of every parameter.
         """
         runs, hidden = len(seeds), hyperparameters.hidden_size
         self.state_dependent_scale = hyperparameters.state_dependent_scale
@@ -95,7 +96,7 @@ class ActorCritic:
                     weight[:] = nn.init.orthogonal_(drawn, gain, generator=generator).T.numpy()
 
     def forward(self, observations: Floats) -> Forward:
-        """Return what both networks say of observations, `[runs, batch, observation]`."""
+        """Return the outputs of both networks for observations, `[runs, batch, observation]`."""
         inputs = self._filled_up("forward", observations)[:, None]
         outputs = self._memory("forward", len(observations), observations.shape[1], towers=2)
         last = _forward(self._layers, inputs, outputs)
@@ -103,32 +104,32 @@ class ActorCritic:
         return self._latest
 
     def act(self, observations: Floats) -> tuple[Floats, Floats]:
-        """Return mean and raw scale for observations of all runs, or of the first few."""
+        """Return mean and raw scale for observations, `[runs, batch, observation]`, of all runs or of the first few."""
         return self._policy(self._alone(0, observations))
 
     def value(self, observations: Floats) -> Floats:
-        """Return the values, `[runs, batch]`."""
+        """Return the critic's values, `[runs, batch]`, for observations, `[runs, batch, observation]`."""
         values: Floats = self._alone(1, observations)[:, :, 0].copy()
         return values
 
     def scale(self, raw_scale: Tensor) -> Tensor:
-        """Return the policy's scale."""
+        """Return the policy's scale, of the shape of the raw scale."""
         return softplus(raw_scale) if self._softplus else raw_scale.exp()
 
     def backward(self, forward: Forward, by_mean: Floats, by_raw_scale: Floats, by_values: Floats) -> None:
         """Set the gradients of `weights` and `raw_scales`.
 
         Args:
-            forward: The last that was computed.
-            by_mean: Gradient in `forward.mean`, of its shape; the others likewise.
-            by_raw_scale: In `forward.raw_scale`.
-            by_values: In `forward.values`.
+            forward: The latest result of `forward`.
+            by_mean: The loss's gradient in `forward.mean`, of its shape.
+            by_raw_scale: In `forward.raw_scale`, likewise.
+            by_values: In `forward.values`, likewise.
 
         Raises:
-            ValueError: `forward` has been called since, and took the memory.
+            ValueError: `forward` has been called since, and has reused the memory.
         """
         if forward is not self._latest:
-            raise ValueError("forward has been called again since: only the last can be gone back from")
+            raise ValueError("forward has been called again since: backward needs its latest result")
         batch = by_mean.shape[1]
         *hidden, gradient = self._memory("backward", len(by_mean), batch, towers=2)
         gradient[:, 0, :, : self._action] = by_mean
@@ -152,11 +153,11 @@ class ActorCritic:
             self._gradients[2][1][:, 0, :, self._action :] = 0.0
 
     def actor(self, run: int) -> Layers:
-        """Return weight, `[in, out]`, and bias, `[1, out]`, of each of one run's layers."""
+        """Return weight, `[in, out]`, and bias, `[1, out]`, of each layer of one run's actor."""
         return self._tower(run, 0, self._actor_outputs)
 
     def critic(self, run: int) -> Layers:
-        """Return the same of its critic."""
+        """Return weight, `[in, out]`, and bias, `[1, out]`, of each layer of one run's critic."""
         return self._tower(run, 1, 1)
 
     def tensors(self, run: int) -> list[Floats]:
@@ -165,11 +166,11 @@ class ActorCritic:
         return [*layers, self.raw_scale[run]]
 
     def parameters(self, run: int) -> Floats:
-        """Return the same, flat."""
+        """Return all of one run's parameters in one array, `[size]`."""
         return flat(self.tensors(run))
 
     def state_dict(self, run: int) -> dict[str, Tensor]:
-        """Return one run's parameters as those of `agents.ppo.Agent` are called."""
+        """Return one run's parameters by the names that `agents.ppo.Agent` has for them."""
         layers = {
             f"{tower}.{2 * depth}.{name}": array
             for tower, own in (("actor", self.actor(run)), ("critic", self.critic(run)))
@@ -179,12 +180,12 @@ class ActorCritic:
         return {name: torch.tensor(array) for name, array in {**layers, "raw_scale": self.raw_scale[run, 0]}.items()}
 
     def _tower(self, run: int, tower: int, outputs: int) -> Layers:
-        """Return its layers, without what they are filled up with."""
+        """Return the layers of one of a run's towers, without their padding."""
         first, second, last = [(weight[run, tower], bias[run, tower]) for weight, bias in self._layers]
         return [(first[0][: self._observation], first[1]), second, (last[0][:, :outputs], last[1][:, :outputs])]
 
     def _alone(self, tower: int, observations: Floats) -> Floats:
-        """Return what one network says of observations of the first runs."""
+        """Return the outputs of one of the two networks, for observations of the first runs."""
         runs, batch, _ = observations.shape
         layers = [(weight[:runs, tower], bias[:runs, tower]) for weight, bias in self._layers]
         return _forward(layers, self._filled_up("alone", observations), self._memory("alone", runs, batch))
@@ -197,14 +198,14 @@ class ActorCritic:
         return mean, raw_scale.copy()
 
     def _filled_up(self, use: str, observations: Floats) -> Floats:
-        """Return observations as the networks see them: rounded to their precision, and filled up."""
+        """Return observations as the networks see them: rounded to their precision, and padded."""
         runs, batch, size = observations.shape
         (inputs,) = self._reuse(f"{use} inputs", runs, batch, [(runs, batch, self._widths[0])])
         inputs[:, :, :size] = observations
         return inputs
 
     def _memory(self, use: str, runs: int, batch: int, towers: int = 1) -> list[Floats]:
-        """Return memory for what comes out of each layer."""
+        """Return memory for the outputs of each layer."""
         leading = (runs, towers, batch) if towers > 1 else (runs, batch)
         return self._reuse(use, runs, batch, [(*leading, width) for width in self._widths[1:]])
 
@@ -217,7 +218,7 @@ class ActorCritic:
 
 
 def _forward(layers: Layers, inputs: Floats, outputs: list[Floats]) -> Floats:
-    """Return what comes out of the last layer, `[..., batch, width]`. Each layer's is put into one of the outputs."""
+    """Compute each layer's outputs in the memory given, and return the last layer's, `[..., batch, width]`."""
     for (weight, bias), output in zip(layers, outputs, strict=True):
         np.matmul(inputs, weight, out=output)
         torch.from_numpy(output).add_(torch.from_numpy(bias))
@@ -234,11 +235,11 @@ def _pairs(arrays: list[Floats]) -> Layers:
 def _flat(
     runs: int, towers: int, shapes: Sequence[tuple[int, int]], dtype: torch.dtype
 ) -> tuple[Tensor, list[Floats], list[Floats]]:
-    """Make many small parameters in one, which an optimizer treats much faster.
+    """Return many small parameters in one, which an optimizer updates much faster.
 
     Returns:
-        The one, zero and with a zero gradient, `[runs, numbers]`; the parameters, views of it,
-        `[runs, towers, *shape]`; and the same views of its gradient.
+        The one tensor, `[runs, numbers]`, zero and with a zero gradient; the parameters, `[runs, towers, *shape]`,
+        which are views of it; and the same views of its gradient.
     """
     sizes = [rows * columns for rows, columns in shapes]
     aligned = [rounded_up(size, ALIGNMENT) for size in sizes]

@@ -1,6 +1,6 @@
-"""Running normalisation of observations and rewards, in float64, with one set of statistics a run.
+"""Running normalisation of observations and rewards, in float64, with one set of statistics for each run.
 
-How it differs from CleanRL's is listed in `agents.environments.normalised`, which is the same for one run.
+`agents.environments.normalised` is the same for one run, and lists the differences from CleanRL's.
 """
 
 import copy
@@ -25,7 +25,7 @@ class RunningMeanVar:
     """Running mean and variance by run, by the algorithm of Chan et al. that Gymnasium's wrappers use."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
-        """Start at mean 0 and variance 1. **Arguments**: `shape`, of the statistics, `[runs, ...]`."""
+        """Start at mean 0 and variance 1. The statistics have the shape `[runs, ...]`."""
         self.mean = np.zeros(shape)
         self.var = np.ones(shape)
         self.count = 1e-4
@@ -40,8 +40,9 @@ class RunningMeanVar:
     def update_by_step(self, batches: Array) -> Array:
         """Take in `[runs, steps, envs]`, one step after the other, into statistics of shape `[runs]`.
 
-        **Returns**: the variance after each step, `[runs, steps]`. It is what as many calls of `update` arrive at, by
-        sums that accumulate: all steps cost as much as one.
+        Returns:
+            The variance after each step, `[runs, steps]`, as if `update` were called for each. Cumulative sums make all
+            steps cost as much as one.
         """
         envs = batches.shape[2]
         mean, var = _moments(np.moveaxis(batches, 2, 0))
@@ -60,12 +61,12 @@ class RunningMeanVar:
 
 
 class Normaliser:
-    """What stands between the environments and the agents of a cohort: each run's own running statistics.
+    """The normalisation between the environments and the agents of a cohort, with each run's own running statistics.
 
     Attributes:
-        seen: Statistics of observations.
-        earned: Of discounted returns.
-        discounted_returns: Of the episodes that go on, `[runs, envs]`.
+        seen: Statistics of the observations.
+        earned: Statistics of the discounted returns.
+        discounted_returns: The discounted returns of the running episodes, `[runs, envs]`.
     """
 
     def __init__(self, runs: int, observation: int, hyperparameters: Hyperparameters) -> None:
@@ -91,9 +92,15 @@ class Normaliser:
     def rewards(self, rewards: Array, terminated: Flags, truncated: Flags) -> Array:
         """Take in and normalise a rollout's rewards: Gymnasium's `vector.NormalizeReward`, for all its steps at once.
 
-        They are divided by the running deviation of the discounted return, and not centred.
+        They are divided by the running standard deviation of the discounted return, and not centred.
 
-        **Arguments**: each `[runs, steps, envs]`, as the rewards that are returned.
+        Args:
+            rewards: `[runs, steps, envs]`.
+            terminated: Where episodes terminated, `[runs, steps, envs]`.
+            truncated: Where they were truncated, `[runs, steps, envs]`.
+
+        Returns:
+            The normalised rewards, `[runs, steps, envs]`.
         """
         if not self._norm_reward:
             return rewards
@@ -103,8 +110,8 @@ class Normaliser:
             returns[:, step] = current * self._gamma * ~terminated[:, step] + rewards[:, step]
             current = np.where(ended[:, step], 0.0, returns[:, step])
         self.discounted_returns = current
-        deviation = np.sqrt(self.earned.update_by_step(returns) + EPSILON)
-        return clipped(rewards / deviation[:, :, None], -LIMIT, LIMIT)
+        std = np.sqrt(self.earned.update_by_step(returns) + EPSILON)
+        return clipped(rewards / std[:, :, None], -LIMIT, LIMIT)
 
     def of(self, runs: Sequence[int]) -> "Normaliser":
         """Return a copy for some runs, each as often as it is named."""
@@ -115,8 +122,9 @@ class Normaliser:
 
 
 def _moments(samples: Array) -> tuple[Array, Array]:
-    """Mean and variance over the first axis, one sample after the other: numpy's reductions choose their order of
-    summation by the layout of the whole array, and so by how many runs there are.
+    """Return mean and variance over the first axis, by sums that add one sample after the other.
+
+    NumPy's reductions choose the order of summation by the layout of the whole array, and so by the number of runs.
     """
     mean = functools.reduce(np.add, samples) / len(samples)
     return mean, functools.reduce(np.add, np.square(samples - mean)) / len(samples)

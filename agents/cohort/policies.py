@@ -14,10 +14,10 @@ from agents.policies import POLICIES, sample
 
 
 class CohortPolicy:
-    """One torch distribution for each stretch of runs that share a condition.
+    """The policies of all runs: a torch distribution for each group of consecutive runs with the same condition.
 
     Args:
-        conditions: One a run.
+        conditions: One for each run.
         mean: `[runs, batch, action]`.
         scale: `[runs, 1 or batch, action]`.
     """
@@ -34,19 +34,19 @@ class CohortPolicy:
         ]
 
     def sample(self, noise: Tensor) -> Tensor:
-        """Actions for the noise; both `[runs, batch, action]`."""
+        """Return actions for standard normal noise; both are `[runs, batch, action]`."""
         return self._map(sample, noise)
 
     def log_prob(self, actions: Tensor) -> Tensor:
-        """Log-density of `actions`, `[runs, batch, action]`, summed over the action's dimensions: `[runs, batch]`."""
+        """Return log-densities, `[runs, batch]`, of actions, `[runs, batch, action]`, summed over action dimensions."""
         return self._map(lambda part, action: part.log_prob(action), actions)
 
     def entropy(self) -> Tensor:
-        """Differential entropy in nats, `[runs, batch]`."""
+        """Return the differential entropy in nats, `[runs, batch]`."""
         return _joined([part.entropy()[::copies] for part, copies in zip(self._parts, self._copies, strict=True)])
 
     def std(self) -> Tensor:
-        """Standard deviation of each action dimension, whatever the scale means: `[runs, batch, action]`."""
+        """Return the standard deviation of each action dimension, `[runs, batch, action]`, whatever the condition."""
         return _joined([part.stddev[::copies] for part, copies in zip(self._parts, self._copies, strict=True)])
 
     def _map(self, function: Callable[[Distribution, Tensor], Tensor], argument: Tensor) -> Tensor:
@@ -66,9 +66,8 @@ def _make(condition: Condition, mean: Tensor, scale: Tensor) -> Distribution:
     try:
         return POLICIES[condition](mean, scale)
     except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
-        # The Cholesky factorisation inside `MultivariateNormal` raises for all runs, when one has no positive finite
-        # variance left. That run alone gets a NaN mean, from which all that it computes is NaN, and the cohort lets it
-        # go. Guarded by `test_policies.py::test_a_run_without_a_usable_scale_is_nan_alone`.
+        # The Cholesky factorisation inside `MultivariateNormal` raises for all runs if one of them has no positive
+        # finite variance. That run alone gets a NaN mean, so that all it computes is NaN, and the cohort fails it.
         usable = (scale > 0) & scale.isfinite()
         return POLICIES[condition](mean.masked_fill(~usable, torch.nan), scale.masked_fill(~usable, 1.0))
 
@@ -78,10 +77,10 @@ def _joined(parts: list[Tensor]) -> Tensor:
 
 
 def _copies(condition: Condition, scale: Tensor) -> int:
-    """How many times each run is in its distribution, so that the first of each lies alike in memory.
+    """Return how often each run is repeated in its distribution, so that the first copies are all aligned alike.
 
-    The triangular solves of `MultivariateNormal` round by where a matrix lies. Guarded by
-    `test_policies.py::test_a_run_has_the_same_numbers_in_any_batch`.
+    The rounding of the triangular solves of `MultivariateNormal` depends on a matrix's alignment. Tests of batch
+    invariance guard this.
     """
     if CONDITIONS[condition].implementation == "normal" or scale.shape[-1] == 1:
         return 1

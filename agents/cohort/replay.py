@@ -1,6 +1,7 @@
-"""Shared rollouts: runs that learn from what others did, and can only be driven apart by what they compute of it.
+"""Shared rollouts: replay runs learn from the rollouts of behaviour runs, and don't act themselves.
 
-Whatever else drives apart runs that act for themselves is the environments' doing.
+Two replay runs with the same behaviour run differ by their own computation alone. Two runs that act for themselves may
+differ by more, which is due to their environments.
 """
 
 import dataclasses
@@ -11,13 +12,13 @@ from agents.records import Run
 
 
 @dataclasses.dataclass(frozen=True)
-class Cast:
-    """Who learns, and from whom.
+class Roles:
+    """Which runs learn, and from whose rollouts.
 
     Attributes:
         learners: All runs that are trained; those that act come first.
-        actor_of: By learner, the place of the run that acts for it: its own, or that of its leader.
-        learner_of: By run that was asked for, its place among the learners.
+        actor_of: For each learner, the index of the learner that acts for it: itself, or its behaviour run.
+        learner_of: For each run that was asked for, its index among the learners.
     """
 
     learners: list[Run]
@@ -26,27 +27,27 @@ class Cast:
 
     @property
     def actors(self) -> int:
-        """How many act."""
+        """Return the number of learners that act."""
         return max(self.actor_of) + 1
 
 
-def own_rollouts(runs: Sequence[Run]) -> Cast:
-    """Every run acts for itself."""
-    places = list(range(len(runs)))
-    return Cast(list(runs), actor_of=places, learner_of=places)
+def own_rollouts(runs: Sequence[Run]) -> Roles:
+    """Return the roles of runs that all act for themselves."""
+    indices = list(range(len(runs)))
+    return Roles(list(runs), actor_of=indices, learner_of=indices)
 
 
-def shared_rollouts(runs: Sequence[Run]) -> Cast:
-    """Every run learns from what its leader does, who is trained as if nobody followed."""
-    leaders = list(dict.fromkeys(map(leader, runs)))
-    learners = [*leaders, *(run for run in dict.fromkeys(runs) if run not in leaders)]
-    return Cast(
+def shared_rollouts(runs: Sequence[Run]) -> Roles:
+    """Return the roles of runs that learn from their behaviour runs. These are trained as without replay runs."""
+    behaviour_runs = list(dict.fromkeys(map(behaviour_run, runs)))
+    learners = [*behaviour_runs, *(run for run in dict.fromkeys(runs) if run not in behaviour_runs)]
+    return Roles(
         learners,
-        actor_of=[leaders.index(leader(run)) for run in learners],
+        actor_of=[behaviour_runs.index(behaviour_run(run)) for run in learners],
         learner_of=[learners.index(run) for run in runs],
     )
 
 
-def leader(run: Run) -> Run:
-    """Return the run that acts for another: of its seed, not perturbed, the `Normal` whose scale means the same."""
+def behaviour_run(run: Run) -> Run:
+    """Return the run that acts for another: of its seed and parameterization, with `Normal`, not perturbed."""
     return Run(condition=name_of(CONDITIONS[run.condition].parameterization, "normal"), seed=run.seed)

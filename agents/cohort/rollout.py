@@ -1,4 +1,4 @@
-"""What policies met in their environments, and the advantages estimated from it."""
+"""The transitions that policies collected in their environments, and the advantages estimated from them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,9 +10,7 @@ from agents.environments import Array, Flags
 
 
 class Rollout(NamedTuple):
-    """`steps` steps of every environment of every run, in the agent's precision; arrays lead with
-    `[runs, steps, envs]`.
-    """
+    """A rollout of every run, in the agent's precision. Arrays lead with `[runs, steps, envs]`."""
 
     observations: Floats
     actions: Floats
@@ -21,10 +19,10 @@ class Rollout(NamedTuple):
     terminated: Flags
     truncated: Flags
     episodic_returns: list[Array]
-    """for each run the returns of the episodes that ended, in the order in which they did"""
+    """for each run, the returns of the episodes that ended, in that order"""
 
     def of(self, runs: Sequence[int]) -> "Rollout":
-        """Those of some runs, each as often as it is named."""
+        """Return the rollouts of some runs, by index, each as often as it is named."""
         return Rollout(
             observations=self.observations[runs],
             actions=self.actions[runs],
@@ -39,15 +37,15 @@ class Rollout(NamedTuple):
 def estimate_advantages(
     rollout: Rollout, values: Floats, next_values: Floats, gamma: float, gae_lambda: float
 ) -> Floats:
-    """Generalised advantage estimation (Schulman et al. 2016, equation 16).
+    """Return advantages by generalised advantage estimation (Schulman et al. 2016, equation 16).
 
     The end of an episode ends the sum over later errors. Where the episode was *terminated* there is no later value
     either; where it was only *truncated* there is one, that of its last observation.
 
     Args:
-        rollout: What happened.
-        values: The critic's, of what was seen before each action, `[runs, steps, envs]`.
-        next_values: Of what the action led to, of the same shape.
+        rollout: The transitions.
+        values: The critic's values of the observations before each action, `[runs, steps, envs]`.
+        next_values: Its values of the observations after it, of the same shape.
         gamma: The discount.
         gae_lambda: The estimator's lambda.
 

@@ -1,4 +1,4 @@
-"""What the future of a run depends on, layer by layer: taken from one cohort, and given to another, bit for bit."""
+"""The state of a run, layer by layer: taken from one cohort, and given to another, with the same bits from there on."""
 
 from collections.abc import Sequence
 from typing import Any, TypedDict
@@ -19,7 +19,7 @@ Numbers = NDArray[Any]
 
 
 class LearnerState(TypedDict):
-    """What is learned, and how it will go on."""
+    """What a run has learned, and the state of its optimizer and of its generators for shuffling and jitter."""
 
     weights: Numbers
     raw_scales: Numbers
@@ -29,7 +29,7 @@ class LearnerState(TypedDict):
 
 
 class StatisticsState(TypedDict):
-    """Running statistics."""
+    """Running statistics of one run."""
 
     mean: Array
     var: Array
@@ -37,7 +37,7 @@ class StatisticsState(TypedDict):
 
 
 class NormaliserState(TypedDict):
-    """How observations and rewards are normalised."""
+    """The statistics by which a run's observations and rewards are normalised."""
 
     observations: StatisticsState
     returns: StatisticsState
@@ -45,7 +45,7 @@ class NormaliserState(TypedDict):
 
 
 class ActorState(TypedDict):
-    """Where a run's environments are, and what its policy sees next."""
+    """The state of a run's environments, and what its policy sees next."""
 
     noise: State
     environments: State
@@ -54,12 +54,12 @@ class ActorState(TypedDict):
 
 
 class RunState(TypedDict):
-    """All of it."""
+    """All that a run's future depends on."""
 
     update: int
     learner: LearnerState
-    leader: LearnerState | None
-    """where another run acts"""
+    behaviour: LearnerState | None
+    """the state of its behaviour run, where that is another run"""
     actor: ActorState
     episodic_returns: list[Array]
 
@@ -84,7 +84,7 @@ def restore_learners(
     random: Sequence[Streams],
     states: Sequence[LearnerState],
 ) -> None:
-    """Go on from where other runs were, after equally many steps."""
+    """Give all runs the states of others, which have made equally many steps."""
     agent.weights.copy_(_stacked([state["weights"] for state in states]))
     agent.raw_scales.copy_(_stacked([state["raw_scales"] for state in states]))
     kept = {
@@ -116,7 +116,7 @@ def capture_actor(actors: Actors, run: int) -> ActorState | None:
 
 
 def restore_actor(actors: Actors, run: int, state: ActorState) -> None:
-    """Go on from where another run was."""
+    """Give one run's environments and statistics the state of another's."""
     actors.noise[run].bit_generator.state = state["noise"]
     actors.environments.restore(run, state["environments"])
     _restore_normaliser(actors.normaliser, run, state["normaliser"])
@@ -138,10 +138,10 @@ def _capture_statistics(statistics: RunningMeanVar, run: int) -> StatisticsState
 
 
 def _restore_statistics(statistics: RunningMeanVar, run: int, state: StatisticsState) -> None:
-    # The count is the same for all runs.
+    # All runs of a cohort have the same count.
     statistics.mean[run], statistics.var[run], statistics.count = state["mean"], state["var"], state["count"]
 
 
 def _stacked(arrays: Sequence[Numbers]) -> torch.Tensor:
-    # What has no dimensions, Adam's count of steps, is the same for all runs.
+    # An array without dimensions is Adam's count of steps, which is the same for all runs.
     return torch.from_numpy(np.stack(arrays) if arrays[0].ndim else arrays[0].copy())

@@ -1,4 +1,4 @@
-"""Proximal policy optimisation: what is learned from a rollout, for every run of a cohort at once.
+"""Proximal policy optimisation: the update from a rollout, for every run of a cohort at once.
 
 After CleanRL's `ppo_continuous_action.py`, as `agents.ppo` has it for one run. Each run has its own loss, its own
 minibatches and its own gradient norm.
@@ -21,7 +21,7 @@ from agents.hyperparameters import Hyperparameters
 
 
 class Batch(NamedTuple):
-    """Transitions to learn from; arrays lead with `[runs, batch]`."""
+    """Transitions to learn from. Arrays lead with `[runs, batch]`."""
 
     observations: Floats
     actions: Floats
@@ -32,7 +32,7 @@ class Batch(NamedTuple):
 
 
 class Diagnostics(NamedTuple):
-    """What one gradient step says of itself, `[runs]` each."""
+    """The diagnostics of a gradient step, `[runs]` each."""
 
     policy_loss: Floats
     value_loss: Floats
@@ -44,9 +44,9 @@ class Diagnostics(NamedTuple):
 
 
 def make_optimizer(agent: ActorCritic, hyperparameters: Hyperparameters) -> Optimizer:
-    """Two groups of parameters: the networks' weights, and the raw scale, whose learning rate may be another.
+    """Return an optimizer of two groups of parameters: the weights, and the raw scale with its own learning rate.
 
-    The fused kernels compute what is left over from whole vectors otherwise; nothing is, in the agent's tensors.
+    Its kernels are fused. They are batch-invariant, since the agent's parameters fill whole vectors of the processor.
     """
     groups: list[dict[str, Any]] = [{"params": [agent.weights]}, {"params": [agent.raw_scales]}]
     if hyperparameters.optimizer == "sgd":
@@ -66,7 +66,16 @@ def set_learning_rate(optimizer: Optimizer, update: int, hyperparameters: Hyperp
 def make_batch(
     agent: ActorCritic, conditions: Sequence[Condition], rollout: Rollout, hyperparameters: Hyperparameters
 ) -> Batch:
-    """Turn a rollout into a batch: what the networks say of all that was seen, a minibatch's worth at a time."""
+    """Return a rollout as a batch, with log-probabilities, values and advantages.
+
+    The networks are evaluated for as many transitions at a time as a minibatch has.
+
+    Args:
+        agent: The networks.
+        conditions: One for each run.
+        rollout: The transitions, `[runs, steps, envs]`.
+        hyperparameters: The agent's.
+    """
     by_step = rollout.rewards.shape
     observations, actions, next_observations = (
         array.reshape(by_step[0], -1, array.shape[3])
@@ -102,6 +111,14 @@ def learn(
 ) -> Diagnostics:
     """Learn from a batch, `update_epochs` times over, in minibatches that each run shuffles with its own generator.
 
+    Args:
+        agent: The networks, which are changed.
+        conditions: One for each run.
+        optimizer: The agent's, from `make_optimizer`.
+        batch: The transitions.
+        shuffling: Each run's generator.
+        hyperparameters: The agent's.
+
     Returns:
         The diagnostics of each run, `[runs]`, averaged over all gradient steps.
     """
@@ -128,7 +145,7 @@ def step(
     minibatch: Batch,
     hyperparameters: Hyperparameters,
 ) -> Diagnostics:
-    """Take one gradient step on one minibatch of each run."""
+    """Take one gradient step on one minibatch of each run, `[runs, minibatch]`, and return its diagnostics."""
     clip_coef = hyperparameters.clip_coef
     forward = agent.forward(minibatch.observations)
     leaves = [torch.from_numpy(array).requires_grad_() for array in (forward.mean, forward.raw_scale)]
@@ -163,10 +180,14 @@ def step(
 
 
 def clip_gradients(agent: ActorCritic, max_norm: float) -> tuple[Floats, Floats]:
-    """`torch.nn.utils.clip_grad_norm_` for each run by itself.
+    """Clip the norm of each run's gradient by itself, as `torch.nn.utils.clip_grad_norm_` does for one.
+
+    Args:
+        agent: The networks, whose gradients are scaled in place.
+        max_norm: The largest norm of a run's gradient.
 
     Returns:
-        The Euclidean norms of each run's gradient before clipping, of all of it and of the raw scale's part, `[runs]`.
+        The Euclidean norm of each run's gradient before clipping, and that of the raw scale's part, `[runs]` each.
     """
     assert agent.weights.grad is not None and agent.raw_scales.grad is not None
     gradients = [agent.weights.grad.numpy(), agent.raw_scales.grad.numpy()]

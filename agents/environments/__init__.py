@@ -43,12 +43,16 @@ class Step(NamedTuple):
 
     @property
     def ended(self) -> Flags:
-        """Whether an episode has, in either way."""
+        """Return where an episode has ended, terminated or truncated, `[runs, envs]`."""
         return self.terminated | self.truncated
 
 
 def make(env_id: str) -> gym.Env[Any, Any]:
-    """One environment. **Raises**: `UnsuitableEnvironmentError`."""
+    """Return one environment.
+
+    Raises:
+        UnsuitableEnvironmentError: It can't be made, has another name, or isn't of a kind that can be trained in.
+    """
     _keep_mujoco_quiet()
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -79,12 +83,12 @@ def make(env_id: str) -> gym.Env[Any, Any]:
 def make_vector(
     env_id: str, count: int, runs: int = 1, step_timeout: float | None = None
 ) -> VectorPendulum | PlainVectorEnv:
-    """Return many of them.
+    """Return many environments as one.
 
     Args:
         env_id: Their name.
-        count: How many, of all runs.
-        runs: How many runs they belong to: those of a run fail together.
+        count: Number of environments, of all runs together.
+        runs: Number of runs that they belong to. The environments of a run fail together.
         step_timeout: Seconds that a step or a reset may take; None for any. Those vectorised here never hang.
 
     Raises:
@@ -100,15 +104,19 @@ def make_vector(
 
 @functools.cache
 def sizes(env_id: str) -> tuple[int, int]:
-    """The sizes of an observation and of an action. **Raises**: `UnsuitableEnvironmentError`."""
+    """Return the sizes of an observation and of an action.
+
+    Raises:
+        UnsuitableEnvironmentError: There is no environment of this name, or not of this kind.
+    """
     env = make(env_id)
     env.close()
     assert env.observation_space.shape and env.action_space.shape
     return env.observation_space.shape[0], env.action_space.shape[0]
 
 
-def can_be_put_aside(env_id: str) -> bool:
-    """Whether it is known what its future depends on, so that an interrupted run can go on instead of starting over."""
+def can_be_checkpointed(env_id: str) -> bool:
+    """Return whether an environment's state can be captured, so that an interrupted run resumes from a checkpoint."""
     env = make_vector(env_id, 1)
     state = env.state(0)
     env.close()
@@ -116,12 +124,15 @@ def can_be_put_aside(env_id: str) -> bool:
 
 
 class CohortEnvironments:
-    """The environments of all runs of a cohort, equally many a run, reset in the same step in which they end."""
+    """The environments of all runs of a cohort, equally many for each, reset in the same step in which they end."""
 
     def __init__(self, env_id: str, seeds: Sequence[Sequence[int]], step_timeout: float | None = None) -> None:
-        """Make them, and seed each for good: what it does depends on its own seed and actions alone.
+        """Make the environments. What each does depends on its own seed and actions alone.
 
-        **Arguments**: `seeds`, for each run a list with a seed an environment; `step_timeout`, as of `make_vector`.
+        Args:
+            env_id: Their name.
+            seeds: For each run, a list with a seed for each environment.
+            step_timeout: Seconds that a step or a reset may take; None for any.
         """
         self.runs, self.envs = len(seeds), len(seeds[0])
         self._seeds = [seed for run in seeds for seed in run]
@@ -133,20 +144,20 @@ class CohortEnvironments:
 
     @property
     def failures(self) -> dict[int, str]:
-        """Why a run's environments failed, by run."""
+        """Return why a run's environments failed, by run."""
         return self._vector.failures
 
     @property
     def resting(self) -> Flags:
-        """Which environments are stepped no more, `[runs, envs]`: they have failed, or aren't needed."""
+        """Return which environments aren't stepped any more, `[runs, envs]`: they have failed, or aren't needed."""
         return self._by_run(self._vector.resting)
 
     def rest(self, which: Flags) -> None:
-        """Step some environments no more, `[runs, envs]`."""
+        """Stop stepping some environments, `[runs, envs]`."""
         self._vector.resting |= which.ravel()
 
     def reset(self) -> Array:
-        """Begin every environment's first episode. Observations are `[runs, envs, observation]`."""
+        """Begin every environment's first episode, and return its observations, `[runs, envs, observation]`."""
         self._episodic_returns[:] = 0.0
         observations, _ = self._vector.reset(seed=self._seeds)
         return self._by_run(observations).astype(np.float64)
@@ -169,14 +180,14 @@ class CohortEnvironments:
         return Step(observations, next_observations, rewards, terminated, truncated, episodic_returns)
 
     def state(self, run: int) -> State | None:
-        """What the future of one run's environments depends on; None if nobody knows."""
+        """Return the state of one run's environments, for `restore`; None if it can't be captured."""
         states = [self._vector.state(run * self.envs + env) for env in range(self.envs)]
         if None in states:
             return None
         return {"environments": states, "episodic_returns": self._episodic_returns[run].copy()}
 
     def restore(self, run: int, state: State) -> None:
-        """Put one run's environments where another's were. **Arguments**: `state`, the other's."""
+        """Give one run's environments a state that `state` returned."""
         for env, one in enumerate(state["environments"]):
             self._vector.restore(run * self.envs + env, one)
         self._episodic_returns[run] = state["episodic_returns"]
@@ -191,7 +202,7 @@ class CohortEnvironments:
 
 @functools.cache
 def _keep_mujoco_quiet() -> None:
-    """Send MuJoCo's warnings to `logging`: left alone it prints them and writes a file where the user stands."""
+    """Send MuJoCo's warnings to `logging`: by default it prints them, and writes a file in the working directory."""
     try:
         import mujoco
     except ImportError:

@@ -7,6 +7,12 @@ from numpy.typing import NDArray
 
 
 def clipped(values: NDArray[Any], low: Any, high: Any) -> NDArray[Any]:
-    """`np.clip`. **Arguments**: `low` and `high`, numbers or arrays that go with the values; NaN stays NaN."""
+    """Return values clipped as by `np.clip`; NaN stays NaN.
+
+    Args:
+        values: An array of any shape.
+        low: The lower bound, a number or an array that broadcasts to the values.
+        high: The upper bound, likewise.
+    """
     inside: NDArray[Any] = np.minimum(np.maximum(values, low), high)
     return inside

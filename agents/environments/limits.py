@@ -19,20 +19,21 @@ Calls = SimpleQueue[tuple[contextvars.Context, Callable[[], Any], Ended] | None]
 
 
 class Limited:
-    """Calls functions in a thread of its own, for which it waits only so long."""
+    """Calls functions in a thread of its own, with a limit on how long each may take."""
 
     def __init__(self, seconds: float) -> None:
-        """Start the thread. **Arguments**: `seconds`, how long a call may take."""
+        """Start the thread. A call may take `seconds`."""
         self._seconds = seconds
         self._begin()
 
     def __call__(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         """Call a function, and return or raise what it does.
 
-        Raises `TookTooLongError`. Then its thread is abandoned, and the program can end without it.
+        Raises:
+            TookTooLongError: The call took longer. Its thread is abandoned, and doesn't keep the program from ending.
         """
         ended: Ended = SimpleQueue()
-        # The context says, for one, of what NumPy warns.
+        # The context holds, for example, NumPy's settings for warnings.
         self._calls.put((contextvars.copy_context(), functools.partial(function, *arguments, **named), ended))
         try:
             result, error = ended.get(timeout=self._seconds)
@@ -66,6 +67,6 @@ def _work(calls: Calls) -> None:
 
 
 def _interrupt(thread: threading.Thread) -> None:
-    """Raise in another thread: a loop in Python would go on taking time from all others. What hangs in C stays."""
+    """Raise in another thread, or else a loop in Python would still take time from all others. C code isn't stopped."""
     assert thread.ident is not None
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))

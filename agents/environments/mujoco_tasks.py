@@ -28,9 +28,9 @@ class Moved(NamedTuple):
     forward_velocity: Array
     """the mean velocity of the first coordinate over the step, `[envs]`"""
     each: Callable[[str], Array]
-    """what MuJoCo's data calls by this name, of all"""
+    """returns the attribute of this name of MuJoCo's data, of all environments"""
     model: Any
-    """MuJoCo's"""
+    """MuJoCo's model"""
 
 
 Task = Callable[[Moved], tuple[Array, Array, Flags]]
@@ -38,14 +38,14 @@ Task = Callable[[Moved], tuple[Array, Array, Flags]]
 
 
 def half_cheetah(moved: Moved) -> tuple[Array, Array, Flags]:
-    """HalfCheetah-v5."""
+    """Return what a step of HalfCheetah-v5 yields."""
     observations = np.concatenate([moved.position[:, 1:], moved.velocity], axis=1)
     rewards = moved.forward_velocity - 0.1 * _sum_of_squares(moved.actions)
     return observations, rewards, np.zeros(len(rewards), bool)
 
 
 def hopper(moved: Moved) -> tuple[Array, Array, Flags]:
-    """Hopper-v5."""
+    """Return what a step of Hopper-v5 yields."""
     position, velocity = moved.position, moved.velocity
     height, angle = position[:, 1], position[:, 2]
     healthy = (height > 0.7) & (height < np.inf) & (np.abs(angle) < 0.2)
@@ -56,7 +56,7 @@ def hopper(moved: Moved) -> tuple[Array, Array, Flags]:
 
 
 def reacher(moved: Moved) -> tuple[Array, Array, Flags]:
-    """Reacher-v5."""
+    """Return what a step of Reacher-v5 yields."""
     bodies = moved.each("xpos")
     from_target = bodies[:, moved.model.body("fingertip").id] - bodies[:, moved.model.body("target").id]
     angles = moved.position[:, :2].copy()
@@ -68,7 +68,7 @@ def reacher(moved: Moved) -> tuple[Array, Array, Flags]:
 
 
 def inverted_double_pendulum(moved: Moved) -> tuple[Array, Array, Flags]:
-    """InvertedDoublePendulum-v5."""
+    """Return what a step of InvertedDoublePendulum-v5 yields."""
     cart, angles = moved.position[:, :1], moved.position[:, 1:]
     force = moved.each("qfrc_constraint")[:, :1]
     observations = np.concatenate(
@@ -89,13 +89,14 @@ TASKS: dict[str, Task] = {
     "InvertedDoublePendulum-v5": inverted_double_pendulum,
     "Reacher-v5": reacher,
 }
-"""By the names of their environments."""
+"""Tasks by the names of their environments."""
 
 
 class VectorMujoco(PlainVectorEnv):
     """Gymnasium's environments of a task, step for step and bit for bit.
 
-    Forces at which no task looks, and which MuJoCo's next step computes itself, aren't computed after a step.
+    Gymnasium computes some forces after each step that no task reads, and that MuJoCo's next step computes itself.
+    They aren't computed here.
     """
 
     def __init__(self, task: Task, make: Callable[[], gym.Env[Any, Any]], num_envs: int, runs: int = 1) -> None:
@@ -113,12 +114,12 @@ class VectorMujoco(PlainVectorEnv):
         self._model, self._frame_skip, self._dt = cores[0].model, cores[0].frame_skip, cores[0].dt
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
-        """Begin all episodes. **Arguments**: as in `SyncVectorEnv`."""
+        """Begin all episodes, with the arguments of Gymnasium's `SyncVectorEnv`, and return observations and infos."""
         self._elapsed[:] = 0
         return super().reset(seed=seed, options=options)
 
     def step(self, actions: Array) -> Stepped:
-        """Step all. Where an episode has ended, `infos["final_obs"]` has its last observation."""
+        """Step all environments. Where an episode has ended, `infos["final_obs"]` has its last observation."""
         before = self._each("qpos")
         for index, (data, action) in enumerate(zip(self._data, actions, strict=True)):
             if self.resting[index]:
@@ -139,13 +140,13 @@ class VectorMujoco(PlainVectorEnv):
         return self._begin_where_ended(observations, rewards, terminated, truncated)
 
     def state(self, index: int) -> snapshots.State:
-        """What one environment's future depends on."""
+        """Return one environment's state, for `restore`."""
         captured = super().state(index)
         assert captured is not None
         return {**captured, "elapsed": int(self._elapsed[index])}
 
     def restore(self, index: int, state: snapshots.State) -> None:
-        """Put one environment where another of its task was. **Arguments**: `state`, the other's."""
+        """Give one environment a state that `state` returned."""
         super().restore(index, state)
         self._elapsed[index] = state["elapsed"]
 
@@ -154,6 +155,5 @@ class VectorMujoco(PlainVectorEnv):
 
 
 def _sum_of_squares(actions: Array) -> Array:
-    """Return each environment's, `[envs]`."""
     total: Array = np.square(actions).sum(axis=1)
     return total

@@ -1,11 +1,11 @@
 """A run's environments as its policy sees them: CleanRL's stack of wrappers, for `agents.ppo`.
 
-It differs from what CleanRL's wrappers do in this:
+The differences from CleanRL's wrappers:
 
 - A run's environments share their running statistics. CleanRL's wrappers have those of one environment each.
 - An episode's last observation, which no action follows, is normalised but not counted. CleanRL counts it.
 - The discounted return, whose variance scales rewards, starts at zero in each episode, as in Gymnasium's
-  `vector.NormalizeReward`. CleanRL's goes on past a truncation, and from the reward with which an episode terminated.
+  `vector.NormalizeReward`. CleanRL's continues past a truncation, and from the reward with which an episode terminated.
 - Actions and observations stay in float64. CleanRL's observations are float32, as Gymnasium's Pendulum has them.
 - Either normalisation can be turned off, and observations that aren't flat are refused.
 """
@@ -38,7 +38,15 @@ class NormalisedEnvs:
     """
 
     def __init__(self, hyperparameters: Hyperparameters, step_timeout: float | None = None) -> None:
-        """Make them. Raises `UnsuitableEnvironmentError`."""
+        """Make the environments.
+
+        Args:
+            hyperparameters: The run's.
+            step_timeout: Seconds that a step or a reset may take; None for any.
+
+        Raises:
+            UnsuitableEnvironmentError: There is no environment of this name, or not of this kind.
+        """
         self._hp = hyperparameters
         self._step_timeout = step_timeout
         self._begin(hyperparameters.num_envs)
@@ -46,16 +54,21 @@ class NormalisedEnvs:
         self._earned = RunningMeanStd(shape=())
 
     def reset(self, seeds: Sequence[int]) -> Array:
-        """Begin every environment's first episode, and return what is seen, `[envs, observation]`.
+        """Begin every environment's first episode, and return its observations, `[envs, observation]`.
 
-        Raises `EnvironmentFailedError`.
+        Raises:
+            EnvironmentFailedError: An environment raised an error, returned a malformed value, or took too long.
         """
         observed, _ = self._envs.reset(seed=list(seeds))
         self._require_sound()
         return self._see(observed)
 
     def step(self, actions: Array) -> Step:
-        """Step every environment by its action, `[envs, action]`. Raises `EnvironmentFailedError`."""
+        """Step every environment by its action, `[envs, action]`.
+
+        Raises:
+            EnvironmentFailedError: An environment raised an error, returned a malformed value, or took too long.
+        """
         space = self._envs.single_action_space
         assert isinstance(space, gym.spaces.Box)
         within_bounds = np.clip(actions.astype(np.float64), space.low.astype(np.float64), space.high.astype(np.float64))
@@ -73,14 +86,14 @@ class NormalisedEnvs:
         return Step(observations, next_observations, rewards, terminated, truncated, episodic_returns)
 
     def frozen(self, count: int) -> "NormalisedEnvs":
-        """Return so many others, that normalise by the statistics as they are, and leave these alone."""
+        """Return other environments, `count` of them, that normalise by the statistics so far without updating them."""
         others = copy.copy(self)
         others._begin(count)
         others._is_learning = False
         return others
 
     def rest(self, which: Flags) -> None:
-        """Step some environments no more, `[envs]`."""
+        """Stop stepping some environments, `[envs]`."""
         self._envs.resting |= which
 
     def close(self) -> None:
@@ -107,7 +120,7 @@ class NormalisedEnvs:
         return np.clip((observations - self.seen.mean) / np.sqrt(self.seen.var + EPSILON), -LIMIT, LIMIT)
 
     def _normalise_rewards(self, rewards: Array, terminated: Flags, ended: Flags) -> Array:
-        """Divide rewards by the running deviation of the discounted return."""
+        """Divide rewards by the running standard deviation of the discounted return."""
         if not (self._hp.norm_reward and self._is_learning):
             return rewards
         self._discounted_returns = self._discounted_returns * self._hp.gamma * ~terminated + rewards

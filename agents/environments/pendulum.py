@@ -22,8 +22,8 @@ class VectorPendulum(VectorEnv[Any, Any, Any]):
     An environment resets in the same step in which its time is up, and never shares a random stream with another.
 
     Attributes:
-        failures: None: see `PlainVectorEnv`.
-        resting: Which environments are needed no more, `[envs]`. They are stepped with the others, which costs nothing.
+        failures: Always empty: see `PlainVectorEnv`.
+        resting: Which environments aren't needed any more, `[envs]`. They are stepped with the others, at no cost.
     """
 
     def __init__(self, num_envs: int) -> None:
@@ -51,9 +51,11 @@ class VectorPendulum(VectorEnv[Any, Any, Any]):
         seed: Any = None,
         options: dict[str, Any] | None = None,  # noqa: ARG002
     ) -> tuple[Array, dict[str, Any]]:
-        """Begin all episodes.
+        """Begin all episodes, and return observations and infos.
 
-        **Arguments**: `seed`, as in `SyncVectorEnv`: a list with one for each environment, or one to count up from.
+        Args:
+            seed: A list with one for each environment, or a number to count up from, as in `SyncVectorEnv`.
+            options: Ignored.
         """
         if seed is not None:
             seeds = [seed + index for index in range(self.num_envs)] if isinstance(seed, int) else seed
@@ -64,7 +66,10 @@ class VectorPendulum(VectorEnv[Any, Any, Any]):
         return self._observe(), {}
 
     def step(self, actions: Array) -> tuple[Array, Array, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """Step all by their torques, `[envs, 1]`. Where time is up, `infos["final_obs"]` has the last observation."""
+        """Step all environments by their torques, `[envs, 1]`.
+
+        Where time is up, `infos["final_obs"]` has the last observation.
+        """
         p = self._physics
         torque = clipped(actions[:, 0], -p.max_torque, p.max_torque)
         # float_power, since Gymnasium squares scalars: NumPy does so by `pow`, and squares arrays by a product, whose
@@ -91,7 +96,7 @@ class VectorPendulum(VectorEnv[Any, Any, Any]):
         return observations, -costs, np.zeros(self.num_envs, dtype=bool), truncated, infos
 
     def state(self, index: int) -> State:
-        """What one environment's future depends on."""
+        """Return one environment's state, for `restore`."""
         return {
             "physics": np.array([self._angle[index], self._velocity[index]]),
             "elapsed": int(self._elapsed[index]),
@@ -99,7 +104,7 @@ class VectorPendulum(VectorEnv[Any, Any, Any]):
         }
 
     def restore(self, index: int, state: State) -> None:
-        """Put one environment where another was. **Arguments**: `state`, the other's."""
+        """Give one environment a state that `state` returned."""
         self._angle[index], self._velocity[index] = state["physics"]
         self._elapsed[index] = state["elapsed"]
         self._rngs[index].bit_generator.state = state["generator"]

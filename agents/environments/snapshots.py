@@ -1,7 +1,7 @@
-"""What the future of an environment depends on, taken from one and given to another, bit for bit.
+"""The state of an environment, taken from one and given to another, bit for bit.
 
-Only of Gymnasium's own classic control and MuJoCo is it known where they keep their state: in attributes that are plain
-values, in a random generator, and in MuJoCo's data. Of other environments nothing is assumed.
+Only Gymnasium's own classic control and MuJoCo environments are known to keep their state in attributes that are plain
+values, in a random generator, and in MuJoCo's data. Nothing is assumed of others.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ PLAIN = (bool, int, float, np.ndarray, np.generic)
 
 
 def capture(env: gym.Env[Any, Any]) -> State | None:
-    """An environment's state; None if it is one of which nobody knows where it keeps its state."""
+    """Return an environment's state; None if it isn't known where the environment keeps it."""
     core = env.unwrapped
     wrappers_known = all(isinstance(layer, TimeLimit | OrderEnforcing) for layer in _layers(env) if layer is not core)
     if not (type(core).__module__.startswith(KNOWN) and wrappers_known):
@@ -50,7 +50,7 @@ def restore(env: gym.Env[Any, Any], state: State) -> None:
 
 
 def _layers(env: gym.Env[Any, Any]) -> Iterator[gym.Env[Any, Any]]:
-    """The environment within, and the wrappers around it, from the outermost."""
+    """Yield an environment's wrappers, from the outermost, and then the environment within."""
     yield env
     while isinstance(env, gym.Wrapper):
         env = env.env
@@ -66,7 +66,7 @@ def _plain_attributes(layer: gym.Env[Any, Any]) -> dict[str, Any]:
 
 
 def _mujoco_state(core: Any, data: Any) -> dict[str, NDArray[Any]]:
-    """MuJoCo's own notion of state, and what it derived from the last: some rewards look at it before they step."""
+    """Return MuJoCo's own state, and what it derived from the last one: some rewards read that before they step."""
     import mujoco
 
     what = mujoco.mjtState.mjSTATE_INTEGRATION

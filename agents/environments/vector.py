@@ -1,6 +1,6 @@
-"""Many Gymnasium environments as one, each of which can be put aside and taken up again.
+"""Many Gymnasium environments as one, each of which can be checkpointed and restored.
 
-Environments are others' code. One that fails is stepped no more, and it fails its run, but no other's.
+Environments are others' code. One that fails isn't stepped any more, and its run fails, but no other run.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ class PlainVectorEnv(VectorEnv[Any, Any, Any]):
 
     Attributes:
         failures: Why a run's environments failed, by run.
-        resting: Which environments are stepped no more, `[envs]`: what is returned of them means nothing.
+        resting: Which environments aren't stepped any more, `[envs]`: what is returned of them means nothing.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class PlainVectorEnv(VectorEnv[Any, Any, Any]):
         runs: int = 1,
         step_timeout: float | None = None,
     ) -> None:
-        """Make them.
+        """Make the environments.
 
         Args:
             make: Makes one.
-            num_envs: How many there are, of all runs.
-            runs: How many runs they belong to, equally many to each: those of a run fail together.
+            num_envs: Number of environments, of all runs together.
+            runs: Number of runs that they belong to, equally many to each. The environments of a run fail together.
             step_timeout: Seconds that a step or a reset may take; None for any.
         """
         self._envs = [make() for _ in range(num_envs)]
@@ -74,7 +74,7 @@ class PlainVectorEnv(VectorEnv[Any, Any, Any]):
         seed: Any = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Begin all episodes. **Arguments**: as in `SyncVectorEnv`."""
+        """Begin all episodes, with the arguments of Gymnasium's `SyncVectorEnv`, and return observations and infos."""
         seeds = [seed + index for index in range(self.num_envs)] if isinstance(seed, int) else seed
         observations = np.zeros((self.num_envs, *self._shape))
         for index, one in zip(range(self.num_envs), seeds or [None] * self.num_envs, strict=True):
@@ -82,7 +82,7 @@ class PlainVectorEnv(VectorEnv[Any, Any, Any]):
         return observations, {}
 
     def step(self, actions: NDArray[Any]) -> Stepped:
-        """Step all. Where an episode has ended, `infos["final_obs"]` has its last observation."""
+        """Step all environments. Where an episode has ended, `infos["final_obs"]` has its last observation."""
         observations, rewards = np.zeros((self.num_envs, *self._shape)), np.zeros(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), dtype=bool)
         for index, (env, action) in enumerate(zip(self._envs, actions, strict=True)):
@@ -98,11 +98,11 @@ class PlainVectorEnv(VectorEnv[Any, Any, Any]):
         return self._begin_where_ended(observations, rewards, terminated, truncated)
 
     def state(self, index: int) -> snapshots.State | None:
-        """What one environment's future depends on; None if nobody knows."""
+        """Return one environment's state, for `restore`; None if it can't be captured."""
         return snapshots.capture(self._envs[index])
 
     def restore(self, index: int, state: snapshots.State) -> None:
-        """Put one environment where another of its kind was. **Arguments**: `state`, the other's."""
+        """Give one environment a state that `state` returned."""
         snapshots.restore(self._envs[index], state)
 
     def close_extras(self, **_: Any) -> None:
@@ -154,7 +154,7 @@ class PlainVectorEnv(VectorEnv[Any, Any, Any]):
         return array
 
     def _fail(self, index: int, method: str, error: BaseException) -> None:
-        """Leave a failed environment alone, and those of the same run."""
+        """Record why an environment failed, and stop stepping all environments of its run."""
         if isinstance(error, MemoryError):
             raise error
         if isinstance(error, TookTooLongError):
@@ -165,7 +165,7 @@ class PlainVectorEnv(VectorEnv[Any, Any, Any]):
 
 
 def _number(value: Any, name: str) -> Any:
-    if not isinstance(value, (float, int)):  # the usual ones, sooner than NumPy tells
+    if not isinstance(value, (float, int)):  # the usual ones: faster than to ask NumPy
         array = np.asarray(value)
         if array.shape or array.dtype.kind not in "biuf":
             raise MalformedError(f"{name} {_one_line(repr(value))}, not a number,")

@@ -1,4 +1,4 @@
-"""What several designs say together of each factor: an aggregate over designs, and Holm's correction over them."""
+"""Each factor's effect over several designs: an aggregate, and Holm's correction over the designs."""
 
 import dataclasses
 import functools
@@ -15,9 +15,9 @@ from reports.analysis.effects import Effect
 from reports.statistics import ALPHA, Interval
 
 FEWEST_SEEDS = 5
-"""In each design, for an interval of the mean over designs; of unpaired runs, that many of each level.
+"""The fewest seeds of each design, or unpaired runs of each level, for an interval of the mean over designs.
 
-With fewer the unit, which is taken as known, varies so much that it errs in up to 8% of studies.
+With fewer, the unit, which is taken as known, varies so much that the interval errs in up to 8% of studies.
 """
 
 
@@ -46,7 +46,7 @@ class Aggregate:
 
 
 def aggregate(answers: Sequence[Attribution]) -> list[Aggregate]:
-    """Aggregate each factor that several designs have."""
+    """Return the aggregate of each factor that several designs have."""
     found: dict[str, list[_Row]] = {}
     for number, answer in enumerate(answers):
         for name, effect in by_name(answer).items():
@@ -66,7 +66,7 @@ class _Row:
     def unit(self) -> float | None:
         """The reference's standard deviation; None where the effect has no size in it."""
         is_known = math.isfinite(self.effect.main.estimate)
-        return (reference_deviation(self.answer, self.effect) or None) if is_known else None
+        return (reference_sd(self.answer, self.effect) or None) if is_known else None
 
     @property
     def standardised(self) -> float | None:
@@ -74,7 +74,7 @@ class _Row:
 
     @property
     def influences(self) -> Iterator[tuple[int, float]]:
-        """Each seed, and by how much it moves the standardised effect."""
+        """Each seed, and its influence on the standardised effect."""
         main = self.effect.main
         for seed, difference in zip(main.seeds, main.differences, strict=True):
             yield self.answer.blocks.seeds[seed], (difference - main.estimate) / (main.size * (self.unit or math.nan))
@@ -96,15 +96,16 @@ def _mean_over_designs(rows: Sequence[_Row]) -> Interval:
     size = min(row.effect.main.size for row in rows)
     if size < FEWEST_SEEDS:
         return Interval(mean, -math.inf, math.inf)
-    error = math.sqrt(_of_seeds(rows, size) if rows[0].answer.paired else _of_runs(rows)) / len(rows)
+    variance = _variance_over_seeds(rows, size) if rows[0].answer.paired else _variance_over_runs(rows)
+    error = math.sqrt(variance) / len(rows)
     half = float(stats.t.isf(ALPHA / 2, size - 1)) * error
     return Interval(mean, mean - half, mean + half)
 
 
-def _of_seeds(rows: Sequence[_Row], size: int) -> float:
-    """The variance of the sum of effects.
+def _variance_over_seeds(rows: Sequence[_Row], size: int) -> float:
+    """Return the variance of the sum of effects.
 
-    A seed may do in one design what it does in another: what it brings to all of them is added up before it is squared.
+    A seed's differences may be correlated between designs: its influences are summed over designs, then squared.
     """
     moved: defaultdict[int, float] = defaultdict(float)
     for row in rows:
@@ -113,13 +114,13 @@ def _of_seeds(rows: Sequence[_Row], size: int) -> float:
     return sum(each**2 for each in moved.values()) * size / (size - 1)
 
 
-def _of_runs(rows: Sequence[_Row]) -> float:
-    """The same where seeds pair nothing."""
+def _variance_over_runs(rows: Sequence[_Row]) -> float:
+    """Return the variance of the sum of effects of unpaired runs."""
     return sum(((row.effect.main.error or math.inf) / (row.unit or math.nan)) ** 2 for row in rows)
 
 
-def reference_deviation(answer: Attribution, effect: Effect) -> float | None:
+def reference_sd(answer: Attribution, effect: Effect) -> float | None:
     """Return the standard deviation between seeds of single runs at the reference; None where they don't vary."""
     runs, _ = effect.contrast.sides(answer.blocks.outcomes)
-    found = statistics.deviation(runs.reshape(len(runs), -1))
+    found = statistics.standard_deviation(runs.reshape(len(runs), -1))
     return found.value if found else None

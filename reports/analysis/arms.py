@@ -15,8 +15,8 @@ class ArmSummary:
 
     Attributes:
         name: The condition.
-        runs: How many ended.
-        failed: How many of these failed.
+        runs: The number of runs that ended.
+        failed: The number of these that failed.
         mean: Over seeds, of runs that finished; None without any.
         ci: Its 95% t interval over seeds; infinite with a single one.
         ulp_sd: The standard deviation that round-off alone gives a single run: the root mean square response to a
@@ -32,7 +32,7 @@ class ArmSummary:
 
 
 def summarise_arms(blocks: Blocks) -> list[ArmSummary]:
-    """Summarise each arm, in order."""
+    """Return each arm's summary, in order."""
     return [_summarise(blocks, number) for number in range(len(blocks.arms))]
 
 
@@ -50,11 +50,11 @@ def _summarise(blocks: Blocks, number: int) -> ArmSummary:
         failed=int(failed.sum()),
         mean=mean,
         ci=ci,
-        ulp_sd=ulp_deviation(blocks, [number]),
+        ulp_sd=ulp_sd(blocks, [number]),
     )
 
 
-def ulp_deviation(blocks: Blocks, arms: list[int]) -> float | None:
+def ulp_sd(blocks: Blocks, arms: list[int]) -> float | None:
     """Return the standard deviation that round-off alone gives a single run of some arms; None without a control."""
     squares = mean_of_known(blocks.responses[:, arms] ** 2)
     known = squares[np.isfinite(squares)]

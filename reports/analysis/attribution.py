@@ -1,4 +1,4 @@
-"""The answer for the runs of one design: for each factor three axes, never mixed, and what they say together."""
+"""The answer for the runs of one design: for each factor three axes, never mixed, and the conclusion from them."""
 
 import dataclasses
 import functools
@@ -73,11 +73,11 @@ class Attribution:
         return self.blocks.smallest(self.paired)
 
     def of(self, factor: str) -> list[Effect]:
-        """The effects of a factor, a level each."""
+        """Return the effects of a factor, one for each level."""
         return [effect for effect in self.effects if effect.factor.name == factor]
 
     def effect(self, factor: str) -> Effect | None:
-        """The effect of a factor's first level; None where there is none."""
+        """Return the effect of a factor's first level; None where there is none."""
         return next(iter(self.of(factor)), None)
 
     @functools.cached_property
@@ -99,7 +99,7 @@ class Attribution:
 
     @functools.cached_property
     def interactions(self) -> tuple[Interaction, ...]:
-        """Of each factor with the others and with the precision; none where runs are unpaired."""
+        """The interactions of each factor with the others and the precision; none where runs are unpaired."""
         own = [effect.contrast for effect in self.effects]
         return tuple(judge_interactions(self.blocks, own, self.resamples)) if self.paired else ()
 
@@ -110,12 +110,12 @@ class Attribution:
 
     @functools.cached_property
     def precision(self) -> PrecisionSensitivity | None:
-        """What round-off does in two precisions; None where no control tells."""
+        """The effect of round-off in two precisions; None without ULP controls in both."""
         return precision_sensitivity(self.blocks, self.resamples) if self.paired else None
 
     @functools.cached_property
     def sizes(self) -> list[statistics.Sizes | None]:
-        """Each effect in the units that readers of the field know; None where runs are unpaired or no seed is whole."""
+        """Each effect's sizes, as rliable defines them; None where runs are unpaired or every block is incomplete."""
         rng = np.random.default_rng(SEED)
         return [_sizes(self.blocks, effect.contrast, rng) if self.paired else None for effect in self.effects]
 
@@ -139,16 +139,16 @@ def attribute(
     paired: bool = True,
     mechanism: ReadMechanism | None = None,
 ) -> Attribution:
-    """Answer for the runs of one design.
+    """Return the answer for the runs of one design.
 
     Args:
-        runs: A row a run, with the columns of `reports.sources`.
+        runs: A row for each run, with the columns of `reports.sources`.
         outcome: One of the columns.
         factors: In what the conditions differ.
         margin: The equivalence margin, by default `MARGIN` standard deviations between seeds of the reference's runs.
         goal: Whether large outcomes are good.
         paired: Whether runs of the same seed belong together.
-        mechanism: Reads a contrast's mechanism; without it, mechanisms are untested.
+        mechanism: Returns a contrast's mechanism; without it, mechanisms are untested.
     """
     (answer,) = attribute_together(
         runs, {outcome: margin}, factors, goal=goal, paired=paired, mechanism=mechanism
@@ -165,7 +165,7 @@ def attribute_together(
     paired: bool = True,
     mechanism: ReadMechanism | None = None,
 ) -> dict[str, Attribution]:
-    """Answer for several outcomes, whose effects are one family: Holm's correction is over all of them.
+    """Return the answers for several outcomes, whose effects are one family: Holm's correction is over all of them.
 
     Args:
         runs: As `attribute` takes them.
@@ -173,7 +173,7 @@ def attribute_together(
         factors: As `attribute` takes them, and so the rest.
         goal: Whether large outcomes are good.
         paired: Whether runs of the same seed belong together.
-        mechanism: Reads a contrast's mechanism.
+        mechanism: Returns a contrast's mechanism.
     """
     present = factors_of(runs, factors)
     runs = runs if paired else _numbered(runs)
@@ -184,7 +184,7 @@ def attribute_together(
 
 
 def _numbered(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return runs that nothing pairs, with numbers for seeds, so that none takes another's place."""
+    """Return unpaired runs with numbers for seeds, so that each has its own index."""
     return runs.assign(seed=runs.groupby(["condition", "precision", "replicate"]).cumcount())
 
 
@@ -197,7 +197,7 @@ def judge(
     mechanism: ReadMechanism | None = None,
     resamples: int = statistics.RESAMPLES,
 ) -> Attribution:
-    """Answer for the blocks of one outcome: the statistics alone, and no word on what they rest on."""
+    """Return the answer for the blocks of one outcome, as `judge_together` does."""
     (answer,) = judge_together([blocks], factors, [margin], paired=paired, mechanism=mechanism, resamples=resamples)
     return answer
 
@@ -211,14 +211,14 @@ def judge_together(
     mechanism: ReadMechanism | None = None,
     resamples: int = statistics.RESAMPLES,
 ) -> list[Attribution]:
-    """Answer for the blocks of several outcomes, whose effects are one family.
+    """Return the answers for the blocks of several outcomes, whose effects are one family.
 
     Args:
-        outcomes: The same runs' blocks, an outcome each.
+        outcomes: The same runs' blocks, one for each outcome.
         factors: With the levels that there are.
         margins: The equivalence margins, where they are given.
         paired: Whether runs of the same seed belong together.
-        mechanism: Reads a contrast's mechanism.
+        mechanism: Returns a contrast's mechanism.
         resamples: Sign flips to draw where there are too many to try all.
     """
     margins = [margin or estimate_margin(blocks, factors) for blocks, margin in zip(outcomes, margins, strict=True)]
@@ -253,7 +253,7 @@ def _effects(
     mechanism: ReadMechanism | None,
     resamples: int,
 ) -> Iterator[Effect]:
-    """Join the axes of each contrast; `means` yields theirs, in order."""
+    """Yield the effect of each contrast; `means` yields their means, in order."""
     spreads = judge_spreads(blocks, found, resamples) if paired else [None] * len(found)
     failures = judge_failures(blocks, found, paired)
     for contrast, spread, failed in zip(found, spreads, failures, strict=True):
@@ -267,7 +267,7 @@ def _effects(
 
 
 def estimate_margin(blocks: Blocks, factors: Sequence[Factor]) -> Margin | None:
-    """Return `MARGIN` standard deviations of the reference's runs between seeds; None where they have none.
+    """Return `MARGIN` standard deviations of the reference's runs between seeds; None where they don't vary.
 
     The reference is the arm at every factor's reference, or all arms where there is none such.
     """
@@ -277,12 +277,12 @@ def estimate_margin(blocks: Blocks, factors: Sequence[Factor]) -> Margin | None:
         if all(arm.levels[factor.name] == factor.reference for factor in factors)
     ]
     runs = blocks.outcomes[:, own or list(range(len(blocks.arms)))]
-    found = statistics.deviation(runs.reshape(len(runs), -1))
+    found = statistics.standard_deviation(runs.reshape(len(runs), -1))
     return Margin(MARGIN * found.value, found) if found else None
 
 
 def _sizes(blocks: Blocks, contrast: Contrast, rng: np.random.Generator) -> statistics.Sizes | None:
-    """Of the seeds in which all of a contrast's runs finished."""
+    """Return a contrast's sizes, of the seeds in which all of its runs finished; None without any."""
     sides = [side.reshape(len(side), -1) for side in contrast.sides(blocks.outcomes)]
     columns = [np.isfinite(side).any(axis=0) for side in sides]
     sides = [side[:, known] for side, known in zip(sides, columns, strict=True)]
@@ -293,7 +293,7 @@ def _sizes(blocks: Blocks, contrast: Contrast, rng: np.random.Generator) -> stat
 
 
 def _variance_shares(blocks: Blocks, factors: Sequence[Factor]) -> dict[str, float] | None:
-    """By the method of moments, from seeds with all runs and controls of a two-level factorial."""
+    """Return the shares of the variance, of seeds with all runs and controls of a two-level factorial."""
     runs = np.concatenate([blocks.outcomes[..., None], blocks.controls], axis=3)
     seeds, arms, precisions, replicates = runs.shape
     whole = runs.reshape(seeds, -1)
@@ -315,7 +315,7 @@ def _variance_shares(blocks: Blocks, factors: Sequence[Factor]) -> dict[str, flo
 
 
 def by_name(answer: Attribution) -> dict[str, Effect]:
-    """Return the effects by the name that programs know them by: the factor's, with the level where it has several."""
+    """Return the effects by their names in `verdict.json`: the factor's, with the level where it has several."""
     several = {factor.name for factor in answer.factors if len(factor.levels) > 2}
     return {
         f"{effect.factor.name}={effect.level}" if effect.factor.name in several else effect.factor.name: effect
@@ -324,7 +324,7 @@ def by_name(answer: Attribution) -> dict[str, Effect]:
 
 
 def differences_of(answer: Attribution, factor: str) -> dict[int, float]:
-    """Return a factor's differences by seed, of its first level."""
+    """Return the differences of a factor's first level, by seed."""
     effect = answer.effect(factor)
     if effect is None:
         return {}

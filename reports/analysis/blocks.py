@@ -36,9 +36,9 @@ class Blocks:
     """The runs of a design, by seed.
 
     Attributes:
-        seeds: One a block; numbers that pair nothing where runs are unpaired.
+        seeds: One for each block; where runs are unpaired, numbers without a meaning.
         arms: In the order of the reference first.
-        precisions: Those that there are.
+        precisions: The precisions that there are.
         outcomes: Of unperturbed runs, `[seeds, arms, precisions]`; NaN where a run failed or isn't there.
         failed: Which of these failed, of the same shape.
         controls: Of perturbed runs, `[seeds, arms, precisions, replicates]`; NaN where there is none.
@@ -62,12 +62,12 @@ class Blocks:
 
     @property
     def ended_controls(self) -> Flags:
-        """Which perturbed ones are, `[seeds, arms, precisions, replicates]`."""
+        """Which perturbed runs are there, finished or failed, `[seeds, arms, precisions, replicates]`."""
         return np.asarray(np.isfinite(self.controls) | self.failed_controls)
 
     @property
     def responses(self) -> Array:
-        """What a one-ULP perturbation does to an outcome, `[seeds, arms, precisions, replicates]`."""
+        """The change of an outcome by a one-ULP perturbation, `[seeds, arms, precisions, replicates]`."""
         return self.controls - self.outcomes[..., None]
 
     @functools.cached_property
@@ -78,7 +78,7 @@ class Blocks:
         return np.asarray(stats.rankdata(scores, nan_policy="omit").reshape(scores.shape))
 
     def smallest(self, paired: bool) -> int:
-        """Return how many seeds of an arm have a run that ended, or how many runs if they pair nothing; the fewest."""
+        """Return the number of seeds with a run that ended, or of such runs if unpaired, of the arm with fewest."""
         if not paired:
             return int(self.ended.sum(axis=(0, 2)).min(initial=self.ended.size))
         return int(np.any(self.ended, axis=2).sum(axis=0).min(initial=len(self.seeds)))
@@ -95,13 +95,14 @@ class Blocks:
 
 
 def make_blocks(runs: pd.DataFrame, outcome: str, factors: Sequence[Factor], goal: Goal = "maximize") -> Blocks:
-    """Arrange a design's runs by seed.
+    """Return a design's runs, arranged by seed.
 
     A finished run whose outcome isn't a finite number counts as failed. Runs that are unfinished, missing or damaged
     are not there.
 
     Args:
-        runs: A row a run, with the columns of `reports.sources`; no two of the same arm, precision, replicate and seed.
+        runs: A row for each run, with the columns of `reports.sources`; no two of the same arm, precision, replicate
+            and seed.
         outcome: The outcome's column.
         factors: In what the arms differ.
         goal: Whether large outcomes are good.
@@ -168,7 +169,7 @@ def factors_of(runs: pd.DataFrame, factors: Sequence[Factor]) -> tuple[Factor, .
 
 @dataclasses.dataclass(frozen=True)
 class Stratum:
-    """Where a level and the reference can be compared, since all other factors are the same.
+    """Arms at a level and at the reference that can be compared, since all other factors are the same.
 
     Attributes:
         levels: Those of the other factors.
@@ -197,25 +198,32 @@ class Part:
 
     @property
     def name(self) -> str:
-        """In words; empty for all."""
+        """The levels that are held, in words; empty for all."""
         return ", ".join(f"{factor} {level}" for factor, level in self.held.items())
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Contrast:
-    """A level of a factor against its reference, inside each seed's block."""
+    """A level of a factor against its reference, inside each seed's block.
+
+    Attributes:
+        factor: The factor.
+        level: The level that is compared with the reference.
+        strata: Where they can be compared.
+        precisions: The precisions of the runs.
+        compared_at: The levels of the other factors, and the precisions, at which there are runs of both levels; None
+            where there are runs of both wherever there are any.
+    """
 
     factor: Factor
     level: str
     strata: tuple[Stratum, ...]
     precisions: tuple[str, ...]
     compared_at: tuple[str, ...] | None = None
-    """The levels of the other factors, and the precisions, at which there are runs of both levels, where those aren't
-    all at which there are runs."""
 
     @property
     def where(self) -> str:
-        """Where alone it is compared, in words; empty for wherever there are runs."""
+        """`compared_at` in words; empty where it is None."""
         return "" if self.compared_at is None else "; ".join(self.compared_at) or "no level of the others"
 
     @property
@@ -232,7 +240,7 @@ class Contrast:
     def cells(self) -> tuple[Part, ...]:
         """Each combination of levels of the other factors and precisions that there is; none where those are `parts`.
 
-        What an effect does in one of them alone, or in opposite directions, may be nowhere in `parts`.
+        An effect in one cell alone, or of opposite signs in several, may not be seen in any of `parts`.
         """
         if len(self._others) < 2:
             return ()
@@ -249,7 +257,7 @@ class Contrast:
         return {name: levels for name, levels in found.items() if len(levels) > 1}
 
     def _part(self, held: Mapping[str, str]) -> Part:
-        """Where these other factors, and the precision, are at these levels."""
+        """Return the part in which these other factors, and the precision, are at these levels."""
         return Part(
             held,
             tuple(
@@ -295,7 +303,7 @@ class Contrast:
 
 
 def mean_of_known(values: Array) -> Array:
-    """The mean over all but the first axis of what isn't NaN: `[seeds, ...]` to `[seeds]`; NaN where all is."""
+    """Return the mean over all axes but the first of what isn't NaN: `[seeds, ...]` to `[seeds]`; NaN where all is."""
     flat = values.reshape(len(values), -1)
     known = np.isfinite(flat)
     counts = known.sum(axis=1)
@@ -317,12 +325,17 @@ def contrasts(blocks: Blocks, factors: Sequence[Factor]) -> list[Contrast]:
 
 
 def _compared_at(blocks: Blocks, contrast: Contrast) -> tuple[str, ...] | None:
-    """Where a contrast has runs of both levels; None for wherever there are runs."""
+    """Return a contrast's `compared_at`."""
     others = {name: {arm.levels[name] for arm in blocks.arms} for name in contrast.strata[0].levels}
     several = [name for name, levels in others.items() if len(levels) > 1]
 
-    def places(levels: Sequence[Mapping[str, str]], is_there: NDArray[Any]) -> dict[str, None]:
-        """Names of combinations of levels, `[combinations]`, and precisions, of which `is_there` is true."""
+    def combinations(levels: Sequence[Mapping[str, str]], is_there: NDArray[Any]) -> dict[str, None]:
+        """Return the names of combinations of levels and precisions for which `is_there` is true.
+
+        Args:
+            levels: By combination.
+            is_there: `[combinations, precisions]`.
+        """
         found = []
         for combination, precision in np.argwhere(is_there).tolist():
             names = [f"{name} {levels[combination][name]}" for name in several]
@@ -330,9 +343,9 @@ def _compared_at(blocks: Blocks, contrast: Contrast) -> tuple[str, ...] | None:
             found.append(", ".join(names))
         return dict.fromkeys(found)
 
-    there = places([arm.levels for arm in blocks.arms], np.any(blocks.ended, axis=0))
+    there = combinations([arm.levels for arm in blocks.arms], np.any(blocks.ended, axis=0))
     both = np.any(np.isfinite(contrast.differences(blocks.ranks)), axis=0)
-    compared = places([stratum.levels for stratum in contrast.strata], both)
+    compared = combinations([stratum.levels for stratum in contrast.strata], both)
     return None if compared.keys() >= there.keys() else tuple(compared)
 
 
@@ -349,7 +362,7 @@ def _strata(arms: Sequence[Arm], factor: Factor, level: str, others: Sequence[st
 
 
 def has_runs(blocks: Blocks, contrast: Contrast, paired: bool) -> bool:
-    """Return whether any seed, or any stratum where seeds pair nothing, has ended runs at both levels."""
+    """Return whether any seed, or any stratum of unpaired runs, has ended runs at both levels."""
     if paired:
         return bool(np.isfinite(contrast.by_seed(blocks.ranks, contrast.whole)).any())
     return all(np.isfinite(side).any() for side in contrast.sides(blocks.ranks))

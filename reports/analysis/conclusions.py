@@ -1,4 +1,4 @@
-"""What may be concluded: the words of each axis, and the table that joins them.
+"""Conclusions: the words of each axis, and the table that joins them.
 
 Three questions are answered apart: is the computation the same (mechanism), does the outcome's mean change, and are
 runs more variable or do they fail more often (spread, failures)? A conclusion is a cell of the table of mechanism and
@@ -46,7 +46,7 @@ def conclude(
     failures: FailureConclusion,
     onset: int | None = None,
 ) -> str:
-    """Join the axes to a conclusion, as the table in the module's documentation has it.
+    """Return the conclusion from the axes, a cell of the table of mechanism and mean.
 
     Args:
         mechanism: Whether the computation is the same.
@@ -75,7 +75,7 @@ def conclude(
 
 
 def _beside_the_mean(spread: SpreadConclusion, failures: FailureConclusion) -> str | None:
-    """What changes where the mean isn't shown to."""
+    """Return what changes beside the mean, in words; None where nothing is shown to."""
     if failures == "different":
         return "it changes how often runs fail"
     return SPREAD.get(spread)

@@ -1,4 +1,4 @@
-"""All that is to be said of one design: the runs that agree in everything but arm, seed, precision and replicate."""
+"""The answers for one design: the runs that agree in everything but arm, seed, precision and replicate."""
 
 import dataclasses
 import functools
@@ -8,28 +8,28 @@ from typing import Any
 
 import pandas as pd
 
-from reports.analysis import cautions
+from reports.analysis import warnings
 from reports.analysis.attribution import Attribution, attribute, attribute_together
 from reports.analysis.blocks import Arm, Contrast, Goal
+from reports.analysis.exploration_cost import TRAINING, ExplorationCost, measure_exploration_cost
 from reports.analysis.fingerprints import HASH, NORM, TENSOR_HASHES, VALUES, Fingerprints, measure
 from reports.analysis.mechanism import Gaps, Mechanism, measure_gaps, observe_contrast, read_contrast
 from reports.analysis.pairs import Pair, judge_pairs
-from reports.analysis.price import TRAINING, Price, price_of_exploration
-from reports.analysis.provenance import doubts, origins
+from reports.analysis.provenance import origins, provenance_warnings
 from reports.errors import UnreadableSourceError
-from reports.sources.runs import COST, PLACE, Runs, plain
+from reports.sources.runs import COST, RUN_KEY, Runs, plain
 from reports.statistics import Array
 
 History = dict[str, Array]
 
 CURVES = ("episodic_return", "global_step")
 HISTORY = (VALUES, *CURVES)
-"""What is read of each run's history."""
+"""Columns that are read of each run's history."""
 GRADIENTS = ("grad_norm", "scale_grad_norm")
 NORMS = (NORM, *GRADIENTS)
-"""And these, where they are there."""
+"""Further columns, NaN where they aren't there."""
 HASHES = (HASH, TENSOR_HASHES)
-"""And these, which are no numbers."""
+"""Further columns, of text and objects."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,14 +57,14 @@ class Design:
         name: Its environment, and the hyperparameters in which designs differ.
         values: The same, by name.
         hyperparameters: All of them.
-        origins: How many of its finished runs were made with which versions, on which machine.
+        origins: The number of finished runs of each provenance: versions and machine.
         extent: The conditions, precisions, replicates and seeds that there are.
-        statuses: How many runs there are, by status.
+        statuses: The number of runs by status.
         table: Its runs, finished or not.
         question: What is asked.
         answer: For the primary outcome.
         others: For other outcomes, by name, their effects corrected as one family.
-        price: Of exploration noise, where that can be told.
+        exploration_cost: Of a training return, where it is known.
         histories: By finished run, where there is a run store.
         gaps: How far runs of each seed are apart.
         warnings: What a reader must know.
@@ -80,7 +80,7 @@ class Design:
     question: Question
     answer: Attribution
     others: dict[str, Attribution]
-    price: Price | None
+    exploration_cost: ExplorationCost | None
     histories: dict[str, History]
     gaps: list[Gaps]
     warnings: list[str]
@@ -92,7 +92,7 @@ class Design:
 
     @property
     def core_seconds(self) -> float | None:
-        """The processor time of a run, where its runs say it: the mean."""
+        """The mean processor time of a run in seconds; None where it isn't recorded."""
         if COST not in self.table:
             return None
         told = pd.to_numeric(self.finished[COST], errors="coerce").dropna()
@@ -110,9 +110,9 @@ class Design:
 
     @property
     def appendix(self) -> list[dict[str, Any]]:
-        """A line a run, in order: what every number comes from."""
-        columns = ["run", *PLACE, "status", self.outcome, *self.others]
-        lines: list[dict[str, Any]] = plain(self.table.sort_values(list(PLACE))[columns].to_dict("records"))
+        """A row for each run, in order: what every number comes from."""
+        columns = ["run", *RUN_KEY, "status", self.outcome, *self.others]
+        lines: list[dict[str, Any]] = plain(self.table.sort_values(list(RUN_KEY))[columns].to_dict("records"))
         return lines
 
     def __repr__(self) -> str:
@@ -120,7 +120,7 @@ class Design:
 
 
 def make_design(runs: Runs, rows: pd.DataFrame, question: Question) -> Design:
-    """Answer for one design.
+    """Return the answers for one design.
 
     Args:
         runs: All runs.
@@ -149,37 +149,43 @@ def make_design(runs: Runs, rows: pd.DataFrame, question: Question) -> Design:
         values=values,
         hyperparameters=hyperparameters,
         origins=origins(runs, finished),
-        extent={name: sorted(plain(value) for value in rows[name].unique()) for name in PLACE},
+        extent={name: sorted(plain(value) for value in rows[name].unique()) for name in RUN_KEY},
         statuses=dict(sorted(Counter([*rows["status"], *("damaged" for _ in runs.unknown)]).items())),
         table=rows,
         question=question,
         answer=answer,
         others=others,
-        price=None if is_replayed or not answer.is_thread else price_of_exploration(rows, question.outcome),
+        exploration_cost=None
+        if is_replayed or not answer.is_thread
+        else measure_exploration_cost(rows, question.outcome),
         histories=histories,
         gaps=gaps,
         warnings=[
-            *cautions.of_runs(rows, question.outcome, answer.blocks, runs.paired),
-            *cautions.of_columns(rows, _unasked(runs, question)),
-            *cautions.of_answer(answer),
-            *doubts(runs, finished),
+            *warnings.of_runs(rows, question.outcome, answer.blocks, runs.paired),
+            *warnings.of_columns(rows, _unasked(runs, question)),
+            *warnings.of_answer(answer),
+            *provenance_warnings(runs, finished),
             *([_replayed(question.outcome)] if is_replayed else []),
         ],
     )
 
 
 def tell(hyperparameters: Mapping[str, Any]) -> list[str]:
-    """Return hyperparameters in words; the environment's name tells what it is."""
+    """Return hyperparameters in words; the environment's name needs no other."""
     return [str(value) if name == "env_id" else f"{name} {value}" for name, value in hyperparameters.items()]
 
 
 def _unasked(runs: Runs, question: Question) -> list[str]:
-    """Columns with numbers that are no outcome of the question."""
+    """Return the columns with numbers that are no outcome of the question."""
     return [name for name in runs.outcomes if name not in (question.outcome, *question.others)]
 
 
 def _histories(runs: Runs, finished: pd.DataFrame) -> dict[str, History]:
-    """What a run store or a report's table has of a design's runs. **Raises**: `UnreadableSourceError`."""
+    """Return the histories of a design's finished runs; none without a run store or a report's table.
+
+    Raises:
+        UnreadableSourceError: A history is damaged.
+    """
     if runs.histories:
         histories = {run: runs.histories[run] for run in finished["run"]}
     elif runs.folder is not None:
@@ -211,7 +217,7 @@ def _mechanism(runs: Runs, gaps: list[Gaps], contrast: Contrast, arms: Sequence[
 
 
 def _is_replayed(hyperparameters: Mapping[str, Any], outcome: str) -> bool:
-    """Whether the outcome is that of the behaviour runs, and these runs replay their data."""
+    """Return whether the outcome is that of the behaviour runs, and these runs replay their data."""
     return hyperparameters.get("rollouts") == "shared" and outcome in TRAINING
 
 

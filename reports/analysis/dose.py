@@ -1,7 +1,7 @@
-"""Dose and response: how soon runs come apart, and how far, by the size of what set them apart.
+"""Dose and response: how soon runs come apart, and how far, by the size of the perturbation.
 
-A dose is a weight moved by a part of itself before training; the ULP control is the smallest, and another precision is
-one of about half its epsilon, in every number.
+A dose is the part of itself by which one weight was moved before training. The ULP control is the smallest dose.
+Another precision is a dose of about half its epsilon, in every number.
 """
 
 import dataclasses
@@ -22,22 +22,22 @@ from reports.statistics import Array, Interval, median_interval
 EPSILON = {"bfloat16": 2.0**-8, "float32": 2.0**-23, "float64": 2.0**-52}
 """The distance from 1 to the next larger number."""
 ULP_OF_WEIGHTS = {**EPSILON, "bfloat16": EPSILON["float32"]}
-"""One ULP of a weight is that large a part of it: under bfloat16 weights are float32, and round only in products."""
+"""One ULP of a weight, as a part of it. Under bfloat16 weights are float32, and are rounded in products alone."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Dose:
-    """What one dose does.
+    """A dose, and the response to it.
 
     Attributes:
-        label: What it is.
-        size: Relative to the number that it changes; None of jitter.
-        runs: Which runs have it: their condition, and the hyperparameters in which they differ from others.
+        label: Its name.
+        size: Relative to the number that it changes; None for jitter.
+        runs: The condition of its runs, and the hyperparameters in which they differ from others.
         precision: Of the run that is changed.
-        seeds: How many there are.
-        apart: In how many of them runs come apart.
+        seeds: The number of seeds.
+        apart: The number of seeds in which runs come apart.
         onset: The median update at which they do.
-        deviation: What it gives the outcome of a run, as a standard deviation, with a bootstrap interval over seeds.
+        sd: The standard deviation of a run's outcome by this dose, with a bootstrap interval over seeds.
     """
 
     label: str
@@ -47,11 +47,11 @@ class Dose:
     seeds: int
     apart: int
     onset: Interval
-    deviation: Interval
+    sd: Interval
 
 
 def measure_doses(runs: Runs, outcome: str) -> list[Dose]:
-    """Measure all doses that there are, by condition, design and size; nothing where no run was given one.
+    """Return the response to each dose, by condition, design and size; empty where no run was given one.
 
     Args:
         runs: With doses.
@@ -96,7 +96,7 @@ def measure_doses(runs: Runs, outcome: str) -> list[Dose]:
 
 
 def _labelled(runs: pd.DataFrame) -> pd.DataFrame:
-    """Perturbed runs, with the label and the size of what was done to them."""
+    """Return perturbed runs with the columns `label` and `size` of their dose."""
     labels, sizes = [], []
     for kind, precision in zip(runs["perturbation"], runs["precision"], strict=True):
         if kind == "jitter":
@@ -112,7 +112,7 @@ def _labelled(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _dose(rows: pd.DataFrame, runs: str, outcome: str, measure: Callable[[str, str], Distance]) -> Dose:
-    """Measure the runs of one dose, a pair a seed: each beside its own unperturbed one."""
+    """Return the response to one dose. Each row has a perturbed run and its unperturbed one."""
     first = rows.iloc[0]
     pairs = zip(rows["run_base"], rows["run"], strict=True)
     gaps = [measure(str(base), str(given)).gap for base, given in pairs]
@@ -127,11 +127,11 @@ def _dose(rows: pd.DataFrame, runs: str, outcome: str, measure: Callable[[str, s
         seeds=len(rows),
         apart=int(np.isfinite(apart_at).sum()),
         onset=median_interval(apart_at),
-        deviation=_deviation(responses),
+        sd=_sd(responses),
     )
 
 
-def _deviation(responses: Array) -> Interval:
+def _sd(responses: Array) -> Interval:
     """Return the standard deviation that a dose gives a single run, with a 95% percentile bootstrap interval."""
 
     def statistic(sample: Array, axis: int = -1) -> Array:

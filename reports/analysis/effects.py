@@ -15,13 +15,13 @@ from reports.factors import Factor
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Effect:
-    """What one level of a factor does, against the reference: three axes and the conclusion.
+    """The effect of one level of a factor, against the reference: three axes and the conclusion.
 
     Attributes:
         contrast: The factor, the level, and where they are compared.
         mechanism: Whether the computation is the same.
         mean: Whether the outcome's mean changes.
-        spread: Whether runs vary more, or seeds differ; None where no ULP control tells.
+        spread: Whether runs vary more, or seeds differ; None without ULP controls of both levels.
         failures: Whether runs fail more often.
     """
 
@@ -48,9 +48,9 @@ class Effect:
 
     @functools.cached_property
     def mean_conclusion(self) -> MeanConclusion:
-        """What the mean does; nothing is equivalent while failures may differ.
+        """The conclusion on the mean; nothing is equivalent while failures may differ.
 
-        That a few runs have the same outcome shows nothing, unless they are the same bit for bit.
+        Equal outcomes of a few runs show nothing, unless the runs are the same bit for bit.
         """
         found = self.mean.conclusion(self.failures.may_differ)
         is_shown = self.mechanism.reading == "identical" or (
@@ -60,12 +60,12 @@ class Effect:
 
     @property
     def spread_conclusion(self) -> conclusions.SpreadConclusion:
-        """What the spread does."""
+        """The conclusion on the spread."""
         return self.spread.conclusion if self.spread else "untested"
 
     @functools.cached_property
     def conclusion(self) -> str:
-        """All axes together, as `conclusions.conclude` joins them."""
+        """The conclusion from all axes, as `conclusions.conclude` joins them."""
         return conclusions.conclude(
             self.mechanism.reading,
             self.mean_conclusion,

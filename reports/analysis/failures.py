@@ -16,13 +16,13 @@ class Failures:
     """Failed runs at both levels.
 
     Attributes:
-        reference: How many unperturbed runs at the reference failed, of how many that ended.
+        reference: The number of unperturbed runs at the reference that failed, and that ended.
         level: The same at the level.
         p: Against "runs fail as often"; None where none failed. Of a must-agree factor, one half of the level is for
             all runs, the other is shared by the levels of the other factors, the precisions and the cells.
         p_adjusted: By Holm, over the design's factors.
         are_same: Whether of every two runs that are compared both failed, or none.
-        is_bounded: Whether the failure rates are shown to differ by little, there too.
+        is_bounded: Whether the failure rates are shown to differ by little, at each of these too.
     """
 
     reference: tuple[int, int]
@@ -34,7 +34,7 @@ class Failures:
 
     @property
     def conclusion(self) -> FailureConclusion:
-        """What was seen and tested."""
+        """The conclusion on failures."""
         if self.p_adjusted is None:
             return "none"
         if self.are_same:
@@ -58,7 +58,7 @@ def may_differ(blocks: Blocks, contrast: Contrast, part: Part, paired: bool) -> 
 
 
 def judge_failures(blocks: Blocks, contrasts: Sequence[Contrast], paired: bool) -> list[Failures]:
-    """Count and test the failed runs of each contrast, by Holm over those in which any failed."""
+    """Return the failed runs of each contrast, tested by Holm over those in which any failed."""
     found = [_count(blocks, contrast, paired) for contrast in contrasts]
     tested = [failures.p for failures in found if failures.p is not None]
     adjusted = iter(statistics.holm(tested))
@@ -88,12 +88,12 @@ def _count(blocks: Blocks, contrast: Contrast, paired: bool) -> Failures:
 
 
 def _shares(blocks: Blocks) -> Array:
-    """1 for a run that failed, 0 for one that finished, NaN where there is none, `[seeds, arms, precisions]`."""
+    """Return 1 for a run that failed, 0 for one that finished, NaN for none, `[seeds, arms, precisions]`."""
     return np.where(blocks.ended, blocks.failed.astype(float), np.nan)
 
 
 def _are_same(shares: Array, contrast: Contrast, part: Part, paired: bool) -> bool:
-    """Whether of every two runs that are compared both failed, or none."""
+    """Return whether of every two runs that are compared both failed, or none."""
     differences = contrast.differences(shares)[:, list(part.strata)][:, :, list(part.precisions)]
     return paired and not differences[np.isfinite(differences)].any()
 
@@ -111,12 +111,12 @@ def _is_bounded(shares: Array, contrast: Contrast, part: Part, paired: bool) -> 
 
 
 def _count_runs(side: Array) -> tuple[int, int]:
-    """Return how many runs failed, of how many."""
+    """Return the number of runs that failed, and of all."""
     return int(np.nansum(side)), int(np.isfinite(side).sum())
 
 
 def _count_seeds(side: Array) -> tuple[int, int]:
-    """Return how many seeds have a failed run, of how many that have any."""
+    """Return the number of seeds with a failed run, and of those with any run."""
     flat = side.reshape(len(side), -1)
     some = np.isfinite(flat).any(axis=1)
     return int((np.nansum(flat, axis=1) > 0).sum()), int(some.sum())

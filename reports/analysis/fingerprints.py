@@ -1,4 +1,4 @@
-"""How far the parameters of two runs are apart, and in which tensors, as far as the runs' histories tell."""
+"""The distance of two runs' parameters, and the tensors that differ first, from the runs' histories."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -17,13 +17,13 @@ HASH, TENSOR_HASHES = "params_sha256", "tensor_sha256"
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Fingerprints:
-    """What a history has of a run's parameters after each update.
+    """A history's record of a run's parameters after each update.
 
     Attributes:
-        values: A random projection of all of them, `[updates, size]`: the distance of two estimates that of the
+        values: A random projection of all parameters, `[updates, size]`: the distance of two estimates that of the
             parameters. Older runs have some of the parameters themselves.
         norms: Of all parameters, or in older runs of `values`, `[updates]`.
-        is_projection: Whether they are one.
+        is_projection: Whether `values` are a projection.
         hashes: Of all parameters; None where there is none.
         by_tensor: A hash for each tensor, by its name; None after the first updates, and in older runs.
     """
@@ -36,7 +36,7 @@ class Fingerprints:
 
     @classmethod
     def of(cls, history: Mapping[str, NDArray[Any]]) -> Self:
-        """Return those of a history with the column `VALUES`, and any of the others."""
+        """Return the fingerprints in a history, which has the column `VALUES`, and may have the others."""
         values = history[VALUES]
         norms, nothing = history.get(NORM, np.full(len(values), np.nan)), [None] * len(values)
         is_projection = not np.isnan(norms).all()
@@ -50,7 +50,7 @@ class Fingerprints:
 
 
 def measure(runs: Runs, fingerprints: Callable[[str], Fingerprints], a: str, b: str) -> Distance:
-    """Return how far two runs are apart, and remember it.
+    """Return the distance of two runs, and keep it in `runs.distances`.
 
     Args:
         runs: All runs. Those of a report's table have the distances that the report needs, and no fingerprints.
@@ -72,18 +72,18 @@ def measure(runs: Runs, fingerprints: Callable[[str], Fingerprints], a: str, b: 
 
 
 def compare(a: Fingerprints, b: Fingerprints) -> Distance:
-    """Return how far two runs are apart."""
+    """Return the distance of two runs."""
     return Distance(relative_gap(a, b), first_tensors(a, b))
 
 
 def relative_gap(a: Fingerprints, b: Fingerprints) -> Array:
     """Return the distance of two runs after each update, relative to the size of the first: `[updates]`.
 
-    Where both have hashes, the gap is zero if these are equal, and only then. A projection whose numbers are equal all
-    the same hides a difference below its rounding, which then stands for it: one ULP of its largest number.
+    Where both have hashes, the gap is zero if these are equal, and only then. If the hashes differ and the projections
+    are equal, the difference is below the projection's rounding: one ULP of its largest number is taken.
 
     Returns:
-        As far as both runs go, should one of them be shorter; NaN where it can't be told.
+        Up to the last update of the shorter run; NaN where the distance isn't known.
     """
     updates = min(len(a.values), len(b.values))
     if a.is_projection != b.is_projection or a.values.shape[1:] != b.values.shape[1:]:
@@ -102,11 +102,10 @@ def relative_gap(a: Fingerprints, b: Fingerprints) -> Array:
 
 
 def first_tensors(a: Fingerprints, b: Fingerprints) -> str | None:
-    """Name the tensors that differ after the first update after which any does.
+    """Return which tensors differ after the first update after which any does, in short.
 
     Returns:
-        The name of a single one, that of the only other, or how many they are; None where none differs in those updates
-        that have hashes.
+        The name of the only one, "all but" one, or their number; None where none differs in the updates with hashes.
     """
     for own, other in zip(a.by_tensor, b.by_tensor, strict=False):
         if own is None or other is None:

@@ -41,7 +41,7 @@ class Interaction:
 
 
 def judge_interactions(blocks: Blocks, contrasts: Sequence[Contrast], resamples: int) -> list[Interaction]:
-    """Test all interactions of a design as one family, by Holm."""
+    """Return all interactions of a design, tested as one family by Holm."""
     drafts = [
         draft
         for contrast in contrasts
@@ -53,7 +53,7 @@ def judge_interactions(blocks: Blocks, contrasts: Sequence[Contrast], resamples:
 
 
 def _neighbours(parts: Sequence[Part]) -> list[tuple[Part, Part]]:
-    """The first part of each other factor with each of its further ones."""
+    """Return the first part of each other factor, paired with each of its further ones."""
     first: dict[str, Part] = {}
     found = []
     for part in parts:

@@ -30,7 +30,7 @@ class Estimate:
         where: The part of the contrast that it is of; empty for the main effect.
         a: The reference.
         b: The level: the difference is b minus a.
-        seeds: Which of the blocks it is of, by their number; empty where runs are unpaired.
+        seeds: The indices of its blocks; empty where runs are unpaired.
         test: Of the differences in the outcome's own unit, of runs that finished (complete cases).
         ranked: Of the differences of ranks, where runs failed: a failed run is the worst. It decides then.
         p: Of `ranked`, or else of `test`.
@@ -54,7 +54,7 @@ class Estimate:
 
     @property
     def size(self) -> int:
-        """How many seeds it is of."""
+        """The number of seeds, or of runs of the smaller level where they are unpaired."""
         return self.test.size
 
     @property
@@ -74,7 +74,7 @@ class Estimate:
 
     @functools.cached_property
     def ci_adjusted(self) -> tuple[float, float]:
-        """The interval at `level`: without failed runs, it leaves zero out exactly where `p_adjusted` rejects it."""
+        """The interval at `level`: without failed runs, zero is outside exactly where `p_adjusted` rejects it."""
         return self.test.interval(1 - self.level)
 
     @functools.cached_property
@@ -84,22 +84,22 @@ class Estimate:
 
     @functools.cached_property
     def p_equivalent(self) -> float | None:
-        """Of two one-sided tests inside the margin; None without a margin."""
+        """The p of two one-sided tests of equivalence within the margin; None without a margin."""
         return None if self.margin is None else statistics.p_equivalent(self.test, self.margin, self.seeds)
 
     @functools.cached_property
     def p_skew(self) -> float | None:
-        """Johnson's, which corrects for skewness; None where runs are unpaired or too few."""
+        """The p of Johnson's test, which corrects for skewness; None where runs are unpaired or too few."""
         return statistics.p_johnson(self.differences)
 
     @property
     def can_reject(self) -> bool:
-        """Whether a test of so many seeds can find anything different at `level`."""
+        """Whether a test of this number of seeds can find anything different at `level`."""
         return self._can_reject(self.ranked or self.test)
 
     @property
     def can_show_equality(self) -> bool:
-        """Whether so many runs that finished could have shown a difference at `level`."""
+        """Whether this number of finished runs could have shown a difference at `level`."""
         return self.can_reject and self._can_reject(self.test)
 
     def _can_reject(self, test: Test) -> bool:
@@ -112,7 +112,7 @@ class Estimate:
 
     @functools.cached_property
     def is_equivalent(self) -> bool:
-        """Whether two one-sided tests place it inside the margin, and a difference could have been seen."""
+        """Whether two one-sided tests show equivalence within the margin, and a difference could have been seen."""
         return (
             self.margin is not None
             and self.can_show_equality
@@ -121,38 +121,38 @@ class Estimate:
 
     @property
     def conclusion(self) -> MeanConclusion:
-        """What the tests of this effect say, seen alone."""
+        """The conclusion from the tests of this effect alone."""
         if self.is_different:
             return "different"
         return "equivalent" if self.is_equivalent and not self.failures_may_differ else "undecided"
 
     @functools.cached_property
     def detectable(self) -> float | None:
-        """The effect that a study like this finds with a chance of 80%; None if it can find none, or ranks decide."""
+        """The effect that such a study finds with a chance of 80%; None if it can find none, or ranks decide."""
         if not self.error or not self.can_reject or self.ranked is not None:
             return None
         return statistics.detectable(self.error, self.size, self.level)
 
     @property
     def fewest(self) -> int:
-        """The fewest seeds, or runs a level where they are unpaired, of which a test can find a difference."""
+        """The fewest seeds, or runs of each level where unpaired, of which a test can find a difference."""
         is_unpaired = isinstance(self.test, TwoSample)
         return statistics.fewest_unpaired(self.level) if is_unpaired else statistics.fewest_for(self.level)
 
     @functools.cached_property
     def seeds_needed(self) -> int | None:
-        """Seeds, or runs a level where they are unpaired, that would decide with a chance of 80%.
+        """Seeds, or runs of each level where unpaired, that would decide with a chance of 80%.
 
-        If the mean and its error are what they seem; None if no number does, or the error isn't known.
+        This takes the estimates for true. None if no number would decide, or the error isn't known.
         """
-        if not self.deviation:
+        if not self.sd:
             return None
         return statistics.size_needed(
-            self.estimate, self.deviation, self.margin, self.level, more_than=self.size, fewest=self.fewest
+            self.estimate, self.sd, self.margin, self.level, more_than=self.size, fewest=self.fewest
         )
 
     @property
-    def deviation(self) -> float | None:
+    def sd(self) -> float | None:
         """The standard deviation of a difference, as if the estimate were a mean of `size` of them; None if unknown."""
         return None if self.error is None else self.error * self.size**0.5
 
@@ -170,7 +170,7 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Mean:
-    """What a level of a factor does to the mean.
+    """The effect of a level of a factor on the mean.
 
     Attributes:
         main: Its main effect.
@@ -190,7 +190,7 @@ class Mean:
 
     @property
     def deciding(self) -> tuple[Estimate, ...]:
-        """The effects that decide."""
+        """The estimates from which the conclusion is drawn."""
         return (self.main, *self.simple, *self.cells) if self.must_agree else (self.main,)
 
     @property
@@ -205,12 +205,12 @@ class Mean:
 
     @property
     def is_decided_elsewhere(self) -> bool:
-        """Whether another effect than the main one decides most."""
-        return self.keeping is not self.main
+        """Whether the decisive effect is another than the main one."""
+        return self.decisive is not self.main
 
     @property
-    def keeping(self) -> Estimate:
-        """The effect that decides most: the most different, or the one that is furthest from being equivalent."""
+    def decisive(self) -> Estimate:
+        """The most different effect, or if none is different, the one furthest from being equivalent."""
         found = [effect for effect in self.deciding if effect.is_different]
         if found:
             return min(found, key=lambda effect: effect.p_adjusted)
@@ -218,11 +218,11 @@ class Mean:
 
     @property
     def is_equivalent(self) -> bool:
-        """Whether all that decide are: as each has to be, none needs a correction for their number."""
+        """Whether all deciding effects are equivalent: as each has to be, no correction for their number is needed."""
         return all(effect.is_equivalent for effect in self.deciding)
 
     def conclusion(self, failures_may_differ: bool) -> MeanConclusion:
-        """What the tests say. "Not significant" is never "equal".
+        """Return the conclusion on the mean. "Not significant" is never "equal".
 
         Args:
             failures_may_differ: Whether runs may fail more often at one level: then nothing is equivalent.
@@ -233,13 +233,13 @@ class Mean:
             return "undecided"
         if self.is_identical:
             return "identical"
-        return "equivalent" if self.is_equivalent and not self.deviating else "undecided"
+        return "equivalent" if self.is_equivalent and not self.differing else "undecided"
 
     @property
     def seeds_needed(self) -> int | None:
-        """Seeds that would decide with a chance of 80% each, if every effect is as it seems; None if none would.
+        """Seeds that would decide each effect with a chance of 80%, if the estimates are true; None if none would.
 
-        Of a must-agree factor all effects have to be equivalent: the one that needs most seeds tells.
+        Of a must-agree factor all effects have to be equivalent: the largest number of seeds counts.
         """
         needed = [effect.seeds_needed for effect in self.deciding if not effect.is_equivalent]
         known = [seeds for seeds in needed if seeds is not None]
@@ -247,7 +247,7 @@ class Mean:
 
     @property
     def is_inside_margin(self) -> bool:
-        """Whether all effects that were found different are smaller than the equivalence margin; of ranks none is."""
+        """Whether all effects that were found different are smaller than the margin; in ranks, none is."""
         found = [effect for effect in self.deciding if effect.is_different]
         return bool(found) and all(
             effect.ranked is None and effect.margin is not None and abs(effect.estimate) < effect.margin.value
@@ -255,15 +255,15 @@ class Mean:
         )
 
     @property
-    def deviating(self) -> list[Estimate]:
-        """The simple effects that are different; those of cells only where no others are."""
+    def differing(self) -> list[Estimate]:
+        """The simple effects that are different, or if none is, the cells' effects that are."""
         simple, cells = ([effect for effect in each if effect.is_different] for each in (self.simple, self.cells))
         return simple or cells
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Case:
-    """A contrast to be tested: on which outcomes, and with which equivalence margin."""
+    """A contrast to be tested, the outcomes, and the equivalence margin."""
 
     blocks: Blocks
     contrast: Contrast
@@ -271,12 +271,12 @@ class Case:
 
 
 def judge_means(cases: Sequence[Case], paired: bool, resamples: int = statistics.RESAMPLES) -> list[Mean]:
-    """Test contrasts as one family, by Holm; within a must-agree factor, by Holm over its effects.
+    """Return the effects of contrasts, tested as one family by Holm; of a must-agree factor, by Holm over its effects.
 
     A must-agree factor enters the family with the smallest of its effects' own corrected p-values, and its effects are
     then judged at the level at which the factor was. Where it has cells, they have one half of that level and its other
-    effects have the other, each half by Holm: so many cells cost the others no more. The simple effects of all
-    may-differ factors decide nothing: they are a family of their own.
+    effects have the other, each half by Holm: the number of cells doesn't weaken the tests of the others. The simple
+    effects of all may-differ factors decide nothing: they are a family of their own.
 
     Args:
         cases: The family. Every case has runs that ended at both levels.
@@ -307,12 +307,12 @@ def judge_means(cases: Sequence[Case], paired: bool, resamples: int = statistics
 
 
 def _judge(family: Sequence[Estimate], level: float = ALPHA, least: float = 0.0) -> list[Estimate]:
-    """Correct a family by Holm, at a level that it has been given by another.
+    """Return a family of effects, corrected by Holm at the level that a superior family gives it.
 
     Args:
-        family: Effects that aren't corrected.
-        level: At which the family is judged.
-        least: No effect's corrected p is smaller: that at which the family was judged.
+        family: Effects, not yet corrected.
+        level: The level of the family.
+        least: The family's own corrected p: no effect's is smaller.
     """
     p_values = [effect.p for effect in family]
     corrected = zip(family, statistics.holm(p_values), statistics.holm_levels(p_values, level), strict=True)
@@ -338,14 +338,14 @@ class _Draft:
 
     @property
     def smallest(self) -> float:
-        """The smallest p of those that decide, corrected for their number."""
+        """The smallest p of the deciding effects, corrected for their number."""
         families = [family for family in (self.deciding, self.cells) if family]
         smallest = min(min(statistics.holm([effect.p for effect in family])) for family in families)
         return min(1.0, len(families) * smallest)
 
 
 def _draft(case: Case, paired: bool, resamples: int) -> _Draft:
-    """Estimate the main effect and the simple effects. Parts in which no run ended are left out."""
+    """Return the main effect and the simple effects. Parts in which no run ended are left out."""
     test = functools.partial(_paired, resamples=resamples) if paired else _unpaired
     contrast = case.contrast
 
@@ -413,7 +413,7 @@ def _estimate(contrast: Contrast, part: Part, test: Test, ranked: Test | None, s
 
 
 def _is_identical(blocks: Blocks, contrast: Contrast) -> bool:
-    """Whether all runs of a seed, stratum and precision have the same outcome."""
+    """Return whether all runs of a seed, stratum and precision have the same outcome."""
     differences = contrast.differences(blocks.outcomes)
     known = np.isfinite(differences)
     return bool(known.any()) and bool((differences[known] == 0).all())

@@ -1,4 +1,4 @@
-"""The mechanism: is the computation the same? Read from how far runs of a seed are apart after each update.
+"""The mechanism: whether the computation is the same, from the distance of a seed's runs after each update.
 
 The *gap* of two runs is the relative distance of their parameters. Round-off has two marks: the gap shrinks with
 machine epsilon, by about 2^29 from float32 to float64, and it is of the size of the ULP control's, the gap that a
@@ -24,13 +24,13 @@ from reports.statistics import Array, Interval, mean_interval, median_interval
 EPSILON_BITS = 29.0
 """Bits by which float64's mantissa is longer than float32's: what a gap of round-off shrinks by."""
 RATIO_BITS = 3.0
-"""How far below `EPSILON_BITS` a first gap of round-off is. PPO on Pendulum: 28.4 to 29.7 over 60 pairs of runs."""
+"""Bits by which round-off's first ratio may be below `EPSILON_BITS`. PPO on Pendulum: 28.4 to 29.7 over 60 pairs."""
 SIZE_BITS = 5.0
-"""How much larger than the ULP control's a first gap of round-off is. There: up to 1.1."""
+"""Bits by which round-off's first gap may be larger than the ULP control's. PPO on Pendulum: up to 1.1."""
 LATE_BITS = 12.0
-"""By how much a later gap must leave either mark to be *late*. There, medians over ten seeds stay within 3."""
+"""Bits by which a later gap must leave either mark to be *late*. Medians over ten seeds on Pendulum stay within 3."""
 FEWEST_SEEDS = 3
-"""Seeds from which medians leave round-off's marks by chance in fewer than 5% of studies (`calibration.mechanisms`)."""
+"""From this number of seeds on, medians leave round-off's marks by chance in fewer than 5% of studies."""
 APART = 0.01
 """The relative gap at which runs have come apart: the onset of outcomes that have nothing in common."""
 
@@ -44,15 +44,15 @@ ULP = "ULP control"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Gaps:
-    """How far runs of two arms are apart, or of one arm and its ULP control.
+    """The gaps of runs of two arms, or of one arm and its ULP control.
 
     Attributes:
         a: An arm.
         b: Another; the same for the ULP control.
         precision: Of both.
-        seeds: Those of which both runs are there.
-        gaps: Relative, `[seeds, updates]`.
-        first_tensor: In which tensors runs differ first; None where that can't be told.
+        seeds: Those with both runs.
+        gaps: The relative distance of the parameters, `[seeds, updates]`.
+        first_tensor: In which tensors runs differ first; None where that isn't known.
     """
 
     a: str
@@ -69,12 +69,12 @@ class Gaps:
 
     @functools.cached_property
     def medians(self) -> Array:
-        """Over seeds, `[updates]`."""
+        """The median gap over seeds, `[updates]`."""
         return np.asarray(np.median(self.gaps, axis=0))
 
     @property
     def first(self) -> float | None:
-        """The median after the first update; None where it isn't finite."""
+        """The median gap after the first update; None where it isn't finite."""
         middle = float(self.medians[0]) if self.gaps.size else math.nan
         return middle if math.isfinite(middle) else None
 
@@ -85,7 +85,7 @@ class Gaps:
 
     @property
     def apart(self) -> int:
-        """Seeds whose runs have come apart."""
+        """The number of seeds whose runs have come apart."""
         return int(np.isfinite(onsets(self.gaps)).sum())
 
     @functools.cached_property
@@ -100,16 +100,28 @@ class Gaps:
 
 
 def onsets(gaps: Array) -> Array:
-    """Each seed's first update, counted from 1, with a gap beyond `APART`; infinite without one."""
+    """Return each seed's first update, counted from 1, with a gap beyond `APART`; infinite without one.
+
+    Args:
+        gaps: `[seeds, updates]`.
+
+    Returns:
+        `[seeds]`.
+    """
     beyond = gaps > APART
     return np.where(beyond.any(axis=1), beyond.argmax(axis=1) + 1.0, np.inf)
 
 
 def rates(gaps: Array) -> Array:
-    """Each seed's growth, in orders of magnitude an update.
+    """Return each seed's growth of the gap, in orders of magnitude an update.
 
-    The slope of a line through the logarithms of its gaps, from the first that isn't zero to the onset. NaN where that
-    is no line, since the runs are apart from the first update on, or never.
+    It is the slope of a line through the logarithms of the gaps, from the first that isn't zero to the onset.
+
+    Args:
+        gaps: `[seeds, updates]`.
+
+    Returns:
+        `[seeds]`; NaN where there are fewer than two such gaps.
     """
     found = []
     for gap, onset in zip(gaps, onsets(gaps), strict=True):
@@ -120,11 +132,11 @@ def rates(gaps: Array) -> Array:
 
 
 def measure_gaps(runs: pd.DataFrame, measure: Callable[[str, str], Distance]) -> list[Gaps]:
-    """Measure all pairs of arms, and each arm's ULP control, in each precision.
+    """Return the gaps of all pairs of arms, and of each arm and its ULP control, in each precision.
 
     Args:
         runs: Finished runs of a design, with the columns of `reports.sources`.
-        measure: How far two runs are apart, by their ids.
+        measure: Returns the distance of two runs, by their ids.
     """
     by_arm = {
         key: dict(zip(group["seed"], group["run"], strict=True))
@@ -152,7 +164,7 @@ def measure_gaps(runs: pd.DataFrame, measure: Callable[[str, str], Distance]) ->
 
 
 def _wanted(runs: pd.DataFrame) -> list[tuple[str, str, str, int]]:
-    """Two arms, the precision, and the second run's replicate."""
+    """Return the comparisons to make: two arms, the precision, and the second run's replicate."""
     wanted = []
     for precision, rows in runs.groupby("precision"):
         arms = sorted(set(rows["condition"]))
@@ -164,14 +176,14 @@ def _wanted(runs: pd.DataFrame) -> list[tuple[str, str, str, int]]:
 
 
 def _first_tensor(distances: Sequence[Distance]) -> str | None:
-    """In which tensors most seeds differ first."""
+    """Return in which tensors most seeds differ first; None where it isn't known of any."""
     votes = [distance.first_tensor for distance in distances if distance.first_tensor]
     return max(sorted(set(votes)), key=votes.count) if votes else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Mechanism:
-    """What sets the runs of two arms apart.
+    """The mechanism by which the runs of two arms differ.
 
     Attributes:
         reading: Whether the computation is the same.
@@ -181,8 +193,8 @@ class Mechanism:
         first_tensor: In which tensors runs differ first.
         onset: The first update at which runs differ beyond round-off, where the reading is *late*.
         bits: log2 of the ratio at every update, `[updates]`, up to where float32's runs have come apart.
-        beyond: In how many seeds runs differ beyond round-off, where the medians over seeds don't show it.
-        seeds: Of how many.
+        beyond: The number of seeds in which runs differ beyond round-off, where the medians over seeds don't show it.
+        seeds: The number of seeds among which these are.
         reason: Why it is *untested*, where no run could test it.
     """
 
@@ -202,10 +214,10 @@ UNTESTED = Mechanism(reading="untested")
 
 
 def read_mechanism(pair: Sequence[Gaps], controls: Sequence[Gaps]) -> Mechanism:
-    """Read what sets two arms apart.
+    """Return the mechanism by which two arms differ.
 
     Args:
-        pair: Their gaps, by precision.
+        pair: Their gaps, one for each precision.
         controls: The gaps of both arms' ULP controls.
     """
     by_precision = {gaps.precision: gaps for gaps in pair}
@@ -240,7 +252,7 @@ def read_mechanism(pair: Sequence[Gaps], controls: Sequence[Gaps]) -> Mechanism:
 
 
 def _with_a_minority(seen: Mechanism, double: Gaps, controls: Sequence[Gaps]) -> Mechanism:
-    """Return what was seen, or else what fewer than half of the seeds show in float64, which medians don't.
+    """Return the mechanism, *round-off* unless some seeds' gaps in float64 show a difference that medians don't.
 
     A seed is beyond round-off where its gap is 2^`LATE_BITS` times the largest of all the ULP control's seeds.
     """
@@ -263,31 +275,31 @@ def _with_a_minority(seen: Mechanism, double: Gaps, controls: Sequence[Gaps]) ->
 
 
 def _is_far_larger(size: float | None) -> bool:
-    """Whether one precision shows a real difference: a small one can't be told from round-off."""
+    """Return whether a gap in one precision shows a real difference: a small one may be round-off."""
     return size is not None and math.log2(size) > LATE_BITS
 
 
 def _control(controls: Sequence[Gaps], precision: str) -> Array | None:
-    """The controls' median gap at each update, `[updates]`; None without one in this precision."""
+    """Return the controls' median gap at each update, `[updates]`; None without one in this precision."""
     own = _together(controls, precision)
     return None if own is None else np.asarray(np.median(own, axis=0))
 
 
 def _together(controls: Sequence[Gaps], precision: str) -> Array | None:
-    """The gaps of all controls' seeds in a precision, `[seeds, updates]`; None without any."""
+    """Return the gaps of all controls' seeds in a precision, `[seeds, updates]`; None without any."""
     own = [gaps.gaps for gaps in controls if gaps.precision == precision]
     updates = min((gaps.shape[1] for gaps in own), default=0)
     return np.concatenate([gaps[:, :updates] for gaps in own]) if own else None
 
 
 def _first_difference(medians: Sequence[Array]) -> int:
-    """The first update, counted from 0, at which the median gap isn't zero in any precision."""
+    """Return the first update, counted from 0, at which the median gap in some precision isn't zero."""
     updates = [np.flatnonzero(gap > 0) for gap in medians]
     return min((int(found[0]) for found in updates if len(found)), default=0)
 
 
 def _over(gap: Array, control: Array | None, start: int) -> float | None:
-    """A first gap over the control's own first gap."""
+    """Return the first gap over the control's own first gap; None where one is missing."""
     if control is None or start >= len(gap):
         return None
     first = control[control > 0]
@@ -295,14 +307,14 @@ def _over(gap: Array, control: Array | None, start: int) -> float | None:
 
 
 def _bits(single: Array, double: Array) -> Array:
-    """log2 of the ratio of both gaps, `[updates]`; infinite or NaN where one is zero."""
+    """Return log2 of the ratio of both gaps, `[updates]`; infinite or NaN where one is zero."""
     updates = min(len(single), len(double))
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.log2(single[:updates]) - np.log2(double[:updates]))
 
 
 def _until_apart(gap: Array) -> int:
-    """How many updates there are until the gap passes `APART`."""
+    """Return the number of updates until the gap passes `APART`."""
     beyond = np.flatnonzero(gap > APART)
     return int(beyond[0]) if len(beyond) else len(gap)
 
@@ -312,7 +324,7 @@ def _power(bits: Array, start: int) -> float | None:
 
 
 def _is_round_off(bits: float, sizes: Mapping[str, float | None]) -> bool:
-    """Whether first gaps are round-off: of the ULP control's size in both precisions, and shrinking with epsilon.
+    """Return whether first gaps are round-off: of the ULP control's size in both precisions, shrinking with epsilon.
 
     A gap in float64 that is no larger than the ULP control's is round-off however much larger the one in float32 is:
     after few gradient steps, both are made of a few roundings, and their ratio varies.
@@ -324,7 +336,7 @@ def _is_round_off(bits: float, sizes: Mapping[str, float | None]) -> bool:
 
 
 def _late(medians: dict[str, Array], bits: Array, control: Array | None, start: int) -> int | None:
-    """The first update, counted from 1, at which a gap that began as round-off no longer looks like it."""
+    """Return the first update, counted from 1, at which a gap that began as round-off lacks its marks, or None."""
     together = _until_apart(medians[SINGLE])
     breaks = np.flatnonzero(bits[start:together] < EPSILON_BITS - LATE_BITS) + start
     if control is not None:
@@ -336,11 +348,11 @@ def _late(medians: dict[str, Array], bits: Array, control: Array | None, start: 
 
 
 ORDER: tuple[Reading, ...] = ("real", "late", "untested", "round-off", "identical")
-"""Of the readings of a factor's pairs, the first that any of them has is the factor's."""
+"""Readings, the worst first: a factor's is the worst of its pairs' of arms."""
 
 
 def read_contrast(gaps: Sequence[Gaps], contrast: Contrast, names: Sequence[str]) -> Mechanism:
-    """Read a factor's mechanism: the worst of those pairs of arms that differ in it alone.
+    """Return a factor's mechanism: the worst of those pairs of arms that differ in it alone.
 
     Args:
         gaps: Of a design, controls among them.

@@ -17,7 +17,7 @@ class Pair:
 
     Attributes:
         difference: In the mean, b minus a.
-        factor: The factor in which alone they differ; "both", or "several", where it isn't one.
+        factor: The only factor in which they differ, or else "both" or "several".
         explained_by: A factor, "both", "round-off", "no effect", or "undecided".
     """
 
@@ -27,7 +27,7 @@ class Pair:
 
 
 def judge_pairs(answer: Attribution) -> list[Pair]:
-    """Test all pairs of arms, each as a contrast of its own, their p-values Holm-corrected together."""
+    """Return all pairs of arms, each tested as a contrast of its own, their p-values Holm-corrected together."""
     blocks, pairs = answer.blocks, arm_pairs(answer.arms)
     single = [_pair_contrast(answer.arms, a, b, blocks.precisions) for a, b in pairs]
     usable = [index for index, contrast in enumerate(single) if has_runs(blocks, contrast, answer.paired)]
@@ -63,7 +63,7 @@ def _difference_in(answer: Attribution, a: int, b: int) -> str:
 
 
 def _explain(answer: Attribution, mean: Mean, a: int, b: int) -> str:
-    """What sets a pair apart: never more than the conclusions on its factors allow."""
+    """Return what explains a pair's difference, never more than the conclusions on its factors allow."""
     factors = _differing(answer, a, b)
     effects = [_effect_between(answer, factor, a, b) for factor in factors]
     if any(effect is None for effect in effects):
@@ -81,7 +81,7 @@ def _explain(answer: Attribution, mean: Mean, a: int, b: int) -> str:
 
 
 def _effect_between(answer: Attribution, factor: Factor, a: int, b: int) -> Effect | None:
-    """The effect of the level that one of the arms has, where the other has the reference; else None."""
+    """Return the effect of the level that one of the arms has, where the other has the reference; else None."""
     levels = [answer.arms[number].levels[factor.name] for number in (a, b)]
     if factor.reference not in levels:
         return None

@@ -1,4 +1,4 @@
-"""Provenance: how runs were made, and what in that a reader should doubt."""
+"""Provenance: with which versions and on which machine runs were made, and warnings about that."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,28 +9,28 @@ from reports.sources.runs import Runs
 
 
 def origins(runs: Runs, finished: pd.DataFrame) -> list[tuple[int, dict[str, Any]]]:
-    """Return how many runs were made with which versions, on which machine."""
-    places = [runs.provenance[run] for run in finished["run"] if runs.provenance.get(run)]
+    """Return the number of runs of each provenance: versions and machine."""
+    found = [runs.provenance[run] for run in finished["run"] if runs.provenance.get(run)]
     different: list[dict[str, Any]] = []
-    for place in places:
-        if place not in different:
-            different.append(place)
-    return [(places.count(place), place) for place in different]
+    for origin in found:
+        if origin not in different:
+            different.append(origin)
+    return [(found.count(origin), origin) for origin in different]
 
 
-def doubts(runs: Runs, finished: pd.DataFrame) -> Iterator[str]:
-    """Warnings about runs that nobody knows, and about how a design's others were made."""
+def provenance_warnings(runs: Runs, finished: pd.DataFrame) -> Iterator[str]:
+    """Yield warnings about damaged runs, and about the provenance of a design's finished runs."""
     for run, error in list(runs.unknown.items())[:1]:
         number = len(runs.unknown)
         yield f"{number} run{'s' * (number != 1)} damaged, such as {run}: {error}"
-    yield from _looked_at(runs, finished)
-    places = [place for _, place in origins(runs, finished)]
-    if len({(str(place.get("cpu")), str(place.get("cpu_capability"))) for place in places}) > 1:
+    yield from _interim_warnings(runs, finished)
+    found = [origin for _, origin in origins(runs, finished)]
+    if len({(str(origin.get("cpu")), str(origin.get("cpu_capability"))) for origin in found}) > 1:
         yield "runs were made on different processors, whose round-off differs: see provenance"
-    if len({tuple(sorted(_versions(place).items())) for place in places}) > 1:
+    if len({tuple(sorted(_versions(origin).items())) for origin in found}) > 1:
         yield "runs were made with different versions: see provenance"
     double = origins(runs, finished[finished["precision"] == "float64"])
-    leaks = sorted({name for _, place in double for name in _leaks(place.get("leaks_precision"))})
+    leaks = sorted({name for _, origin in double for name in _leaks(origin.get("leaks_precision"))})
     if leaks:
         yield (
             f"precision leaks ({', '.join(leaks)}): float32 holds every number that comes from there, so float64 runs "
@@ -38,8 +38,8 @@ def doubts(runs: Runs, finished: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def _looked_at(runs: Runs, finished: pd.DataFrame) -> Iterator[str]:
-    """Where seeds were added as results came in, an ordinary analysis errs more often than it says."""
+def _interim_warnings(runs: Runs, finished: pd.DataFrame) -> Iterator[str]:
+    """Yield a warning where seeds were added as results came in: a fixed-size analysis then errs more than stated."""
     for analyses in runs.analyses:
         if len(analyses.seeds) > 1 and not analyses.runs.isdisjoint(finished["run"]):
             seeds = ", ".join(map(str, analyses.seeds))
@@ -51,7 +51,7 @@ def _looked_at(runs: Runs, finished: pd.DataFrame) -> Iterator[str]:
 
 
 def _leaks(told: Any) -> list[str]:
-    """The arrays that leak. Older run stores say only whether the observations do."""
+    """Return the arrays that leak. Older run stores record only whether the observations do."""
     match told:
         case list():
             return [str(name) for name in told]

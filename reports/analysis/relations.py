@@ -1,6 +1,6 @@
-"""What two of the thread's designs say together that neither says alone.
+"""Comparisons of two of the thread's designs.
 
-Where amplification comes from, and whether the learning speed of the scale explains the parameterization's effect.
+They show where amplification comes from, and whether the scale's learning speed explains the parameterization's effect.
 """
 
 import dataclasses
@@ -20,56 +20,70 @@ from reports.statistics import Array, Interval, ratio
 from reports.thread import FACTORS
 
 LAW = {"adam": 0.5, "sgd": 0.25}
-"""By optimizer, the learning rate of the raw scale, as a multiple, with which a std learns as a variance does.
+"""By optimizer, the multiple of the raw scale's learning rate with which a std learns as a variance does.
 
 With log std = raw scale / 2, its gradient is half as large, and a step in it counts half: a quarter in all. Adam
 divides by the gradient's size, so that only the step's half is left.
 """
 NEGLIGIBLE_EPSILON = 0.01
-"""Adam's epsilon, over the typical size of the raw scale's gradient, up to which it may be forgotten."""
+"""Adam's epsilon, over the typical size of the raw scale's gradient, up to which it may be neglected."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Amplification:
-    """How fast runs come apart, each on its own rollouts and both on the same ones."""
+    """The growth of a gap, on each run's own rollouts and on shared ones.
+
+    Attributes:
+        own: The name of the design with own rollouts.
+        shared: The name of the design with shared rollouts.
+        comparison: The arms.
+        precision: Of the runs.
+        own_rate: Growth on own rollouts, in orders of magnitude an update.
+        shared_rate: Growth on shared rollouts, which is the optimizer's alone.
+        environment: The environment's share of the growth on own rollouts.
+    """
 
     own: str
     shared: str
-    """the designs' names"""
     comparison: str
     precision: str
     own_rate: Interval
     shared_rate: Interval
-    """orders of magnitude an update; with shared rollouts, the optimizer's alone"""
     environment: Interval
-    """the environment's share of the growth on own rollouts"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Compensation:
-    """The prediction from the scale's learning speed, and what came of it."""
+    """The prediction from the scale's learning speed, and its test.
+
+    Attributes:
+        plain: The name of the design without compensation.
+        compensated: The name of the design with it.
+        optimizer: Of both.
+        law: The learning rate of the raw scale, as a multiple: see `LAW`.
+        plain_effect: The parameterization's effect in the plain design.
+        answer: For the compensated design.
+        explained: The share of the plain design's effect that is gone; None where that isn't *different*.
+        channels: In words, what compensation can't cancel and may act here.
+    """
 
     plain: str
     compensated: str
-    """the designs' names"""
     optimizer: str
     law: float
     plain_effect: Effect | None
     answer: Attribution
-    """of the compensated design"""
     explained: Interval | None
-    """share of the plain design's parameterization effect that is gone; None where that isn't `different`"""
     channels: list[str]
-    """what the compensation can't cancel, and is open here"""
 
     @property
     def effect(self) -> Effect | None:
-        """The parameterization's effect with compensation: equivalent to none, if the prediction holds."""
+        """The parameterization's effect with compensation: none, if the prediction holds."""
         return self.answer.effect("parameterization")
 
 
 def amplifications(designs: Sequence[Design]) -> list[Amplification]:
-    """Of all designs that differ in `rollouts` alone, the pairs and controls in which both grow."""
+    """Return the growth of gaps in designs that differ in `rollouts` alone, of arms that must agree and of controls."""
     found = []
     for own, shared in _counterparts(designs, "rollouts", "own", "shared"):
         by_arms = {(other.a, other.b, other.precision): other for other in shared.gaps}
@@ -97,14 +111,14 @@ def amplifications(designs: Sequence[Design]) -> list[Amplification]:
 
 
 def _must_agree(design: Design, gaps: Gaps) -> bool:
-    """Whether two arms are the same mathematics, as an arm and its ULP control are."""
+    """Return whether two arms are the same mathematics, as an arm and its ULP control are."""
     levels = {arm.name: arm.levels for arm in design.answer.arms}
     may_differ = [factor.name for factor in design.answer.factors if not factor.must_agree]
     return all(levels[gaps.a][name] == levels[gaps.b][name] for name in may_differ)
 
 
 def compensations(designs: Sequence[Design]) -> list[Compensation]:
-    """Of all the thread's designs that differ in `compensated` alone, or whose `scale_lr_factor` differ by the law."""
+    """Return the compensations in the thread's designs: those that differ in `compensated` alone, or by the law."""
     found = [
         _compensation(plain, compensated, compensated.answer)
         for plain, compensated in _counterparts(designs, "compensated", False, True)
@@ -144,7 +158,7 @@ def _compensation(plain: Design, compensated: Design, answer: Attribution) -> Co
 
 
 def _open_channels(hyperparameters: Mapping[str, Any], compensated: Design) -> Iterator[str]:
-    """What lets the parameterization through beside the scale's learning speed."""
+    """Yield what else than the scale's learning speed the parameterization may act by, in words."""
     limit = hyperparameters.get("max_grad_norm")
     if limit is not None:
         clip = f"the gradient-norm clip at {limit} is shared by the raw scale and the networks"
@@ -173,7 +187,7 @@ def _open_channels(hyperparameters: Mapping[str, Any], compensated: Design) -> I
 
 
 def _told(design: Design, name: str) -> Array:
-    """A column of all updates of all runs, where it is known."""
+    """Return a column's finite values over all updates of all runs."""
     columns = [history[name] for history in design.histories.values() if name in history]
     values = np.concatenate(columns) if columns else np.array([])
     return np.asarray(values[np.isfinite(values)])
@@ -182,7 +196,7 @@ def _told(design: Design, name: str) -> Array:
 def _counterparts(
     designs: Sequence[Design], name: str, first: Any = None, second: Any = None
 ) -> Iterator[tuple[Design, Design]]:
-    """Designs that agree in all hyperparameters but one, in which they have these values, or any two."""
+    """Yield designs that agree in all hyperparameters but one, in which they have these values, or any two."""
     own = [design for design in designs if design.answer.is_thread]
     for a, b in itertools.permutations(own, 2):
         if name not in a.hyperparameters or a.hyperparameters[name] == b.hyperparameters[name]:
@@ -194,7 +208,7 @@ def _counterparts(
 
 
 def _common(a: Gaps, b: Gaps) -> tuple[Array, Array]:
-    """Growth rates of the seeds that both tell."""
+    """Return both growth rates of the seeds in which both are known."""
     first, second = dict(zip(a.seeds, rates(a.gaps), strict=True)), dict(zip(b.seeds, rates(b.gaps), strict=True))
     seeds = [seed for seed in first if math.isfinite(first[seed]) and math.isfinite(second.get(seed, math.nan))]
     return np.array([first[seed] for seed in seeds]), np.array([second[seed] for seed in seeds])

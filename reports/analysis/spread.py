@@ -1,10 +1,10 @@
 """Spread: whether runs vary more at a level than at the reference, measured by the ULP control.
 
-Two comparisons. *Sensitivity*: each level's own response to a one-ULP perturbation, level against reference. *Pairs*:
-single runs' differences between the two, against what a one-ULP perturbation does to either level. Both are of those
-seeds, strata and precisions in which all of that is known. The spread is *larger* where the responses differ. Where
-pairs alone vary more than they, *seeds differ*: a seed does something else at either level, though runs may vary as
-much at both. The spread is *bounded* only by upper limits of what pairs vary, against both levels' own responses.
+There are two comparisons. *Sensitivity*: each level's own response to a one-ULP perturbation, level against reference.
+*Pairs*: single runs' differences between the two, against the responses of either level. Both are of those seeds,
+strata and precisions in which all of that is known. The spread is *larger* where the responses differ. Where only pairs
+vary more than the responses, *seeds differ*: a seed's result differs between levels, though runs may vary as much at
+both. The spread is *bounded* only by upper limits of the spread of pairs, against both levels' own responses.
 """
 
 import dataclasses
@@ -21,12 +21,12 @@ from reports.analysis.conclusions import SpreadConclusion
 from reports.statistics import ALPHA, Array, Ratio
 
 BOUND = 1.25
-"""The spread of pairs is bounded where it is shown to be less than this many times a one-ULP perturbation's."""
+"""The spread of pairs is bounded where it is shown to be less than this multiple of a one-ULP perturbation's."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Spread:
-    """How much runs vary at a level and at its reference.
+    """The spread of runs at a level and at its reference.
 
     Attributes:
         sensitivity: The level's response to a one-ULP perturbation over the reference's.
@@ -35,8 +35,8 @@ class Spread:
         either: The spread of pairs over that of both responses together.
         p_pairs: Of the test that pairs vary more than both responses, by Holm over all tests of spread of the design.
         p_sensitivity: Of the test that the responses differ, likewise.
-        lost: Responses that aren't known, since a run failed that was perturbed, or its unperturbed one.
-        uncovered: Where pairs are known, and no seed's ULP controls of both levels.
+        lost: The number of responses that aren't known, since either the perturbed or the unperturbed run failed.
+        uncovered: The parts in which pairs are known, but no seed has ULP controls of both levels.
     """
 
     sensitivity: Ratio
@@ -50,7 +50,7 @@ class Spread:
 
     @functools.cached_property
     def conclusion(self) -> SpreadConclusion:
-        """What the tests say; a test that doesn't reject bounds nothing, nor do responses of the survivors alone."""
+        """The conclusion on the spread. A test that doesn't reject bounds nothing, nor do the finished runs alone."""
         if self.p_sensitivity <= ALPHA:
             return "larger"
         if self.p_pairs <= ALPHA:
@@ -61,7 +61,7 @@ class Spread:
 
     @functools.cached_property
     def p_bounded(self) -> float:
-        """Against "pairs vary at least `BOUND` times as much as one of the levels' own responses"."""
+        """The p against "pairs vary at least `BOUND` times as much as one of the levels' own responses"."""
         return max(self.reference.p_below(BOUND), self.level.p_below(BOUND))
 
 
@@ -77,14 +77,14 @@ def judge_spreads(blocks: Blocks, contrasts: Sequence[Contrast], resamples: int)
 
 
 def _measure(blocks: Blocks, contrast: Contrast, resamples: int) -> Spread | None:
-    """A contrast's spread, not yet corrected; None without ULP controls at both levels of any pair of runs."""
-    squares = (_response_squares(blocks, contrast, side) for side in ("reference", "level"))
-    by_place = np.stack([*squares, _pair_squares(blocks, contrast)])
-    known: Flags = np.all(np.isfinite(by_place), axis=0)
-    if not known.any() or not by_place[:2, known].any():
+    """Return a contrast's spread, not yet corrected; None without ULP controls at both levels of any pair of runs."""
+    responses = (_response_squares(blocks, contrast, side) for side in ("reference", "level"))
+    squares = np.stack([*responses, _pair_squares(blocks, contrast)])
+    known: Flags = np.all(np.isfinite(squares), axis=0)
+    if not known.any() or not squares[:2, known].any():
         return None
     seeds = np.any(known, axis=(1, 2))
-    reference, level, pairs = (mean_of_known(np.where(known, each, np.nan))[seeds] for each in by_place)
+    reference, level, pairs = (mean_of_known(np.where(known, each, np.nan))[seeds] for each in squares)
     sensitivity, either = Ratio(level, reference, resamples), Ratio(pairs, (reference + level) / 2, resamples)
     return Spread(
         sensitivity=sensitivity,
@@ -94,12 +94,12 @@ def _measure(blocks: Blocks, contrast: Contrast, resamples: int) -> Spread | Non
         p_pairs=either.p_larger,
         p_sensitivity=sensitivity.p_unequal,
         lost=sum(int(side.sum()) for side in contrast.sides(_lost_responses(blocks))),
-        uncovered=tuple(_uncovered(contrast, np.isfinite(by_place[2]), known)),
+        uncovered=tuple(_uncovered(contrast, np.isfinite(squares[2]), known)),
     )
 
 
 def _uncovered(contrast: Contrast, pairs: Flags, known: Flags) -> Iterator[str]:
-    """Name the parts of a contrast in which pairs are there and nothing is known to compare them with."""
+    """Yield the names of the parts of a contrast with pairs of runs and no responses to compare them with."""
     for part in contrast.cells or contrast.parts:
         at = np.ix_(range(len(pairs)), part.strata, part.precisions)
         if pairs[at].any() and not known[at].any():
@@ -107,20 +107,20 @@ def _uncovered(contrast: Contrast, pairs: Flags, known: Flags) -> Iterator[str]:
 
 
 def _lost_responses(blocks: Blocks) -> Flags:
-    """Where one run of a perturbed and its unperturbed one failed, and not the other."""
+    """Return which perturbed runs failed, or not, unlike their unperturbed ones, as `controls` of the blocks."""
     return np.asarray(blocks.ended_controls & (blocks.failed_controls != blocks.failed[..., None]))
 
 
 def _response_squares(blocks: Blocks, contrast: Contrast, side: Literal["reference", "level"]) -> Array:
-    """The mean squared response to one ULP at one side of a contrast, `[seeds, strata, precisions]`."""
+    """Return the mean squared response to one ULP at one side of a contrast, `[seeds, strata, precisions]`."""
     squares = (blocks.responses[:, list(getattr(stratum, side))] ** 2 for stratum in contrast.strata)
-    return np.stack([_mean_at_places(each.transpose(0, 2, 1, 3)) for each in squares], axis=1)
+    return np.stack([_mean_by_precision(each.transpose(0, 2, 1, 3)) for each in squares], axis=1)
 
 
 def _pair_squares(blocks: Blocks, contrast: Contrast) -> Array:
-    """The mean squared difference of single runs, `[seeds, strata, precisions]`.
+    """Return the mean squared difference of single runs, `[seeds, strata, precisions]`.
 
-    About its mean over seeds, so that the mean's effect is no spread; and as large as if that mean had been known.
+    Differences are centred on their mean over seeds, so that the mean's effect is no spread, with Bessel's correction.
     """
     found = []
     for stratum in contrast.strata:
@@ -130,19 +130,19 @@ def _pair_squares(blocks: Blocks, contrast: Contrast) -> Array:
         with np.errstate(invalid="ignore", divide="ignore"):
             means = np.where(known, differences, 0.0).sum(axis=0) / counts
             centred = (differences - means) * np.sqrt(counts / np.maximum(counts - 1, 1))
-        found.append(_mean_at_places(centred**2))
+        found.append(_mean_by_precision(centred**2))
     return np.stack(found, axis=1)
 
 
 def _run_differences(outcomes: Array, stratum: Stratum) -> Array:
-    """Between all arms at the level and all at the reference: `[seeds, precisions, pairs]`."""
+    """Return the differences of all arms at the level and all at the reference: `[seeds, precisions, pairs]`."""
     pairs = [outcomes[:, level] - outcomes[:, reference] for level in stratum.level for reference in stratum.reference]
     return np.stack(pairs, axis=2)
 
 
-def _mean_at_places(values: Array) -> Array:
-    """The mean of what isn't NaN: `[seeds, precisions, ...]` to `[seeds, precisions]`."""
-    return np.stack([mean_of_known(values[:, place]) for place in range(values.shape[1])], axis=1)
+def _mean_by_precision(values: Array) -> Array:
+    """Return the mean of what isn't NaN: `[seeds, precisions, ...]` to `[seeds, precisions]`."""
+    return np.stack([mean_of_known(values[:, index]) for index in range(values.shape[1])], axis=1)
 
 
 def placebo(blocks: Blocks, resamples: int = statistics.RESAMPLES) -> statistics.SignFlip | None:
@@ -154,7 +154,7 @@ def placebo(blocks: Blocks, resamples: int = statistics.RESAMPLES) -> statistics
 
 @dataclasses.dataclass(frozen=True)
 class PrecisionSensitivity:
-    """What round-off does in two precisions.
+    """The effect of round-off in two precisions.
 
     Attributes:
         precisions: Their names.
@@ -168,13 +168,13 @@ class PrecisionSensitivity:
 
 
 def precision_sensitivity(blocks: Blocks, resamples: int = statistics.RESAMPLES) -> PrecisionSensitivity | None:
-    """Compare the responses in the first precision with those in the last, of arms and seeds that have both.
+    """Return the responses in the first precision against those in the last, of arms and seeds that have both.
 
-    None without two.
+    None without two precisions.
     """
     if len(blocks.precisions) < 2:
         return None
-    by_arm = np.stack([_mean_at_places(blocks.responses[:, :, index] ** 2) for index in (0, -1)])
+    by_arm = np.stack([_mean_by_precision(blocks.responses[:, :, index] ** 2) for index in (0, -1)])
     known = np.all(np.isfinite(by_arm), axis=0)
     if not known.any():
         return None

@@ -1,14 +1,14 @@
-"""From runs to designs: which there are, and the answer for each."""
+"""The designs of some runs, and the answers for each."""
 
 import pandas as pd
 
 from reports.analysis.design import Design, Question, make_design
 from reports.errors import UnreadableSourceError
-from reports.sources.runs import PLACE, Runs
+from reports.sources.runs import RUN_KEY, Runs
 
 
 def answer_designs(runs: Runs, question: Question) -> list[Design]:
-    """Answer for each design.
+    """Return the answers for each design.
 
     Args:
         runs: Of one or several designs.
@@ -19,12 +19,16 @@ def answer_designs(runs: Runs, question: Question) -> list[Design]:
     """
     runs = runs.with_numbers(question.outcome)
     for outcome in question.others:
-        runs = runs.with_numbers(outcome, "--also")
+        runs = runs.with_numbers(outcome, parameter="also")
     return [make_design(runs, rows, question) for rows in _designs(runs)]
 
 
 def _designs(runs: Runs) -> list[pd.DataFrame]:
-    """The runs of each design. **Raises**: `UnreadableSourceError`, where two of them are the same."""
+    """Return the runs of each design.
+
+    Raises:
+        UnreadableSourceError: Two runs of a design are the same.
+    """
     if runs.hyperparameters:
         designs = [rows for _, rows in runs.table.groupby(runs.hyperparameters, dropna=False)]
     else:
@@ -36,9 +40,9 @@ def _designs(runs: Runs) -> list[pd.DataFrame]:
 
 
 def _refuse_twins(rows: pd.DataFrame) -> None:
-    for key, same in rows.groupby(list(PLACE))["run"]:
+    for key, same in rows.groupby(list(RUN_KEY))["run"]:
         if len(same) > 1:
-            told = ", ".join(f"{name} {value}" for name, value in zip(PLACE, key, strict=True))
+            told = ", ".join(f"{name} {value}" for name, value in zip(RUN_KEY, key, strict=True))
             raise UnreadableSourceError(
                 f"{same.iloc[1]} is there twice, first as {same.iloc[0]}: {told}; remove one, or choose by another "
                 "column"

@@ -2,6 +2,7 @@
 
 - `studies`: synthetic studies, and what is true of them.
 - `labels`: how often the report's labels are wrong on them, and how often they are given where they are right.
-- `mechanisms`: the same of the mechanism's readings, on synthetic histories.
+- `mechanisms`: how often the mechanism's readings are wrong, on synthetic gaps.
+- `across`: how often the mean over designs is wrong: `python -m reports.calibration.across` prints the table.
 - `interim`: how often the sequential procedure errs: `python -m reports.calibration.interim` prints the table.
 """

@@ -1,4 +1,4 @@
-"""How often the mean over designs errs: `python -m reports.calibration.across` prints the table in docs/statistics.md.
+"""Errors of the mean over designs: `python -m reports.calibration.across` prints the table in docs/statistics.md.
 
 Studies without any effect, of several designs. The interval is wrong where it leaves zero out.
 """
@@ -13,7 +13,7 @@ from reports.calibration.studies import MARGIN, PAIR, SHAPES, TWO, Study, Truth
 from reports.statistics import Margin
 
 STUDIES = 1000
-"""Simulated for each cell: the standard error of 5% is 0.7%."""
+"""Simulated for each cell of the table: the standard error of 5% is 0.7%."""
 DESIGNS = (2, 6)
 SEEDS = (5, 10)
 
@@ -23,10 +23,10 @@ def wrong(designs: int, seeds: int, shape: str, *, paired: bool, studies: int = 
 
     Args:
         designs: Of each study.
-        seeds: Of each design, or runs of each level where they pair nothing.
+        seeds: Of each design, or runs of each level where they are unpaired.
         shape: Of seeds and of chaos, one of `SHAPES`.
         paired: Whether seeds pair runs.
-        studies: How many.
+        studies: The number of studies.
     """
     study = Study(
         name="", truths={"condition": Truth()}, arms=TWO, factors=PAIR, precisions=("unknown",), paired=paired
@@ -45,7 +45,7 @@ def _answer(study: Study, seeds: int, shape: str, rng: np.random.Generator) -> A
 
 
 def main() -> None:
-    """Print the table: a row a kind of study, a column a number of seeds."""
+    """Print the table: a row for each kind of study, a column for each number of seeds."""
     print("| designs | " + " | ".join(f"{seeds} seeds" for seeds in SEEDS) + " |")
     print("|---|" + "---|" * len(SEEDS))
     for designs, paired, shape in itertools.product(DESIGNS, (True, False), SHAPES):

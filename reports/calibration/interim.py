@@ -1,6 +1,6 @@
-"""How often the sequential procedure errs: `python -m reports.calibration.interim` prints the table in docs/seeds.md.
+"""Errors of the sequential procedure: `python -m reports.calibration.interim` prints the table in docs/seeds.md.
 
-Studies of known truth are drawn, and looked at until they are decided. A false decision is counted once a study,
+Studies of known truth are drawn, and analysed until they are decided. A false decision is counted once for each study,
 whenever it is made: "different" of an effect that is zero, "equivalent" of one at the margin.
 """
 
@@ -20,9 +20,9 @@ from reports.statistics.sequential import Decision, InterimAnalysis, Schedule, a
 STUDIES = 4000
 """Simulated for each line: the standard error of 5% is 0.34%."""
 FLIPS = 10_000
-"""Patterns of signs of a study, the observed one among them."""
+"""Patterns of signs for each study, the observed one among them."""
 MARGINS = (0.5, 1.0)
-"""In units of the differences' deviation."""
+"""Equivalence margins, in standard deviations of the differences."""
 BUDGET = 30
 
 NOISES: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
@@ -34,10 +34,10 @@ NOISES: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
     ),
     "skewed (gamma, skewness 1)": lambda rng, size: (rng.gamma(4, size=size) - 4) / 2,
 }
-"""Of the differences within seeds; mean 0, deviation 1. All but the last are symmetric, as sign flips ask for."""
+"""Distributions of the differences within seeds: mean 0, standard deviation 1. All but the last are symmetric."""
 
 FIRST = 10
-"""Seeds at the first analysis: so many does a test need to find a difference, as `study seeds` begins."""
+"""Seeds at the first analysis."""
 SCHEDULES = {
     f"{FIRST}, {FIRST + 2}, ... {BUDGET}": Schedule(analyses=tuple(range(FIRST, BUDGET + 1, 2))),
     f"{FIRST}, {FIRST + 1}, ... {BUDGET}": Schedule(analyses=tuple(range(FIRST, BUDGET + 1))),
@@ -48,17 +48,23 @@ TRUTHS: dict[str, tuple[tuple[float, float], Decision]] = {
     "one zero, one large": ((0.0, 2.0), "different"),
     "one at the margin": ((1.0, 0.0), "equivalent"),
 }
-"""Two effects, in margins or, if large, in deviations; and the decision on the first, or on any that is equal to it,
-that would be false."""
+"""Two effects, and the decision that would be false on the first, or on any that is equal to it.
+
+Effects are in margins, a large one in standard deviations of the differences.
+"""
 
 
 class _Test:
-    """Sign flips of an effect, with the same patterns at every analysis, as if all had been tried.
-
-    **Arguments**: `differences`, `[budget]`; `flips`, `[patterns, budget]`, True where a sign is changed.
-    """
+    """Sign flips of an effect, with the same patterns at every analysis, as if all had been tried."""
 
     def __init__(self, differences: Array, margin: float, flips: Array) -> None:
+        """Count the patterns for the centres 0 and plus and minus the margin.
+
+        Args:
+            differences: `[budget]`.
+            margin: The equivalence margin.
+            flips: `[patterns, budget]`, 1 where a sign is changed.
+        """
         # Flipping signs makes a sum no smaller exactly if what is flipped sums to no more than zero.
         flipped, counts = np.cumsum(flips * differences, axis=1), np.cumsum(flips, axis=1)
         self._p = {}
@@ -67,7 +73,7 @@ class _Test:
             self._p[centre] = tuple((1 + np.count_nonzero(more, axis=0)) / FLIPS for more in (greater, less))
 
     def after(self, seeds: int) -> "_Seen":
-        """What it says after so many seeds."""
+        """Return the test of the first seeds."""
         return _Seen({centre: (greater[seeds - 1], less[seeds - 1]) for centre, (greater, less) in self._p.items()})
 
 
@@ -86,7 +92,7 @@ class _Seen:
 
 
 def last_analyses(noise: str, truth: str, margin: float, rng: np.random.Generator) -> dict[str, InterimAnalysis]:
-    """One study, by each schedule, up to its last analysis."""
+    """Return the last analysis of one drawn study, by each schedule."""
     flips = (rng.random((FLIPS - 1, BUDGET)) < 0.5).astype(float)
     data = NOISES[noise](rng, (2, BUDGET)) + np.array(_effects(truth, margin))[:, None]
     tests = {values[0]: _Test(values, margin, flips) for values in data}
@@ -102,7 +108,7 @@ def _effects(truth: str, margin: float) -> list[float]:
 
 
 def is_false(seen: InterimAnalysis, truth: str) -> bool:
-    """Whether a decision was made that is false in this truth."""
+    """Return whether a decision was made that is false in this truth."""
     effects, false = TRUTHS[truth]
     return any(
         effect == effects[0] and finding.decision == false
@@ -111,7 +117,7 @@ def is_false(seen: InterimAnalysis, truth: str) -> bool:
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table: a row for each distribution, margin and schedule."""
     studies = int(sys.argv[1]) if len(sys.argv) > 1 else STUDIES
     columns = [f'{truth}: false "{false}", seeds' for truth, (_, false) in TRUTHS.items()]
     print(f"| differences | margin | analyses | {' | '.join(columns)} |")

@@ -1,4 +1,4 @@
-"""How often the report's labels are wrong, and how often they are given where they are right."""
+"""The rates at which the report's labels are wrong, and at which they are given where they are right."""
 
 import dataclasses
 import zlib
@@ -19,23 +19,23 @@ from reports.calibration.studies import MARGIN, Study, Truth
 from reports.statistics import Margin
 
 RESAMPLES = 2_000
-"""Sign flips to draw above 20 seeds: a p-value of drawn flips is valid however few they are (Phipson & Smyth 2010)."""
+"""Sign flips to draw above 20 seeds: a p-value of drawn flips is valid for any number (Phipson & Smyth 2010)."""
 
 RIGHT = ("different", "equivalent", "round-off", "bounded", "larger", "seeds differ", "failures")
 """Labels of a factor that a reader can see, which are also counted where they are right."""
 WRONG = (*RIGHT, "pair", "verdict")
-"""And those of a pair, and the thread's design."""
+"""These, and the labels of a pair and of the thread's design, which are counted where they are wrong."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
-    """How often labels were given on studies of one kind, as shares of the studies.
+    """The rates of labels on studies of one kind, as shares of the studies.
 
     Attributes:
-        study: Its name.
+        study: The kind's name.
         shape: Of seeds and chaos.
         seeds: Of each study.
-        studies: How many.
+        studies: The number of studies.
         wrong: Of each label, the share of studies in which any factor had it wrongly; of pairs, that of the pair which
             is wrong most often. None where it can't be wrong.
         right: Of each label, the share of studies in which a factor of which it is true had it; None where it isn't
@@ -51,12 +51,23 @@ class Row:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return a row from what `dataclasses.asdict` makes of it. Raises `TypeError` where it is none."""
+        """Return a row from what `dataclasses.asdict` makes of it.
+
+        Raises:
+            TypeError: A value is missing, or unknown.
+        """
         return cls(**values)
 
 
 def simulate(study: Study, shape: str, seeds: int, studies: int) -> Row:
-    """Simulate and judge. A row has its own random numbers, and is the same whatever other rows there are."""
+    """Return the rates of labels on simulated studies. A row's random numbers don't depend on other rows.
+
+    Args:
+        study: The kind of study.
+        shape: Of seeds and chaos, one of `SHAPES`.
+        seeds: Of each study.
+        studies: The number of studies.
+    """
     rng = np.random.default_rng([zlib.crc32(study.name.encode()), zlib.crc32(shape.encode()), seeds])
     wrong: dict[str, list[bool]] = {label: [] for label in WRONG}
     right: dict[str, list[bool]] = {label: [] for label in RIGHT}
@@ -99,7 +110,7 @@ def _share(happened: list[bool], studies: int) -> float | None:
 
 
 def _mechanism(contrast: Contrast, _arms: Any) -> Mechanism:
-    """As it is: round-off where levels must agree, real elsewhere. Its own readings are calibrated in `mechanisms`."""
+    """Return the true mechanism: round-off where levels must agree, else real. `mechanisms` calibrates its readings."""
     return Mechanism(reading="round-off" if contrast.factor.must_agree else "real")
 
 
@@ -170,7 +181,7 @@ def is_verdict_wrong(verdict: str, truths: Mapping[str, Truth]) -> bool:
 
 
 def table(rows: Sequence[Row]) -> pd.DataFrame:
-    """Return the rows as a table: a column a label, in percent of the studies."""
+    """Return the rows as a table: a column for each label, in percent of the studies."""
     return pd.DataFrame(
         [
             {

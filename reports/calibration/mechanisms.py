@@ -1,7 +1,7 @@
-"""How often the mechanism is read wrongly, on synthetic gaps that grow as those of PPO on Pendulum do.
+"""The rate at which the mechanism is read wrongly, on synthetic gaps that grow as those of PPO on Pendulum do.
 
-There, the first gaps of 60 pairs scatter by about half a bit about those of round-off. Then they grow by 4 bits an
-update, give or take 2 for each seed and update, until the runs are apart.
+There, the first gaps of 60 pairs have a spread of about half a bit about those of round-off. Then they grow by 4 bits
+an update, with a standard deviation of 2 for each seed and update, until the runs are apart.
 """
 
 import dataclasses
@@ -24,13 +24,13 @@ Kind = Literal["round-off", "real", "real, 100 times one ULP", "late, the same b
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Truth:
-    """What sets two arms apart.
+    """The true difference of two arms.
 
     Attributes:
         name: In words.
-        reading: The right one.
+        reading: The right reading.
         size: A difference beside round-off, as a relative gap; zero for none.
-        update: From which on it is there, counted from 1.
+        update: The first update with it, counted from 1.
         is_identical: Whether there is no round-off.
     """
 
@@ -54,9 +54,9 @@ def wrong(truth: Truth, seeds: int, studies: int, controlled: bool = True) -> fl
     """Return the share of studies in which the mechanism is read wrongly.
 
     Args:
-        truth: What sets the arms apart.
+        truth: The true difference of the arms.
         seeds: Of each study, each in both precisions.
-        studies: How many.
+        studies: The number of studies.
         controlled: Whether there are ULP controls.
     """
     rng = np.random.default_rng([TRUTHS.index(truth), seeds])
@@ -83,6 +83,6 @@ def _gaps(a: str, b: str, precision: str, seeds: int, truth: Truth, rng: np.rand
 
 
 def _grown(first: Array, rng: np.random.Generator) -> Array:
-    """`[seeds]` to `[seeds, UPDATES]`."""
+    """Return gaps that grow from the first ones: `[seeds]` to `[seeds, UPDATES]`."""
     growth = np.cumsum(rng.normal(4, 2, (len(first), UPDATES)), axis=1)
     return np.asarray(np.minimum(APART, first[:, None] * 2.0 ** (growth - growth[:, :1])))

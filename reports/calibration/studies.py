@@ -24,7 +24,7 @@ Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
 
 
 def _bimodal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """One in five is far worse."""
+    """Return draws of which one in five is far worse, with mean 0 and standard deviation 1."""
     spread: Array = rng.normal(0, 0.1, shape) - (rng.random(shape) < 0.2)
     return (spread + 0.2) / math.sqrt(0.16 + 0.01)
 
@@ -44,8 +44,8 @@ class Truth:
 
     Attributes:
         effects: Its effects where the report tests them: in all runs, at each level and precision, and in each cell.
-        sensitivity: How much more the more chaotic level responds to a one-ULP perturbation than the calmer one.
-        seeds: How much more pairs vary than one-ULP perturbations of both levels.
+        sensitivity: The more chaotic level's response to a one-ULP perturbation, over the calmer one's.
+        seeds: The spread of pairs, over that of one-ULP perturbations of both levels.
         fails: Whether runs fail more often at one level.
     """
 
@@ -56,7 +56,7 @@ class Truth:
 
     @property
     def spread(self) -> float:
-        """How much more pairs vary than a one-ULP perturbation of the calmer level makes them vary."""
+        """The spread of pairs, over that of one-ULP perturbations of the calmer level."""
         return self.seeds * math.sqrt((1 + self.sensitivity**2) / 2)
 
     @property
@@ -77,7 +77,7 @@ class Truth:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Study:
-    """How a study's outcomes come about.
+    """A kind of study: the distribution of its outcomes, and what is true of it.
 
     Attributes:
         name: In words.
@@ -86,7 +86,7 @@ class Study:
         chaos: The standard deviation of what round-off becomes, by arm and precision.
         has_own_seeds: Whether arms share nothing but a seed's number.
         seed_effect: The standard deviation between seeds of the implementation's effect, beside its mean.
-        skew: How much the parameterization's effect, zero on average, grows with the seed.
+        skew: The slope of the parameterization's effect, zero on average, over the seed's own part.
         failing: The rate of failure by arm.
         collapse: The rate at which runs of the second implementation lose 5 standard deviations.
         is_shared: Whether both implementations have the same chaos.
@@ -123,7 +123,13 @@ class Study:
     is_estimated: bool = False
 
     def draw(self, shape: str, seeds: int, rng: np.random.Generator) -> Blocks:
-        """Draw a study. **Arguments**: `shape`, one of `SHAPES`; `seeds`, how many."""
+        """Return a drawn study.
+
+        Args:
+            shape: Of seeds and chaos, one of `SHAPES`.
+            seeds: The number of seeds.
+            rng: Draws the outcomes.
+        """
         size = (seeds, len(self.arms), len(self.precisions), 2)
         base = SHAPES[shape](rng, self._base_size(size))
         outcomes = base + self._chaos(shape, size, rng) + self._of_runs(self.shift)[None, :, :, None]
@@ -160,14 +166,14 @@ class Study:
         return np.asarray(chaos * self._of_runs(self.chaos)[:, :, None])
 
     def _base_size(self, size: tuple[int, ...]) -> tuple[int, ...]:
-        """Of the part of an outcome that a seed brings, and that its controls share."""
+        """Return the shape of the outcomes' part that depends on the seed, and that controls share."""
         seeds, arms, precisions, _ = size
         if not self.paired:
             return seeds, arms, precisions, 1
         return seeds, arms if self.has_own_seeds else 1, 1, 1
 
     def _of_runs(self, function: Callable[[Mapping[str, str], str], float]) -> Array:
-        """A function's values, `[arms, precisions]`."""
+        """Return a function's values, `[arms, precisions]`."""
         values = [[function(arm.levels, precision) for precision in self.precisions] for arm in self.arms]
         return np.array(values, dtype=float)
 
@@ -193,9 +199,9 @@ def _implementation(
 
 
 def _crossed(by: str, size: float) -> Callable[[Mapping[str, str], str], float]:
-    """The implementation's effect, of opposite sign at the two levels of another factor or in both precisions.
+    """Return shifts by the implementation, of opposite sign at the two levels of another factor or in both precisions.
 
-    Half of it is of either level, so that no other factor has an effect on average.
+    Half of the effect is of either level, so that no other factor has an effect on average.
     """
 
     def shift(levels: Mapping[str, str], precision: str) -> float:
@@ -210,7 +216,7 @@ def _in_float32(size: float) -> Callable[[Mapping[str, str], str], float]:
 
 
 def _across_cells(size: float) -> Callable[[Mapping[str, str], str], float]:
-    """The implementation's effect, of opposite sign wherever one of parameterization and precision changes."""
+    """Return shifts by the implementation, of opposite sign wherever one of parameterization and precision changes."""
 
     def shift(levels: Mapping[str, str], precision: str) -> float:
         is_same = (levels["parameterization"] == "std") == (precision == "float32")

@@ -1,8 +1,9 @@
 """The answer written down, for people and for programs.
 
-- `words`: what is found, in sentences, and numbers as people read them.
+- `words`: the answer in sentences, and numbers as people read them.
 - `figures`, `pictures`: the figures, and which of them a report has.
 - `pages`: Markdown, from templates. `html`: the same as one file.
 - `verdict`: `verdict.json`.
-- `publish`: the same in W&B.
+- `report`, `tuning`, `plan`: the documents as a whole.
+- `publish`: the report in W&B.
 """

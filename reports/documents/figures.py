@@ -24,7 +24,7 @@ RC: dict[Any, Any] = {
     "savefig.dpi": 150, "svg.fonttype": "none", "svg.hashsalt": "reports",
 }  # fmt: skip
 
-# Okabe and Ito's colours, which the colour-blind tell apart; in grey, lines and markers say the same.
+# Okabe and Ito's colours, which the colour-blind tell apart; in grey, lines and markers do.
 STYLES = (
     ("#D55E00", "-", "o"),
     ("#0072B2", "--", "s"),
@@ -35,7 +35,7 @@ STYLES = (
 )
 """Colour, line and marker of the first effect or arm, the second, and so on."""
 CONTROL = ("#000000", ":", "^")
-"""The same of the ULP control."""
+"""Colour, line and marker of the ULP control."""
 
 MARKERS: dict[str, Any] = {"markevery": 0.15, "markersize": 4}
 
@@ -68,13 +68,13 @@ class Row:
 
 
 def first_page(rows: Sequence[Row], margin: float | None, outcome: str, path: Path) -> None:
-    """Each seed's paired difference, with the intervals that decide, beside the differences over training.
+    """Draw each seed's paired difference, with the intervals that decide, beside the differences over training.
 
     Args:
         rows: The effects, and the ULP control last.
         margin: The equivalence margin, drawn as a band.
-        outcome: Its name.
-        path: Where to, without a suffix.
+        outcome: The outcome's name.
+        path: The file, without a suffix.
     """
     curves = [row for row in rows if row.curve is not None]
     size = (9.6 if curves else 5.6, 1.4 + 0.62 * max(3, len(rows)))
@@ -88,16 +88,16 @@ def _paired_differences(panel: Axes, rows: Sequence[Row], margin: float | None, 
     if margin is not None:
         panel.axvspan(-margin, margin, color="0.93", zorder=0)
     panel.axvline(0, color="0.5", linewidth=0.8, zorder=1)
-    for place, row in enumerate(rows):
+    for position, row in enumerate(rows):
         colour, _, marker = row.style
-        jitter = np.random.default_rng(place).uniform(-0.12, 0.12, len(row.differences))
-        panel.scatter(row.differences, jitter - place, s=14, color=colour, alpha=0.45, linewidth=0, zorder=2)
+        jitter = np.random.default_rng(position).uniform(-0.12, 0.12, len(row.differences))
+        panel.scatter(row.differences, jitter - position, s=14, color=colour, alpha=0.45, linewidth=0, zorder=2)
         for ends, width in ((row.deciding, 1.2), (row.ninety, 3.2)):
             if np.isfinite(ends).all():
-                panel.plot(ends, [-place - 0.28] * 2, color=colour, linewidth=width, zorder=3)
-        panel.plot(row.estimate, -place - 0.28, marker, color=colour, markersize=5, zorder=4)
+                panel.plot(ends, [-position - 0.28] * 2, color=colour, linewidth=width, zorder=3)
+        panel.plot(row.estimate, -position - 0.28, marker, color=colour, markersize=5, zorder=4)
     labels = ["\n".join(map(_plain, row.label.splitlines())) for row in rows]
-    panel.set_yticks([-place for place in range(len(rows))], labels)
+    panel.set_yticks([-position for position in range(len(rows))], labels)
     panel.set(xlabel=f"difference in {_plain(outcome)}", ylim=(-len(rows) + 0.4, 0.5))
 
 
@@ -116,7 +116,14 @@ def _difference_curves(panel: Axes, rows: Sequence[Row]) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GapLine:
-    """Gaps of one comparison: in a panel a precision, `[seeds, updates]`, and log2 of their ratio, `[updates]`."""
+    """The gaps of one comparison.
+
+    Attributes:
+        label: Its name.
+        gaps: By precision, `[seeds, updates]`: each has a panel.
+        bits: log2 of their ratio, `[updates]`.
+        style: Colour, line and marker.
+    """
 
     label: str
     gaps: Mapping[str, Array]
@@ -125,7 +132,12 @@ class GapLine:
 
 
 def divergence(lines: Sequence[GapLine], path: Path) -> None:
-    """How far runs of a seed are apart after each update, and by how much less in float64 than in float32."""
+    """Draw the gaps of a seed's runs after each update, and the ratio of those in float32 and float64.
+
+    Args:
+        lines: The comparisons.
+        path: The file, without a suffix.
+    """
     precisions = sorted({name for line in lines for name in line.gaps})
     ratio = any(len(line.bits) for line in lines)
     with _saved(path, columns=len(precisions) + ratio) as panels:
@@ -168,30 +180,36 @@ def _gap_ratios(panel: Axes, lines: Sequence[GapLine]) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DoseCurve:
-    """What doses do to the runs of an arm.
+    """The responses of an arm's runs to doses.
 
     Attributes:
         label: The arm.
         sizes: Of the doses, `[doses]`.
         onsets: Median update and its interval, `[doses, 3]`.
-        deviations: Standard deviation and its interval, `[doses, 3]`.
+        sds: Standard deviation and its interval, `[doses, 3]`.
         is_precision: Whether a dose is another precision, or one ULP of it, `[doses]`.
     """
 
     label: str
     sizes: Array
     onsets: Array
-    deviations: Array
+    sds: Array
     is_precision: Flags
 
 
 def doses(curves: Sequence[DoseCurve], outcome: str, path: Path) -> None:
-    """How soon runs come apart, above, and how far their outcomes do, below, by the size of what set them apart."""
+    """Draw the update at which runs come apart, above, and the spread of their outcomes, below, by the dose.
+
+    Args:
+        curves: The arms.
+        outcome: The outcome's name.
+        path: The file, without a suffix.
+    """
     with _saved(path, size=(6.4, 5.0), rows=2) as panels:
         panels[0].sharex(panels[1])
         for curve, (colour, line, marker) in zip(curves, itertools.cycle(STYLES), strict=False):
             exponents = np.log2(curve.sizes)
-            for panel, values in zip(panels, (curve.onsets, curve.deviations), strict=True):
+            for panel, values in zip(panels, (curve.onsets, curve.sds), strict=True):
                 middle = values[:, 0]
                 known = np.isfinite(middle)
                 low, high = (np.where(np.isfinite(end), end, middle) for end in values[:, 1:].T)
@@ -208,7 +226,13 @@ def doses(curves: Sequence[DoseCurve], outcome: str, path: Path) -> None:
 
 
 def learning_curves(curves: Mapping[str, Curve], ylabel: str, path: Path) -> None:
-    """Mean over seeds with its 95% interval, a line an arm."""
+    """Draw the mean over seeds with its 95% interval, a line for each arm.
+
+    Args:
+        curves: By arm.
+        ylabel: The label of the y axis.
+        path: The file, without a suffix.
+    """
     with _saved(path) as (panel,):
         for (arm, (steps, values)), (colour, line, _) in zip(curves.items(), itertools.cycle(STYLES), strict=False):
             mean, low, high = mean_interval(values)
@@ -219,52 +243,56 @@ def learning_curves(curves: Mapping[str, Curve], ylabel: str, path: Path) -> Non
 
 
 def outcome_strips(outcomes: Mapping[str, Array], ylabel: str, path: Path) -> None:
-    """Each seed's outcome by arm, joined across arms, and the mean with its 95% interval.
+    """Draw each seed's outcome by arm, joined across arms, and the mean with its 95% interval.
 
     Args:
         outcomes: By arm, `[seeds]`, each the mean over precisions; NaN where there is none.
         ylabel: The outcome's name.
-        path: Where to, without a suffix.
+        path: The file, without a suffix.
     """
     with _saved(path, size=(max(5.6, 0.9 * len(outcomes)), 3.2)) as (panel,):
-        places = np.arange(len(outcomes))
+        positions = np.arange(len(outcomes))
         for values in np.array(list(outcomes.values())).T:
-            panel.plot(places, values, color="0.8", linewidth=0.7, zorder=1)
-        for place, (values, (colour, _, _)) in enumerate(zip(outcomes.values(), itertools.cycle(STYLES), strict=False)):
+            panel.plot(positions, values, color="0.8", linewidth=0.7, zorder=1)
+        for position, (values, (colour, _, _)) in enumerate(
+            zip(outcomes.values(), itertools.cycle(STYLES), strict=False)
+        ):
             known = values[np.isfinite(values)]
-            panel.scatter(np.full(len(known), place), known, s=14, color=colour, alpha=0.8, zorder=2)
+            panel.scatter(np.full(len(known), position), known, s=14, color=colour, alpha=0.8, zorder=2)
             if len(known):
                 mean, low, high = mean_interval(known[:, None])
                 half = [mean - low, high - mean]
-                panel.errorbar(place + 0.15, mean, yerr=half, fmt="D", color=colour, markersize=5, capsize=3, zorder=3)
+                panel.errorbar(
+                    position + 0.15, mean, yerr=half, fmt="D", color=colour, markersize=5, capsize=3, zorder=3
+                )
         panel.set(ylabel=_plain(ylabel), xlim=(-0.5, len(outcomes) - 0.5))
         labels = [_plain(arm) for arm in outcomes]
-        panel.set_xticks(places, labels, rotation=30 if max(map(len, labels)) * len(labels) > 60 else 0)
+        panel.set_xticks(positions, labels, rotation=30 if max(map(len, labels)) * len(labels) > 60 else 0)
 
 
 def effect_sizes(effects: Sequence[tuple[str, Style, float, tuple[float, float]]], path: Path) -> None:
-    """Effects of several designs, each in its reference's standard deviations, with the intervals that decide.
+    """Draw the effects of several designs, in the reference's standard deviations, with the intervals that decide.
 
     Args:
         effects: Label, style, estimate and interval.
-        path: Where to, without a suffix.
+        path: The file, without a suffix.
     """
     with _saved(path, size=(6.4, 0.8 + 0.3 * max(4, len(effects)))) as (panel,):
         panel.axvline(0, color="0.6", linewidth=0.8, zorder=1)
-        for place, (_, (colour, _, marker), middle, ends) in enumerate(effects):
+        for position, (_, (colour, _, marker), middle, ends) in enumerate(effects):
             if np.isfinite(ends).all():
-                panel.plot(ends, [-place] * 2, color=colour, linewidth=1.2)
-            panel.plot(middle, -place, marker, color=colour, markersize=5)
-        panel.set_yticks([-place for place in range(len(effects))], [_plain(label) for label, *_ in effects])
+                panel.plot(ends, [-position] * 2, color=colour, linewidth=1.2)
+            panel.plot(middle, -position, marker, color=colour, markersize=5)
+        panel.set_yticks([-position for position in range(len(effects))], [_plain(label) for label, *_ in effects])
         panel.set(xlabel="effect, in the reference's standard deviations", ylim=(0.5 - len(effects), 0.5))
 
 
 def quantiles(pairs: Sequence[tuple[str, Array, Array]], path: Path) -> None:
-    """Quantiles of what sets runs at levels that must agree apart, against those of the ULP control.
+    """Draw quantiles of differences between levels that must agree, against those of the ULP control's.
 
     Args:
         pairs: A name and both kinds of differences, sorted.
-        path: Where to, without a suffix.
+        path: The file, without a suffix.
     """
     with _saved(path) as (panel,):
         for (name, spread, control), (colour, _, marker) in zip(pairs, itertools.cycle(STYLES), strict=False):
@@ -278,7 +306,14 @@ def quantiles(pairs: Sequence[tuple[str, Array, Array]], path: Path) -> None:
 
 
 def power_curves(curves: Mapping[str, Array], seeds: Sequence[int], power: float, path: Path) -> None:
-    """The chance of each conclusion by the number of seeds. **Arguments**: `curves`, by conclusion, `[seeds]`."""
+    """Draw the chance of each conclusion by the number of seeds.
+
+    Args:
+        curves: By conclusion, `[seeds]`.
+        seeds: The numbers of seeds.
+        power: The chance that is asked for, drawn as a line.
+        path: The file, without a suffix.
+    """
     with _saved(path) as (panel,):
         styles = itertools.cycle(zip(("#D55E00", "#0072B2", "#009E73", "#000000"), ("-", "--", "-.", ":"), strict=True))
         for (name, chance), (colour, line) in zip(curves.items(), styles, strict=False):
@@ -292,7 +327,7 @@ def power_curves(curves: Mapping[str, Array], seeds: Sequence[int], power: float
 def _saved(
     path: Path, columns: int = 1, rows: int = 1, size: tuple[float, float] | None = None
 ) -> Iterator[list[Axes]]:
-    """Panels to draw on, saved as `path.svg` and `path.png`."""
+    """Yield panels to draw on, and save them as `path.svg` and `path.png`."""
     with mpl.style.context(RC, after_reset=True):  # whatever a user's matplotlibrc has
         figure = Figure(figsize=size or (4.2 * max(columns, 1.4), 3.2), layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -307,7 +342,7 @@ LONGEST = 32
 
 
 def _plain(name: str) -> str:
-    """A name, which is no formula, whatever dollars are in it; of a long one, its beginning and its end."""
+    """Return a name with its dollars escaped, so that it is no formula; of a long one, its beginning and its end."""
     line = one_line(name)
     return (line if len(line) <= LONGEST else f"{line[: LONGEST - 10]}...{line[-7:]}").replace("$", r"\$")
 
@@ -319,7 +354,7 @@ def _share_y(panels: Sequence[Axes]) -> None:
 
 
 def _quantiles(values: Array) -> tuple[Array, Array, Array]:
-    """Median and quartiles over seeds, of those that aren't NaN; NaN where all are."""
+    """Return the median and the quartiles over seeds that aren't NaN; NaN where all are."""
     columns = [column[~np.isnan(column)] for column in values.T]
     quartiles = [np.quantile(column, (0.5, 0.25, 0.75)) if len(column) else np.full(3, np.nan) for column in columns]
     middle, low, high = np.array(quartiles).T

@@ -28,7 +28,12 @@ summary { cursor: pointer }
 
 
 def page(text: str, folder: Path) -> str:
-    """Return a report in Markdown as a page that needs no other file. **Arguments**: `folder`, of its figures."""
+    """Return a report in Markdown as a page that needs no other file.
+
+    Args:
+        text: The report.
+        folder: The folder of its figures.
+    """
     body = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
 
     def embedded(found: re.Match[str]) -> str:

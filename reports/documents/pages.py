@@ -21,12 +21,12 @@ FILTERS = {
 def page(template: str, **values: Any) -> str:
     """Return a page in Markdown.
 
-    What a template prints is text that a filter made, or else a name from the data, which is escaped: so no name can
-    be markup, in Markdown or in the HTML that is made of it.
+    A template prints text that a filter made, or else names from the data, which are escaped: so no name can be markup,
+    in Markdown or in the HTML that is made of it.
 
     Args:
         template: The template's name.
-        values: What it speaks of.
+        values: The values of its variables.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("reports.documents"),

@@ -1,4 +1,4 @@
-"""Which figures a design's report has, and of what."""
+"""The figures of a design's report: which there are, and their data."""
 
 import dataclasses
 import warnings
@@ -24,7 +24,13 @@ SMOOTH = 5
 
 
 def draw(design: Design, output: Path, index: int) -> dict[str, str]:
-    """Draw what can be drawn. Returns file names by what they show, without their suffix."""
+    """Draw a design's figures, as far as it has their data, and return their file names without suffix by kind.
+
+    Args:
+        design: The design.
+        output: The folder to write to.
+        index: The design's number, from 0, which is part of the names.
+    """
     names = {}
 
     def path(name: str) -> Path:
@@ -34,7 +40,7 @@ def draw(design: Design, output: Path, index: int) -> dict[str, str]:
     answer, returns = design.answer, _returns(design)
     rows = list(_rows(answer, returns))
     if rows:
-        margin = answer.margin.value if answer.margin and answer.margin.deviation is None else None
+        margin = answer.margin.value if answer.margin and answer.margin.sd is None else None
         figures.first_page(rows, margin, design.outcome, path("first-page"))
     lines = list(_gap_lines(design))
     if lines:
@@ -52,7 +58,7 @@ def draw(design: Design, output: Path, index: int) -> dict[str, str]:
 
 
 def styles(effects: Sequence[Effect]) -> list[figures.Style]:
-    """The effects' styles, by their order."""
+    """Return the effects' styles, by their order."""
     return [figures.STYLES[number % len(figures.STYLES)] for number in range(len(effects))]
 
 
@@ -71,14 +77,14 @@ def _rows(answer: Attribution, returns: Returns | None) -> Iterator[figures.Row]
         )
         yield row
         if effect.mean.is_decided_elsewhere:
-            keeping = effect.mean.keeping
+            decisive = effect.mean.decisive
             yield dataclasses.replace(
                 row,
-                label=f"{label(effect, one_line)}\nat {one_line(keeping.where)}",
-                differences=keeping.differences,
-                estimate=keeping.estimate,
-                deciding=keeping.ci_adjusted,
-                ninety=keeping.ci90,
+                label=f"{label(effect, one_line)}\nat {one_line(decisive.where)}",
+                differences=decisive.differences,
+                estimate=decisive.estimate,
+                deciding=decisive.ci_adjusted,
+                ninety=decisive.ci90,
                 curve=None,
             )
     test = answer.placebo
@@ -95,10 +101,11 @@ def _rows(answer: Attribution, returns: Returns | None) -> Iterator[figures.Row]
 
 
 def _returns(design: Design) -> Returns | None:
-    """Environment steps, and training returns of unperturbed and perturbed runs.
+    """Return environment steps, and training returns of unperturbed and perturbed runs; None without histories.
 
-    `[points]`, `[seeds, arms, precisions, points]`, and the same of each arm's first perturbed run; NaN where there is
-    none, or no episode ended.
+    Returns:
+        `[points]`, `[seeds, arms, precisions, points]`, and the same of each arm's first perturbed run; NaN where there
+        is none, or no episode ended.
     """
     if not design.histories:
         return None
@@ -143,14 +150,14 @@ def _curve(returns: Returns | None, arms: list[int]) -> figures.Curve | None:
 
 
 def _mean(values: Array) -> Array:
-    """Over all axes but seeds and points: `[seeds, ..., points]` to `[seeds, points]`; NaN where all is."""
+    """Return the mean over all axes but seeds and points: `[seeds, ..., points]` to `[seeds, points]`, without NaN."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of what is NaN throughout
         return np.asarray(np.nanmean(values.reshape(len(values), -1, values.shape[-1]), axis=1))
 
 
 def _smoothed(steps: Array, values: Array) -> figures.Curve | None:
-    """A moving average over `SMOOTH` updates, of the seeds that have every update."""
+    """Return a moving average over `SMOOTH` updates, of the seeds that have every update; None with fewer than two."""
     whole = values[np.isfinite(values).all(axis=1)]
     if len(whole) < 2 or whole.shape[1] < SMOOTH:
         return None
@@ -160,7 +167,7 @@ def _smoothed(steps: Array, values: Array) -> figures.Curve | None:
 
 
 def _gap_lines(design: Design) -> Iterator[figures.GapLine]:
-    """Of each effect the pair of arms nearest to the reference, and the reference's ULP control."""
+    """Yield the gaps of each effect's pair of arms nearest to the reference, and of the reference's ULP control."""
     answer = design.answer
     names = [arm.name for arm in answer.arms]
     for effect, style in zip(answer.effects, styles(answer.effects), strict=True):
@@ -179,7 +186,7 @@ def _line(name: str, found: Sequence[Gaps], bits: Array, style: figures.Style) -
 
 
 def _equal_pairs(answer: Attribution) -> Iterator[tuple[str, Array, Array]]:
-    """What sets levels that must agree apart, and what a one-ULP perturbation does to either, sorted."""
+    """Yield the differences of levels that must agree, and the responses to a one-ULP perturbation, both sorted."""
     responses = answer.blocks.responses
     for effect in answer.effects:
         if effect.factor.must_agree and answer.paired:
@@ -191,7 +198,7 @@ def _equal_pairs(answer: Attribution) -> Iterator[tuple[str, Array, Array]]:
 
 
 def draw_doses(doses: Sequence[Dose], outcome: str, output: Path) -> str | None:
-    """Draw what doses do, and return the picture's file name without suffix; None where there are too few."""
+    """Draw the responses to doses, and return the figure's file name without suffix; None with too few doses."""
     sized = [dose for dose in doses if dose.size is not None]
     if len({dose.size for dose in sized}) < 3:
         return None
@@ -200,7 +207,7 @@ def draw_doses(doses: Sequence[Dose], outcome: str, output: Path) -> str | None:
             label=runs,
             sizes=np.array([dose.size for dose in own], dtype=float),
             onsets=np.array([(dose.onset.estimate, dose.onset.low, dose.onset.high) for dose in own]),
-            deviations=np.array([(dose.deviation.estimate, dose.deviation.low, dose.deviation.high) for dose in own]),
+            sds=np.array([(dose.sd.estimate, dose.sd.low, dose.sd.high) for dose in own]),
             is_precision=np.array([dose.precision != "float64" for dose in own]),
         )
         for runs, own in ((name, [dose for dose in sized if dose.runs == name]) for name in _names(sized))

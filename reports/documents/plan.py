@@ -1,4 +1,4 @@
-"""Design ahead: how many seeds each conclusion needs, from the data so far or from a guess of spread."""
+"""Plans: the number of seeds that each conclusion needs, from the runs so far or from a guessed spread."""
 
 import dataclasses
 import functools
@@ -14,12 +14,18 @@ from reports.errors import UnreadableSourceError
 from reports.statistics import ALPHA, POWER, Array, Margin, fewest_for, fewest_seeds, power_different, power_equivalent
 
 SEEDS = (5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 300)
-"""Where the curve is drawn."""
+"""Numbers of seeds at which the curve is drawn."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Conclusion:
-    """What might be concluded, and the chance of that by the number of seeds."""
+    """A possible conclusion, and its chance by the number of seeds.
+
+    Attributes:
+        text: The conclusion in words.
+        power: The chance of it by the number of seeds.
+        unit: The name of what is counted, such as seeds.
+    """
 
     text: str
     power: Callable[[int], float]
@@ -27,41 +33,41 @@ class Conclusion:
 
     @functools.cached_property
     def seeds(self) -> int | None:
-        """The fewest with power 0.8; None if there are none."""
+        """The smallest number with a chance of `POWER`; None if there is none."""
         return fewest_seeds(lambda seeds: self.power(seeds) >= POWER)
 
     def curve(self, seeds: Sequence[int]) -> Array:
-        """The chance with so many seeds each."""
+        """Return the chance at each number of seeds, of the same shape."""
         return np.array([self.power(count) for count in seeds])
 
 
 def conclusions(
-    deviation: float,
+    sd: float,
     margin: Margin | None,
     seen: float | None = None,
     what: str = "",
     level: float = ALPHA / 2,
     unit: str = "seeds",
 ) -> list[Conclusion]:
-    """Return what might be concluded of one effect.
+    """Return the possible conclusions on one effect.
 
     Args:
-        deviation: Of the differences between seeds.
+        sd: The standard deviation of the differences between seeds.
         margin: The equivalence margin.
-        seen: The effect as it seems.
-        what: The effect's name.
-        level: At which a difference is judged; by default what Holm asks of the first of two effects.
-        unit: What is counted.
+        seen: The estimated effect, where there is one.
+        what: The beginning of each text, such as the effect's name.
+        level: The level at which a difference is tested; by default Holm's for the first of two effects.
+        unit: The name of what is counted.
     """
-    if not deviation > 0:
+    if not sd > 0:
         return []
 
     def different(effect: float) -> Callable[[int], float]:
-        return lambda seeds: power_different(effect, deviation, seeds, level)
+        return lambda seeds: power_different(effect, sd, seeds, level)
 
     def equivalent(effect: float, margin: Margin) -> Callable[[int], float]:
         # Nothing is called equivalent where no test could have found a difference.
-        return lambda seeds: power_equivalent(effect, deviation, margin, seeds) if seeds >= fewest_for(level) else 0.0
+        return lambda seeds: power_equivalent(effect, sd, margin, seeds) if seeds >= fewest_for(level) else 0.0
 
     found = []
     if seen:
@@ -86,13 +92,13 @@ def conclusions(
 
 
 def from_data(answer: Attribution) -> list[Conclusion]:
-    """What more seeds of a design might conclude, by what its seeds so far are like."""
+    """Return the possible conclusions from more seeds of a design, if the estimates so far are true."""
     return [
         conclusion
         for effect in answer.effects
-        if effect.main.deviation
+        if effect.main.sd
         for conclusion in conclusions(
-            effect.main.deviation,
+            effect.main.sd,
             effect.main.margin,
             effect.main.estimate,
             f"{words.label(effect, str)}: ",
@@ -103,9 +109,14 @@ def from_data(answer: Attribution) -> list[Conclusion]:
 
 
 def write(plans: Sequence[tuple[str, list[Conclusion]]], output: Path) -> str:
-    """Write `plan.md` and its figures. **Arguments**: `plans`, by design. **Returns**: the table, to print.
+    """Write `plan.md` and its figures, and return the table, to print.
 
-    **Raises**: `UnreadableSourceError`, when there is nothing to plan from, or nowhere to write to.
+    Args:
+        plans: The name of each design, and its possible conclusions.
+        output: The directory to write to.
+
+    Raises:
+        UnreadableSourceError: There is nothing to plan from, or `output` can't be written to.
     """
     if not any(plan for _, plan in plans):
         raise UnreadableSourceError(
@@ -128,7 +139,7 @@ def write(plans: Sequence[tuple[str, list[Conclusion]]], output: Path) -> str:
 
 
 def from_designs(designs: Sequence[Design]) -> list[tuple[str, list[Conclusion]]]:
-    """A plan a design."""
+    """Return the name and the possible conclusions of each design."""
     return [(design.name if len(designs) > 1 else "", from_data(design.answer)) for design in designs]
 
 

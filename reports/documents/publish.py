@@ -9,28 +9,34 @@ from pathlib import Path
 from typing import Any
 
 from reports.errors import UnreadableSourceError
-from reports.sources.wandb import SCHEME, Place
+from reports.sources.wandb import SCHEME, WandbPath
 
 PROJECT = "rl-roundoff"
-"""Where the report of a run store or a table goes."""
+"""The project of reports on a run store or a table."""
 
 
 def publish(source: str, folder: Path) -> list[str]:
     """Log a report's folder as an artifact of a run of job type `report`, in the project of its runs.
 
-    **Returns**: where it can be looked at.
+    Args:
+        source: The report's source.
+        folder: The folder.
 
-    **Raises**: `UnreadableSourceError`, when W&B won't have it: the report is written all the same.
+    Returns:
+        The addresses of the run and, where there is one, of the W&B Report.
+
+    Raises:
+        UnreadableSourceError: W&B refuses it, or can't be reached.
     """
     import wandb
 
     os.environ.setdefault("WANDB_DISABLE_WEAVE", "true")  # it takes our package `agents` for another
-    place = Place.parse(source) if source.startswith(SCHEME) else None
+    path = WandbPath.parse(source) if source.startswith(SCHEME) else None
     verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
     try:
         run = wandb.init(
-            entity=place.entity if place else None,
-            project=place.project if place else PROJECT,
+            entity=path.entity if path else None,
+            project=path.project if path else PROJECT,
             job_type="report",
             name=f"report of {source}",
             config={"source": source, "outcome": verdict["outcome"]},
@@ -47,10 +53,12 @@ def publish(source: str, folder: Path) -> list[str]:
         run.summary.update({f"conclusion/{name}": conclusion for name, conclusion in verdicts.items()})
         run.finish()
         published = [run.url or f"{run.dir}: `wandb sync` uploads it"]
-        if place and run.url and importlib.util.find_spec("wandb_workspaces"):
-            published.append(_page(source, place, folder))
+        if path and run.url and importlib.util.find_spec("wandb_workspaces"):
+            published.append(_page(source, path, folder))
     except (OSError, ValueError, wandb.Error) as error:
-        raise UnreadableSourceError(f"--publish: {' '.join(str(error).split())}; the report is in {folder}") from error
+        raise UnreadableSourceError(
+            f"W&B can't take the report: {' '.join(str(error).split())}; it is in {folder}", parameter="publish"
+        ) from error
     return published
 
 
@@ -58,14 +66,14 @@ def _name(design: dict[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in design.items()) or "all"
 
 
-def _page(source: str, place: Place, folder: Path) -> str:
-    """A W&B Report: the text, and what the runs say now. **Returns**: its address."""
+def _page(source: str, path: WandbPath, folder: Path) -> str:
+    """Save a W&B Report with the text and live panels of the runs, and return its address."""
     workspaces: Any = importlib.import_module("wandb_workspaces.reports.v2")
     text = (folder / "report.md").read_text(encoding="utf-8")
     runs = workspaces.Runset(
-        entity=place.entity or "",
-        project=place.project,
-        filters=f"Sweep = '{place.sweep}'" if place.sweep else "",
+        entity=path.entity or "",
+        project=path.project,
+        filters=f"Sweep = '{path.sweep}'" if path.sweep else "",
         groupby=["config.condition"],
     )
     panels = [
@@ -74,8 +82,8 @@ def _page(source: str, place: Place, folder: Path) -> str:
         workspaces.BarPlot(metrics=["final_return"], title="final return"),
     ]
     page = workspaces.Report(
-        entity=place.entity or "",
-        project=place.project,
+        entity=path.entity or "",
+        project=path.project,
         title="What differs, by which mechanism, and does it matter?",
         description=source,
         blocks=[

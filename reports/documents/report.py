@@ -1,4 +1,4 @@
-"""The whole, written down: `report.md` with its figures, and `verdict.json` beside it."""
+"""The report: `report.md` with its figures, and `verdict.json` beside it."""
 
 import dataclasses
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reports import sources
-from reports.analysis.across import Aggregate, aggregate, reference_deviation
+from reports.analysis.across import Aggregate, aggregate, reference_sd
 from reports.analysis.attribution import by_name
 from reports.analysis.blocks import Goal
 from reports.analysis.design import CURVES, GRADIENTS, Design, Question
@@ -25,14 +25,14 @@ from reports.sources.runs import Published, Runs
 from reports.statistics import Array
 
 OUTCOMES = ("final_return", "auc_return", "eval_return", "final_std")
-"""Those that are reported beside the primary one, if nobody says which. `final_std` is the manipulation check."""
+"""The default outcomes beside the primary one. `final_std` is the manipulation check."""
 DETAILED = 12
-"""Designs up to which each has a section of its own; more have a line each."""
+"""The largest number of designs of which each has a section; more have a line each."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """What to report on.
+    """The options of a report.
 
     Attributes:
         outcome: The primary outcome; None for the usual one.
@@ -40,10 +40,11 @@ class Options:
         margin: The equivalence margin.
         goal: Whether large outcomes are good; None for the published report's, or that they are.
         where: Only the runs for which each `key=value` holds.
-        reading: What is what in runs that aren't a study's.
+        reading: How to read the runs.
         html: Write `report.html` too, which needs no other file.
         table: Write `table.parquet` too, from which the report can be made again without its runs.
-        command: What makes the report again, as the report says it; None for `study report` with these options.
+        command: The command that makes the report again, as the report names it; empty for the one that has these
+            options.
     """
 
     outcome: str | None = None
@@ -64,15 +65,15 @@ def write(
 
     Args:
         source: As `sources.read` takes it, and so `expected`.
-        output: The directory to write to; by default what `sources.beside` says.
-        options: What to report on.
+        output: The directory to write to; by default that of `sources.beside`.
+        options: The options.
         expected: The configs that there should be, by run id.
 
     Returns:
         The headlines and the report's path, to print.
 
     Raises:
-        UnreadableSourceError: Nothing can be made of the source, or nothing be written there.
+        UnreadableSourceError: The source can't be read so, or `output` can't be written to.
     """
     runs, designs = read(source, options, expected)
     doses = measure_doses(runs, designs[0].outcome)
@@ -93,7 +94,11 @@ def write(
 def read(
     source: str, options: Options, expected: Mapping[str, Mapping[str, Any]] | None = None
 ) -> tuple[Runs, list[Design]]:
-    """Read runs and answer, for each design. **Raises**: `UnreadableSourceError`."""
+    """Read runs, and return them with the answers for each design.
+
+    Raises:
+        UnreadableSourceError: The source can't be read so.
+    """
     runs = sources.where(sources.read(source, expected, options.reading), options.where)
     outcome = options.outcome or runs.usual_outcome
     runs = runs.with_numbers(outcome)
@@ -107,9 +112,14 @@ def read(
 
 
 def _keep(path: Path, runs: Runs, designs: Sequence[Design]) -> None:
-    """Write the table of a report. **Raises**: `UnreadableSourceError`; `OSError`, where it can't be written there."""
+    """Write the table of a report.
+
+    Raises:
+        UnreadableSourceError: pyarrow isn't installed.
+        OSError: The file can't be written.
+    """
     question = designs[0].question
-    # Only a compensation that falls short asks how large gradients were.
+    # The sizes of gradients are needed only for the open channels of a compensation.
     asking = {row.compensated for row in compensations(designs)}
     kept: dict[str, dict[str, Array]] = {}
     for design in designs:
@@ -127,13 +137,13 @@ def _keep(path: Path, runs: Runs, designs: Sequence[Design]) -> None:
 
 
 def _within_here(path: Path) -> str:
-    """Return a path as it is from this directory, or only its name where it is elsewhere: no machine's own paths."""
+    """Return a path relative to this directory, or only its name where it is elsewhere: no machine's own paths."""
     path, here = path.resolve(), Path.cwd()
     return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
 
 
 def _as_published(source: str, runs: Runs, options: Options) -> tuple[str, Options]:
-    """Return source and options as a published report has them, which is the same wherever it is made again."""
+    """Return source and options as a published report names them, which is the same wherever it is made again."""
     asked = dataclasses.replace(options, html=False, command=())
     if runs.published is None or asked != Options():
         return source, options
@@ -151,7 +161,7 @@ def _write(source: str, options: Options, output: Path, designs: Sequence[Design
     related = amplifications(designs), compensations(designs)
     across = aggregate([design.answer for design in designs])
     found = verdict.verdict(outcome, designs, [dataclasses.asdict(each) for each in across])
-    found |= verdict.relations(*related)
+    found |= verdict.relations(*related) | verdict.responses(doses)
     command = shlex.join(options.command or _command(source, outcome, options))
     is_detailed = len(designs) <= DETAILED
     is_compared = any(len(design.answer.arms) > 1 for design in designs)
@@ -182,13 +192,13 @@ def _write(source: str, options: Options, output: Path, designs: Sequence[Design
 
 
 def _draw_overview(designs: Sequence[Design], across: Sequence[Aggregate], output: Path) -> str | None:
-    """All effects of several designs in one figure. Returns its file name without suffix; None without any."""
+    """Draw all effects of several designs in one figure, and return its file name without suffix; None without any."""
     rows = []
     for number, name in enumerate(row.name for row in across):
         style = figures.STYLES[number % len(figures.STYLES)]
         for design in designs:
             effect = by_name(design.answer).get(name)
-            unit = reference_deviation(design.answer, effect) if effect else None
+            unit = reference_sd(design.answer, effect) if effect else None
             if effect and unit:
                 low, high = effect.main.ci_adjusted
                 rows.append((f"{design.name}: {name}", style, effect.main.estimate / unit, (low / unit, high / unit)))
@@ -199,7 +209,7 @@ def _draw_overview(designs: Sequence[Design], across: Sequence[Aggregate], outpu
 
 
 def _command(source: str, outcome: str, options: Options) -> list[str]:
-    """What to type to have all this again."""
+    """Return the command that makes the report again."""
     command = ["study", "report", source, "--outcome", outcome]
     if options.also is not None:
         command += ["--also", *options.also]
@@ -214,7 +224,7 @@ def _command(source: str, outcome: str, options: Options) -> list[str]:
 
 def _summary(designs: Sequence[Design]) -> Iterator[str]:
     if len(designs) > DETAILED:
-        yield f"{len(designs)} designs, a line each in the report: choose some with --where, or by a sweep file"
+        yield f"{len(designs)} designs, a line each in the report: choose at most {DETAILED} for a section each"
         return
     for design in designs:
         answer = design.answer

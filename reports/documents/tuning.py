@@ -1,30 +1,25 @@
-"""Does the difference survive fair tuning? Effects before and after it on held-out seeds, and what searches say."""
+"""The report on fair tuning: effects before and after it on held-out seeds, and what the searches found."""
 
 import dataclasses
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-import matplotlib.style
 import numpy as np
 import optuna
 import pandas as pd
 from markupsafe import Markup
-from matplotlib.figure import Figure
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.exceptions import ExperimentalWarning
 from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 from scipy import stats
 
-from reports.analysis import cautions
+from reports.analysis import warnings
 from reports.analysis.attribution import Attribution, attribute
 from reports.analysis.effects import Effect
-from reports.documents import words
-from reports.documents.figures import RC
+from reports.documents import html, words
 from reports.documents.pages import page
+from reports.documents.tuning_pictures import draw
 from reports.statistics import ALPHA, Array, holm
 from reports.thread import CONDITIONS, FACTORS
 
@@ -32,36 +27,57 @@ Searches = Mapping[str, optuna.Study]
 """By condition."""
 
 BEST_SHARE = 0.25
-"""Of a search's complete trials, those that count as good."""
+"""The share of a search's complete trials that count as good."""
 FEWEST_TRIALS = 8
-"""Complete trials from which importances are told."""
+"""The fewest complete trials from which importances are estimated."""
+ENOUGH_TRIALS = 30
+"""The fewest complete trials of a search without a warning."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Shift:
-    """Where good values of a hyperparameter are, for conditions in which the scale is a variance or a std."""
+    """Good values of a hyperparameter, for conditions in which the scale is a variance or a std.
+
+    Attributes:
+        name: The hyperparameter.
+        variance: The median of good trials' values where the scale is a variance.
+        std: The same where it is a std.
+        p: Of a permutation of good trials between the two, by their relative value in the search space; Holm's over
+            hyperparameters. An adaptive search's trials aren't independent, so this is a hint and no test.
+    """
 
     name: str
     variance: float
-    """the median of good trials' values"""
     std: float
     p: float
-    """of a permutation of good trials between the two, by their place in the space; Holm's over hyperparameters. An
-    adaptive search's trials aren't independent, so this is a hint and no test"""
 
 
 def write(
-    output: Path, searches: Searches, untuned: pd.DataFrame, tuned: pd.DataFrame, outcome: str, margin: float | None
+    output: Path,
+    searches: Searches,
+    untuned: pd.DataFrame,
+    tuned: pd.DataFrame,
+    outcome: str,
+    margin: float | None,
+    *,
+    with_html: bool = False,
 ) -> str:
     """Write tuning.md and its figures, and return the answer in a few lines.
 
-    **Arguments**: `untuned` and `tuned`, runs of the same held-out seeds, as `attribute` takes them.
+    Args:
+        output: The directory to write to.
+        searches: By condition.
+        untuned: Runs of the held-out seeds before tuning, as `attribute` takes them.
+        tuned: Runs of the same seeds with each condition's best trial.
+        outcome: The outcome.
+        margin: The equivalence margin; None for the default one.
+        with_html: Write tuning.html too, which needs no other file.
     """
     before = attribute(untuned, outcome, FACTORS, margin)
     after = attribute(tuned, outcome, FACTORS, margin)
-    shifts = good_places(searches)
+    shifts = good_values(searches)
     output.mkdir(parents=True, exist_ok=True)
-    pictures = [_draw_slice(study, condition, output) for condition, study in searches.items()]
+    pictures = draw(searches, {"untuned": before, "tuned": after}, outcome, output)
     text = page(
         "tuning.md.j2",
         answer=Markup(answer(before, after, outcome)),
@@ -69,9 +85,12 @@ def write(
         before=before,
         after=after,
         warnings=[
-            f"{name}: {warning}"
-            for name, runs, each in (("untuned", untuned, before), ("tuned", tuned, after))
-            for warning in (*cautions.of_runs(runs, outcome, each.blocks), *cautions.of_answer(each))
+            *_of_searches(searches),
+            *(
+                f"{name}: {warning}"
+                for name, runs, each in (("untuned", untuned, before), ("tuned", tuned, after))
+                for warning in (*warnings.of_runs(runs, outcome, each.blocks), *warnings.of_answer(each))
+            ),
         ],
         outcome=outcome,
         searches={condition: summary(study) for condition, study in searches.items()},
@@ -82,14 +101,27 @@ def write(
         trials={condition: [_row(trial) for trial in study.trials] for condition, study in searches.items()},
     )
     (output / "tuning.md").write_text(text, encoding="utf-8", errors="backslashreplace")
+    if with_html:
+        (output / "tuning.html").write_text(html.page(text, output), encoding="utf-8", errors="backslashreplace")
     return "\n".join([answer(before, after, outcome), absorbed(shifts), f"{output / 'tuning.md'}"])
 
 
+def _of_searches(searches: Searches) -> list[str]:
+    """Return a warning where a search has fewer than `ENOUGH_TRIALS` complete trials."""
+    fewest = min(len(_complete(study)) for study in searches.values())
+    if fewest >= ENOUGH_TRIALS:
+        return []
+    so_what = (
+        "the best is much a matter of luck, importances are guesses, and a difference may survive for want of trials"
+    )
+    return [f"a search came to {fewest} values: below {ENOUGH_TRIALS} {so_what}"]
+
+
 def answer(before: Attribution, after: Attribution, outcome: str) -> str:
-    """Whether the parameterization's difference survives, in a sentence."""
+    """Return whether the parameterization's difference survives, in a sentence."""
     then, now = before.effect("parameterization"), after.effect("parameterization")
     if then is None or now is None:
-        reason = (cautions.of_answer(after) or ["no run shows it"])[0]
+        reason = (warnings.of_answer(after) or ["no run shows it"])[0]
         return f"Whether the parameterization changes {outcome} can't be told: {reason}."
     told = (
         f"untuned, the scale as a {then.level} instead of a {then.factor.reference} changes {outcome} by "
@@ -115,7 +147,7 @@ def _in_words(effect: Effect) -> str:
 
 
 def absorbed(shifts: Sequence[Shift]) -> str:
-    """Which hyperparameter absorbs the parameterization, in a sentence."""
+    """Return which hyperparameter absorbs the parameterization, in a sentence."""
     if not shifts:
         return (
             "Which hyperparameter absorbs the parameterization can't be told: too few trials, or one parameterization."
@@ -130,8 +162,8 @@ def absorbed(shifts: Sequence[Shift]) -> str:
     return f"No hyperparameter clearly absorbs the parameterization; {first.name} comes closest: {told}."
 
 
-def good_places(searches: Searches) -> list[Shift]:
-    """Where each hyperparameter's good values are, by parameterization; nothing where only one was searched."""
+def good_values(searches: Searches) -> list[Shift]:
+    """Return each hyperparameter's good values by parameterization; none where only one was searched."""
     groups: dict[str, list[FrozenTrial]] = {"variance": [], "std": []}
     for condition, study in searches.items():
         complete = sorted(_complete(study), key=lambda trial: -_value(trial))
@@ -156,7 +188,7 @@ def good_places(searches: Searches) -> list[Shift]:
 
 
 def _p_moved(variance: Sequence[FrozenTrial], std: Sequence[FrozenTrial], name: str) -> float:
-    samples = [np.array([_place(trial, name) for trial in trials]) for trials in (variance, std)]
+    samples = [np.array([_relative_value(trial, name) for trial in trials]) for trials in (variance, std)]
     test = stats.permutation_test(samples, _difference_of_means, n_resamples=9999, rng=np.random.default_rng(0))
     return float(test.pvalue)
 
@@ -165,8 +197,8 @@ def _difference_of_means(a: Array, b: Array) -> float:
     return float(a.mean() - b.mean())
 
 
-def _place(trial: FrozenTrial, name: str) -> float:
-    """A value's place in the space, from 0 to 1."""
+def _relative_value(trial: FrozenTrial, name: str) -> float:
+    """Return a value relative to the range of the search space, from 0 to 1."""
     distribution = trial.distributions[name]
     assert isinstance(distribution, FloatDistribution | IntDistribution)
     scale: Any = np.log if distribution.log else float
@@ -175,7 +207,7 @@ def _place(trial: FrozenTrial, name: str) -> float:
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
-    """Optuna's PED-ANOVA: how much each hyperparameter has to do with being among the best quarter; sums to 1."""
+    """Return each hyperparameter's importance for being among the best quarter (Optuna's PED-ANOVA); they sum to 1."""
     complete = _complete(study)
     if len(complete) < FEWEST_TRIALS or len({trial.value for trial in complete}) < 2:
         return {}
@@ -186,7 +218,7 @@ def importances(study: optuna.Study) -> dict[str, float]:
 
 
 def summary(study: optuna.Study) -> dict[str, Any]:
-    """A search in numbers."""
+    """Return a search in numbers: its complete and pruned trials, and the best one's values."""
     states = [trial.state for trial in study.trials]
     best = max(_complete(study), key=_value)
     return {
@@ -215,21 +247,3 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
         "params": ", ".join(f"{name} {value:.4g}" for name, value in trial.params.items()),
         "cells": " ".join(trial.user_attrs.get("runs", [])),
     }
-
-
-def _draw_slice(study: optuna.Study, condition: str, output: Path) -> str:
-    """Optuna's own slice plot."""
-    path = output / f"slice-{condition}.png"
-    complete = optuna.create_study(direction="maximize")
-    complete.add_trials(_complete(study))
-    with mpl.style.context(RC, after_reset=True), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        axes = np.atleast_1d(np.asarray(optuna.visualization.matplotlib.plot_slice(complete), dtype=object))
-        for axis in axes:
-            axis.tick_params(axis="x", which="both", labelrotation=90)  # or those of a short logarithmic axis overlap
-        figure = axes[0].figure
-        assert isinstance(figure, Figure)
-        figure.suptitle(condition)
-        figure.savefig(path, bbox_inches="tight", metadata={"Software": None})
-        mpl.pyplot.close(figure)
-    return path.name

@@ -1,4 +1,4 @@
-"""`verdict.json`: the answer for programs. Every key is always there, and what can't be told is null."""
+"""`verdict.json`: the answer for programs. Every key is always there, and null where the value isn't known."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from reports.analysis.arms import ArmSummary, summarise_arms
 from reports.analysis.attribution import Attribution, by_name
 from reports.analysis.blocks import Arm
 from reports.analysis.design import Design
+from reports.analysis.dose import Dose
 from reports.analysis.effects import Effect
 from reports.analysis.interactions import Interaction
 from reports.analysis.mean import Estimate
@@ -30,7 +31,7 @@ def verdict(outcome: str, designs: Sequence[Design], across: Sequence[Json] = ()
     Args:
         outcome: The primary outcome.
         designs: The answers.
-        across: What several designs say together of each factor.
+        across: The aggregates over designs.
     """
     found: Json = plain(
         {
@@ -66,10 +67,10 @@ def _design(design: Design) -> Json:
         "outcomes": {name: _other(other) for name, other in design.others.items()},
         "divergence": [_gaps(gaps) for gaps in design.gaps],
         "variance_share": answer.shares,
-        "exploration_cost": design.price and {
-            "policy": _estimate(design.price.policy),
-            "noise": _estimate(design.price.noise),
-            "share": _interval(design.price.share),
+        "exploration_cost": design.exploration_cost and {
+            "policy": _estimate(design.exploration_cost.policy),
+            "noise": _estimate(design.exploration_cost.noise),
+            "share": _interval(design.exploration_cost.share),
         },
         "warnings": design.warnings,
     }  # fmt: skip
@@ -91,7 +92,7 @@ def _factor(answer: Attribution, effect: Effect) -> Json:
             **_estimate(mean.main),
             "ci90": mean.main.ci90,
             "margin": mean.main.margin and mean.main.margin.value,
-            "margin_is_estimated": mean.main.margin and mean.main.margin.deviation is not None,
+            "margin_is_estimated": mean.main.margin and mean.main.margin.sd is not None,
             "p_equivalent": mean.main.p_equivalent,
             "p_skew_corrected": mean.main.p_skew,
             "decided_by_ranks": mean.main.ranked is not None,
@@ -224,7 +225,7 @@ def _gaps(gaps: Gaps) -> Json:
 
 
 def relations(amplifications: Sequence[Amplification], compensations: Sequence[Compensation]) -> Json:
-    """Return what the thread's designs say together."""
+    """Return the part of `verdict.json` on comparisons of the thread's designs."""
     found: Json = plain(
         {
             "amplification": [
@@ -239,6 +240,21 @@ def relations(amplifications: Sequence[Amplification], compensations: Sequence[C
                  "explained": _interval(row.explained), "open_channels": row.channels}
                 for row in compensations
             ],
+        }
+    )  # fmt: skip
+    return found
+
+
+def responses(doses: Sequence[Dose]) -> Json:
+    """Return the part of `verdict.json` on doses: when runs come apart, and the spread of their outcomes."""
+    found: Json = plain(
+        {
+            "doses": [
+                {"runs": dose.runs, "dose": dose.label, "size": dose.size, "precision": dose.precision,
+                 "n_seeds": dose.seeds, "apart": dose.apart, "onset": _interval(dose.onset),
+                 "sd": _interval(dose.sd)}
+                for dose in doses
+            ]
         }
     )  # fmt: skip
     return found

@@ -1,7 +1,7 @@
 """The answer in words, and numbers as people read them.
 
-Sentences are for the terminal and for Markdown. They take `show`, which writes a name that comes from the data: `str`
-for the terminal, `markdown` for a document, where no name may be markup.
+Sentences are for the terminal and for Markdown. They take `show`, which formats a name from the data: `str` for the
+terminal, `markdown` for a document, where no name may be markup.
 """
 
 import dataclasses
@@ -14,13 +14,13 @@ import numpy as np
 
 from reports import statistics
 from reports.analysis import conclusions
-from reports.analysis.arms import ulp_deviation
+from reports.analysis.arms import ulp_sd
 from reports.analysis.attribution import Attribution
 from reports.analysis.design import Design
 from reports.analysis.effects import Effect
+from reports.analysis.exploration_cost import ExplorationCost
 from reports.analysis.mean import Estimate
 from reports.analysis.mechanism import ULP, Gaps, Mechanism
-from reports.analysis.price import Price
 from reports.analysis.relations import Compensation
 from reports.analysis.spread import BOUND
 from reports.statistics import Interval, Margin, SignFlip, Test
@@ -29,7 +29,7 @@ Show = Callable[[str], str]
 
 
 def markdown(name: object) -> str:
-    """Return a name as text in Markdown, whatever characters are in it."""
+    """Return a name as text in Markdown, with all markup escaped."""
     text = html.escape(one_line(str(name)), quote=False)
     text = re.sub(r"([\\`*\[\]|~$#])", r"\\\1", text)
     text = re.sub(r"^(\d*)([-+.)])(?=[ -])", r"\1\\\2", text)  # of a list
@@ -37,7 +37,7 @@ def markdown(name: object) -> str:
 
 
 def one_line(name: str) -> str:
-    """Return a name in one line, without what a terminal takes for a command or no file can hold."""
+    """Return a name in one line, without characters that a terminal obeys or no file can hold."""
     return printable(re.sub(r"\s+", " ", name).strip())
 
 
@@ -47,26 +47,26 @@ def printable(text: str) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three significant digits, and all before the point up to a million; a dash for what there is not."""
+    """Return a number with three significant digits, or all before the point up to a million; a dash without one."""
     if value is None or not math.isfinite(value):
         return "-"
     return f"{value:.0f}" if 999.5 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def interval(ends: tuple[float, float]) -> str:
-    """In square brackets; in words where it is unbounded."""
+    """Return an interval in square brackets, or "(unbounded)"."""
     if not any(map(math.isfinite, ends)):
         return "(unbounded)"
     return f"[{number(ends[0])}, {number(ends[1])}]"
 
 
 def estimate(interval_: Interval | None) -> str:
-    """An estimate and its interval; a dash where there is none."""
+    """Return an estimate and its interval; a dash where there is none."""
     return "-" if interval_ is None else f"{number(interval_.estimate)} {interval((interval_.low, interval_.high))}"
 
 
 def percent(interval_: Interval | None) -> str:
-    """A share and its interval, in percent."""
+    """Return a share and its interval, in percent; a dash where there is none."""
     if interval_ is None:
         return "-"
     low, high = (f"{100 * end:.0f}" if math.isfinite(end) else "-" for end in (interval_.low, interval_.high))
@@ -74,55 +74,55 @@ def percent(interval_: Interval | None) -> str:
 
 
 def margin(margin_: Margin | None) -> str:
-    """An equivalence margin, and whether it is estimated."""
+    """Return an equivalence margin, and whether it is estimated; a dash where there is none."""
     if margin_ is None:
         return "-"
-    return f"±{number(margin_.value)}" + (" (estimated)" if margin_.deviation else "")
+    return f"±{number(margin_.value)}" + (" (estimated)" if margin_.sd else "")
 
 
 def p_value(p: float | None) -> str:
-    """Two significant digits, never zero."""
+    """Return a p-value with two significant digits, never zero; a dash where there is none."""
     if p is None:
         return "-"
     return "< 0.0001" if p < 0.0001 else f"{p:.2g}"
 
 
 def count(number_: int, noun: str) -> str:
-    """As in "10 seeds" and "1 seed"."""
+    """Return a number and a noun, as in "10 seeds" and "1 seed"."""
     return f"{number_} {noun}{'s' * (number_ != 1)}"
 
 
 def sample_size(answer: Attribution, size: int) -> str:
-    """How many seeds there are, or runs where seeds pair nothing."""
+    """Return a number of seeds, or of runs where they are unpaired, in words."""
     return count(size, "seed" if answer.paired else "run")
 
 
 def label(effect: Effect, show: Show) -> str:
-    """A factor, and its level where it has several."""
+    """Return an effect's name: the factor's, with the level where it has several."""
     name = show(effect.factor.name)
     return f"{name} {show(effect.level)}" if len(effect.factor.levels) > 2 else name
 
 
 def contrast(effect: Effect, show: Show) -> str:
-    """A level against the reference."""
+    """Return the contrast of a level and the reference, in words."""
     factor = effect.factor
     return factor.phrase.format(level=show(effect.level), reference=show(factor.reference))
 
 
 def headline(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
-    """What was found of a factor, in a sentence or two."""
+    """Return the answer on a factor, in a sentence or two."""
     name = label(effect, show) + compared_at(effect, show)
     return f"{name[:1].upper()}{name[1:]}: {_mechanism(effect.mechanism)}, and {_mean(answer, effect, outcome, show)}."
 
 
 def compared_at(effect: Effect, show: Show) -> str:
-    """Where a factor's levels are compared, in brackets; empty where that is wherever there are runs."""
+    """Return where a factor's levels are compared, in brackets; empty where that is wherever there are runs."""
     where = effect.contrast.where
     return f" (compared at {show(where)} only)" if where else ""
 
 
 def headlines(answer: Attribution, outcome: str, show: Show) -> str:
-    """What was found of each factor, and what the ULP control gives."""
+    """Return the answers on all factors, and the placebo, in sentences."""
     said = [headline(answer, effect, outcome, show) for effect in answer.effects]
     return " ".join([*said, placebo(answer)]).strip()
 
@@ -164,8 +164,8 @@ def _mean(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
                     f"among runs that finished {measured}" if main.test.size else "no runs finished at both levels"
                 )
                 said += f"{contrast(effect, show)} (p {p_value(main.p_adjusted)}); {finished}"
-            elif effect.mean.deviating and not main.is_different:
-                said = f"it changes {what} at some levels of other factors ({_deviations(answer, effect, show)}), "
+            elif effect.mean.differing and not main.is_different:
+                said = f"it changes {what} at some levels of other factors ({_differing(answer, effect, show)}), "
                 said += f"{measured} on average ({sample})"
             elif effect.mean.is_inside_margin:
                 said += f", yet it is smaller than the margin of {margin(main.margin)}"
@@ -183,8 +183,8 @@ def _mean(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
             said += f"(p {p_value(main.p_adjusted)}); {finished}"
         case _:
             said = f"whether it changes {what} is undecided: {measured} ({sample})"
-    if effect.mean_conclusion == "undecided" and effect.mean.deviating:
-        said += f", though it does at some levels of other factors: {_deviations(answer, effect, show)}"
+    if effect.mean_conclusion == "undecided" and effect.mean.differing:
+        said += f", though it does at some levels of other factors: {_differing(answer, effect, show)}"
     if effect.spread_conclusion in conclusions.SPREAD:
         said += f"; {conclusions.SPREAD[effect.spread_conclusion]}"
     elif effect.conclusion == conclusions.ROUND_OFF_AT_FIRST and effect.mean_conclusion != "undecided":
@@ -192,16 +192,16 @@ def _mean(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
     return said + _failures(effect)
 
 
-def _deviations(answer: Attribution, effect: Effect, show: Show) -> str:
-    """What a factor does where it is different, though not on average."""
+def _differing(answer: Attribution, effect: Effect, show: Show) -> str:
+    """Return a factor's effects where it is different, though not on average."""
     return "; ".join(
         f"{_better_or_worse(answer, each.ranked) if each.ranked else number(each.estimate)} at {show(each.where)}"
-        for each in effect.mean.deviating
+        for each in effect.mean.differing
     )
 
 
 def _better_or_worse(answer: Attribution, ranked: Test) -> str:
-    """In ranks a failed run is the worst."""
+    """Return the direction of an effect in ranks, in which a failed run is the worst."""
     is_better = (ranked.estimate > 0) == (answer.blocks.goal == "maximize")
     return f"{'better' if is_better else 'worse'} in ranks"
 
@@ -217,7 +217,7 @@ def _direction(answer: Attribution, main: Estimate) -> str:
 
 
 def _beyond(effect: Effect) -> float:
-    """The largest effect that the 90% intervals of all that decide leave open."""
+    """Return the largest effect that the 90% intervals of the deciding estimates allow."""
     return max(abs(end) for each in effect.mean.deciding for end in each.ci90)
 
 
@@ -233,7 +233,7 @@ def _failures(effect: Effect) -> str:
 
 
 def placebo(answer: Attribution) -> str:
-    """The ULP control analysed as an effect, in a sentence; empty without one."""
+    """Return the ULP control analysed as an effect, in a sentence; empty without one."""
     test = answer.placebo
     if test is None:
         return ""
@@ -244,7 +244,7 @@ def placebo(answer: Attribution) -> str:
 
 
 def _pairs_of_runs(answer: Attribution) -> str:
-    """How many pairs of runs a seed's placebo is the mean of, and how many a seed's effect."""
+    """Return the numbers of pairs of runs of which a seed's placebo, and its effect, is the mean."""
     control = int(np.isfinite(answer.blocks.responses).reshape(len(answer.blocks.seeds), -1).sum(axis=1).max())
     pairs = [effect.contrast.differences(answer.blocks.outcomes) for effect in answer.effects]
     effect = max((int(np.isfinite(each).reshape(len(each), -1).sum(axis=1).max()) for each in pairs), default=control)
@@ -253,14 +253,14 @@ def _pairs_of_runs(answer: Attribution) -> str:
 
 
 def nothing_compared(answer: Attribution, show: Show) -> str:
-    """Why there is no effect, in a sentence."""
+    """Return why there is no effect, in a sentence."""
     if len(answer.arms) == 1:
         return f"All runs are of one condition, {show(answer.arms[0].name)}: there is none to compare it with."
     return "Nothing could be compared: see the warnings below."
 
 
 def effect_line(effect: Effect) -> str:
-    """An effect, in a line for the terminal."""
+    """Return an effect in a line for the terminal."""
     main = effect.main
     failed = "" if effect.failures.conclusion == "none" else f", failed runs {failures_cell(effect)}"
     return (
@@ -271,7 +271,7 @@ def effect_line(effect: Effect) -> str:
 
 
 def blind_spots(answer: Attribution, show: Show) -> str:
-    """What a study could not see, in sentences."""
+    """Return what a study could not see, in sentences."""
     said = []
     detectable = [
         f"{number(effect.main.detectable)} ({label(effect, show)})"
@@ -299,12 +299,12 @@ ALL_DECIDED = "Every effect on the mean is decided."
 
 
 def what_would_settle(answer: Attribution, core_seconds: float | None, show: Show) -> str:
-    """How many seeds each undecided effect needs, in sentences; empty where all is decided.
+    """Return the number of seeds that each undecided effect needs, in sentences; empty where all is decided.
 
     Args:
-        answer: What was found.
+        answer: The answer.
         core_seconds: The processor time of a run, where it is known.
-        show: Writes a name.
+        show: Formats a name.
     """
     said = []
     for effect in answer.effects:
@@ -356,7 +356,7 @@ def what_would_settle(answer: Attribution, core_seconds: float | None, show: Sho
 
 
 def _what_would_bound(effect: Effect, show: Show) -> str:
-    """What would tell whether runs vary more at a level that is equivalent in the mean."""
+    """Return which runs would decide the spread of an effect that is equivalent in the mean."""
     tells = f"would tell whether runs vary more with the {label(effect, show)}"
     if effect.spread is None:
         return f"ULP controls of both levels {tells}"
@@ -366,15 +366,15 @@ def _what_would_bound(effect: Effect, show: Show) -> str:
 
 
 def band(answer: Attribution) -> str:
-    """What the figure's band is; empty where it has none, since the error of an estimated margin counts too."""
-    return "; the band is the equivalence margin" if answer.margin and answer.margin.deviation is None else ""
+    """Return what the figure's band is; empty for an estimated margin, which has none since its error counts too."""
+    return "; the band is the equivalence margin" if answer.margin and answer.margin.sd is None else ""
 
 
-def margin_caution(answer: Attribution, show: Show) -> str:
-    """What the margin can't say, in sentences; empty without one."""
+def margin_note(answer: Attribution, show: Show) -> str:
+    """Return where the margin comes from and what that limits, in sentences."""
     if answer.margin is None:
         return "There is no equivalence margin, so nothing can be called equivalent."
-    if answer.margin.deviation is None:
+    if answer.margin.sd is None:
         return f"The equivalence margin, {margin(answer.margin)}, was given."
     said = (
         f"The equivalence margin, {margin(answer.margin)}, is half the standard deviation between seeds of the "
@@ -390,7 +390,7 @@ def margin_caution(answer: Attribution, show: Show) -> str:
 
 
 def first_table(answer: Attribution, outcome: str, show: Show) -> list[list[str]]:
-    """The first page's table: a row a question, a column a factor, and one for the ULP control where there is one."""
+    """Return the rows of the first page's table: a column for each effect, and one for the ULP control."""
     effects, control = answer.effects, answer.placebo
     heads = [f"{label(effect, show)}: {show(effect.level)} minus {show(effect.factor.reference)}" for effect in effects]
     rows = [
@@ -412,7 +412,7 @@ def _test(test: SignFlip | None) -> str:
 
 
 def mean_cell(effect: Effect) -> str:
-    """The mean difference with the interval that decides; where ranks decide, that of the runs that finished."""
+    """Return the mean difference with the interval that decides; where ranks decide, that of finished runs."""
     measured = f"{number(effect.main.estimate)} {interval(effect.main.ci_adjusted)}"
     if effect.main.ranked is None:
         return measured
@@ -422,14 +422,14 @@ def mean_cell(effect: Effect) -> str:
 
 
 def mean_conclusion_cell(effect: Effect) -> str:
-    """What the mean does, and where it is equivalent, within what."""
+    """Return the conclusion on the mean, and the margin where it is equivalent."""
     if effect.mean_conclusion != "equivalent":
         return f"**{effect.mean_conclusion}**"
     return f"**equivalent** within {margin(effect.main.margin)}: {interval(effect.main.ci90)} (90%)"
 
 
 def mechanism_cell(mechanism: Mechanism) -> str:
-    """Whether two levels are the same mathematics, and the gap that shows it."""
+    """Return whether two levels are the same mathematics, and the ratio of gaps that shows it."""
     said = {
         "identical": "the same bits",
         "round-off": "yes, up to rounding",
@@ -446,12 +446,12 @@ def mechanism_cell(mechanism: Mechanism) -> str:
 
 
 def power_of_two(ratio: float) -> str:
-    """A ratio near one as it is, a large one as a power of two."""
+    """Return a ratio as a number, from 1000 on as a power of two."""
     return number(ratio) if ratio < 1000 else f"2^{math.log2(ratio):.1f}"
 
 
 def spread_cell(effect: Effect) -> str:
-    """The spread of pairs over what a one-ULP perturbation does."""
+    """Return the spread of pairs over that of one-ULP perturbations, and the conclusion."""
     spread = effect.spread
     if spread is None:
         return "untested"
@@ -459,7 +459,7 @@ def spread_cell(effect: Effect) -> str:
 
 
 def spread_rule(effect: Effect, show: Show) -> str:
-    """Which tests decide what is said of an effect's spread, in a sentence; empty without a ULP control."""
+    """Return the tests behind the conclusion on an effect's spread, in a sentence; empty without a ULP control."""
     spread = effect.spread
     if spread is None:
         return ""
@@ -472,7 +472,7 @@ def spread_rule(effect: Effect, show: Show) -> str:
 
 
 def sensitivity_cell(effect: Effect) -> str:
-    """What round-off alone does to a run, at the reference and at the level."""
+    """Return the standard deviation of a run by round-off alone, at the reference and at the level."""
     spread = effect.spread
     if spread is None:
         return "untested"
@@ -483,12 +483,12 @@ def sensitivity_cell(effect: Effect) -> str:
 
 
 def control_cell(answer: Attribution) -> str:
-    """What round-off alone does to a run, over all arms."""
-    return number(ulp_deviation(answer.blocks, list(range(len(answer.arms)))))
+    """Return the standard deviation of a run by round-off alone, over all arms."""
+    return number(ulp_sd(answer.blocks, list(range(len(answer.arms)))))
 
 
 def failures_cell(effect: Effect) -> str:
-    """Failed runs of all, at the reference and at the level."""
+    """Return the numbers of failed runs and of all, at the reference and at the level."""
     (k, n), (k_reference, n_reference) = effect.failures.level, effect.failures.reference
     said = f"{k_reference} of {n_reference}, {k} of {n}"
     return said if effect.failures.conclusion == "none" else f"{said}: {effect.failures.conclusion}"
@@ -503,7 +503,7 @@ class GapRow:
 
 
 def distinct_gaps(design: Design) -> list[GapRow]:
-    """The gaps that say something of their own: of each effect its first pair, and the reference's ULP control."""
+    """Return the gaps to show: of each effect its first pair of arms, and the reference's ULP control."""
     answer = design.answer
     names = [arm.name for arm in answer.arms]
     wanted = []
@@ -520,7 +520,7 @@ def distinct_gaps(design: Design) -> list[GapRow]:
 
 
 def ranges(numbers: Sequence[int]) -> str:
-    """Whole numbers in order, with a dash for those that follow each other: 0-9, 12."""
+    """Return whole numbers in order, with a dash for those that follow each other: 0-9, 12."""
     runs: list[list[int]] = []
     for number_ in numbers:
         if runs and number_ == runs[-1][-1] + 1:
@@ -530,21 +530,21 @@ def ranges(numbers: Sequence[int]) -> str:
     return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
-def price(price_: Price, outcome: str) -> str:
-    """How much of a training return's difference is the exploration cost, in a sentence or two."""
-    total, policy, noise = price_.total, price_.policy, price_.noise
+def exploration_cost(cost: ExplorationCost, outcome: str) -> str:
+    """Return the part of a training return's difference that is the exploration cost, in a sentence or two."""
+    total, policy, noise = cost.total, cost.policy, cost.noise
     text = (
         f"The scale as a {total.b} instead of a {total.a} changes {markdown(outcome)} by {number(total.estimate)} "
         f"{interval(total.ci)}, and the deterministic policy's return by {number(policy.estimate)} "
         f"{interval(policy.ci)}. The rest, {number(noise.estimate)} {interval(noise.ci)}, would be the exploration cost"
     )
-    if price_.share and price_.share.low >= 0 and price_.share.high <= 1:
-        return f"{text}: {percent(price_.share)} of the difference."
+    if cost.share and cost.share.low >= 0 and cost.share.high <= 1:
+        return f"{text}: {percent(cost.share)} of the difference."
     return f"{text}."
 
 
 def prediction(compensation: Compensation) -> str:
-    """What the law predicts, said before the result."""
+    """Return the prediction of the law, in sentences."""
     step = {0.5: "half", 0.25: "a quarter of"}.get(compensation.law, f"{compensation.law:g} times")
     optimizer = {"adam": "Adam", "sgd": "plain gradient descent"}.get(compensation.optimizer, compensation.optimizer)
     return (
@@ -554,13 +554,13 @@ def prediction(compensation: Compensation) -> str:
 
 
 def outcome_of(compensation: Compensation) -> str:
-    """What came of the prediction."""
+    """Return the result of the prediction's test, in sentences."""
     effect = compensation.effect
     if effect is None:
         return "It can't be tested here: both parameterizations are needed, on the same seeds."
     main = effect.main
     kept = {
-        "equivalent": "The prediction holds: that is equivalent to none within the margin",
+        "equivalent": "The prediction holds: the effect is equivalent to zero within the margin",
         "identical": "The prediction holds: the outcomes are identical",
         "different": "The prediction fails: something else than the learning speed is left",
         "undecided": "Whether the prediction holds is undecided",

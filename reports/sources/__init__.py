@@ -1,8 +1,8 @@
-"""Where runs come from, and what their columns are.
+"""Sources of runs, and the meaning of their columns.
 
 Sources are a run store (`run_store`), W&B (`wandb`, `wandb_mapped`), Monitor files of Stable-Baselines3 (`sb3`), event
-files (`tensorboard`), a `comparison` of anyone's trainers, a `table` that anyone can make, or the table of a
-`published` report. What runs are is in `runs`, how to read them in `reading`.
+files (`tensorboard`), a `comparison` of other trainers, a `table`, or the table of a `published` report. `runs` defines
+what all of them return, and `reading` how to read them.
 """
 
 import re
@@ -50,12 +50,14 @@ def read(
     source = str(source)
     if _is_run_store(source, reading):
         if reading.unpaired:
-            raise UnreadableSourceError(f"{source}: a study's runs are paired by their seeds: they can't be unpaired")
+            raise UnreadableSourceError(
+                f"{source}: a study's runs are paired by their seeds: they can't be unpaired", parameter="unpaired"
+            )
         folder = fetch_run_store(source) if source.startswith(wandb.SCHEME) else Path(source)
         return read_run_store(folder, expected, reading)
     if expected is not None:
         raise UnreadableSourceError(
-            f"{source}: only a study's runs are those of a sweep file: leave the sweep file out"
+            f"{source}: only a study's runs are those of a sweep file: leave the sweep file out", parameter="expected"
         )
     if source.startswith(wandb.SCHEME) and reading.mapping is not None:
         return read_mapped(source, reading.mapping, reading)
@@ -73,14 +75,19 @@ def read(
 
 
 def _is_run_store(source: str, reading: Reading) -> bool:
-    """Return whether a source has a study's own runs."""
+    """Return whether a source has a study's own runs.
+
+    Raises:
+        UnreadableSourceError: It has, and there is a mapping, too.
+    """
     if source.startswith(wandb.SCHEME):
         return reading.mapping is None
     if source.startswith((sb3.SCHEME, tensorboard.SCHEME, comparison.SCHEME)) or not Path(source).is_dir():
         return False
     if reading.mapping is not None:
         raise UnreadableSourceError(
-            f"{source}: a study's runs need no mapping; other runs in folders are sb3:{source} or tb:{source}"
+            f"{source}: a study's runs need no mapping; other runs in folders are sb3:{source} or tb:{source}",
+            parameter="mapping",
         )
     return True
 
@@ -88,7 +95,7 @@ def _is_run_store(source: str, reading: Reading) -> bool:
 def beside(source: str) -> Path:
     """Return where a report goes by default: into the runs directory, beside the table or folder, or here.
 
-    A published report is made again in its own place, where its table lies.
+    A published report is made again in its own folder, where its table lies.
     """
     if source.startswith(wandb.SCHEME):
         return Path(f"{re.sub(r'[^A-Za-z0-9.-]+', '-', source)}-report")
@@ -111,14 +118,16 @@ def where(runs: Runs, conditions: abc.Sequence[str]) -> Runs:
     for condition in conditions:
         key, equals, value = condition.partition("=")
         if not equals or key not in runs.table:
-            raise UnreadableSourceError(f"--where {condition}: give key=value, of a column such as env_id or seed")
+            raise UnreadableSourceError(
+                f"{condition}: give key=value, of a column such as env_id or seed", parameter="where"
+            )
         column = runs.table[key]
         same = column.astype(str) == value
         if _is_number(value):
             same |= as_numbers(column) == float(value)
         runs = runs.select(same)
         if runs.table.empty:
-            raise UnreadableSourceError(f"--where {condition}: no run has it")
+            raise UnreadableSourceError(f"{condition}: no run has it", parameter="where")
     return runs
 
 

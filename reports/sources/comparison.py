@@ -1,4 +1,4 @@
-"""Runs of a comparison of anyone's trainers: `outcomes.csv`, and beside it what was seen of their mechanism."""
+"""Runs of a comparison of other trainers: `outcomes.csv`, and beside it what was seen of their mechanism."""
 
 import dataclasses
 import json
@@ -13,11 +13,11 @@ from reports.sources.table import read_table
 
 SCHEME = "compare:"
 UNPAIRED = ("unpaired",)
-"""What was seen of arms of which runs of one seed have nothing in common."""
+"""Readings of arms whose runs of one seed have nothing in common."""
 
 
 def read_comparison(source: str, reading: Reading) -> Runs:
-    """Return the runs of `compare:FOLDER`, which `study compare` wrote.
+    """Return the runs of `compare:FOLDER`, a folder that a comparison has written.
 
     Args:
         source: The folder.

@@ -1,4 +1,4 @@
-"""What the columns of a table are: those of every run, factors, design columns and outcomes.
+"""The kinds of a table's columns: those of every run, factors, design columns and outcomes.
 
 The same rules hold for tables, mapped W&B runs, Monitor files and event files.
 """
@@ -23,7 +23,7 @@ NUMBERS = ("seed", "replicate")
 THREAD = tuple(factor.name for factor in thread.FACTORS)
 
 
-class _WrongError(ValueError):
+class _WrongTableError(UnreadableSourceError):
     """A wrong table. Its text is one line, without the source."""
 
 
@@ -42,8 +42,8 @@ def declare(source: str, table: pd.DataFrame, reading: Reading) -> Runs:
         table = _typed(_complete(table, reading), reading)
         _check_names(table, reading)
         table, factors = _factors(table, reading)
-    except _WrongError as error:
-        raise UnreadableSourceError(f"{source}: {error}") from error
+    except _WrongTableError as error:
+        raise UnreadableSourceError(f"{source}: {error}", parameter=error.parameter) from error
     others = [name for name in table.columns if name not in COLUMNS]
     return Runs(
         table=table[[*COLUMNS, *others]],
@@ -79,7 +79,7 @@ def _complete(table: pd.DataFrame, reading: Reading) -> pd.DataFrame:
     """Return the table without blank rows, and with all of `COLUMNS`."""
     for column in ("condition",) if reading.unpaired else ("condition", "seed"):
         if column not in table:
-            raise _WrongError(f"every row needs a {column!r}; the columns are {list(table.columns)}")
+            raise _WrongTableError(f"every row needs a {column!r}; the columns are {list(table.columns)}")
     blank = table.isna().all(axis=1)  # such as spreadsheets leave at the end
     rows = pd.Series([f"row {number + 2}" for number in table.index], table.index, dtype=object)
     runs = table["run"].map(_text).astype(object) if "run" in table else rows
@@ -87,7 +87,7 @@ def _complete(table: pd.DataFrame, reading: Reading) -> pd.DataFrame:
     if "seed" not in table:
         table["seed"] = table.groupby("condition", dropna=False).cumcount()
     if table.empty:
-        raise _WrongError("it has no rows")
+        raise _WrongTableError("it has no rows")
     table = table.assign(**{name: value for name, value in DEFAULTS.items() if name not in table})
     table["error"] = table["error"].astype(object).where(table["error"].notna(), "")
     return table
@@ -111,13 +111,14 @@ def _check_names(table: pd.DataFrame, reading: Reading) -> None:
     others = [name for name in table.columns if name not in COLUMNS]
     for kind, names in (("design", reading.design), ("factor", reading.declared)):
         for name in names:
+            parameter = "design" if kind == "design" else reading.factor_parameter(name)
             if name in COLUMNS and (kind, name) != ("factor", "condition"):
-                raise _WrongError(f"{kind} {name!r} is a column of every run: choose another")
+                raise _WrongTableError(f"{kind} {name!r} is a column of every run: choose another", parameter=parameter)
             if name not in (*others, "condition") and not (kind == "factor" and name in THREAD):
-                raise _WrongError(f"{kind} {name!r} is not a column{near(name, others)}")
+                raise _WrongTableError(f"{kind} {name!r} is not a column{near(name, others)}", parameter=parameter)
     wrong = wrong_reference(reading, table["condition"])
     if wrong:
-        raise _WrongError(wrong)
+        raise _WrongTableError(wrong, parameter="reference")
 
 
 def _factors(table: pd.DataFrame, reading: Reading) -> tuple[pd.DataFrame, tuple[Factor, ...]]:
@@ -126,18 +127,24 @@ def _factors(table: pd.DataFrame, reading: Reading) -> tuple[pd.DataFrame, tuple
     _check_thread(table, reading)
     if table["condition"].isin(thread.CONDITIONS).all() and {*found, *reading.declared} <= {*THREAD}:
         levels = {
-            name: table["condition"].map({condition: levels[place] for condition, levels in thread.CONDITIONS.items()})
-            for place, name in enumerate(THREAD)
+            name: table["condition"].map({condition: levels[index] for condition, levels in thread.CONDITIONS.items()})
+            for index, name in enumerate(THREAD)
         }
         return table.assign(**levels), thread_factors(reading)
     missing = [name for name in reading.declared if name not in table]
     if missing:
-        raise _WrongError(f"factor {missing[0]!r} is not a column{near(missing[0], table.columns)}")
+        raise _WrongTableError(
+            f"factor {missing[0]!r} is not a column{near(missing[0], table.columns)}",
+            parameter=reading.factor_parameter(missing[0]),
+        )
     for name in (*reading.declared, *found):
         _check_factor(table, name, reading)
     if "condition" in reading.declared and len(reading.declared) > 1:
         others = ", ".join(name for name in reading.declared if name != "condition")
-        raise _WrongError(f"'condition' is a factor only by itself: leave it out, or leave out {others}")
+        raise _WrongTableError(
+            f"'condition' is a factor only by itself: leave it out, or leave out {others}",
+            parameter=reading.factor_parameter("condition"),
+        )
     by_itself = "condition" in reading.declared or not (reading.declared or found)
     names = ["condition"] if by_itself else list(dict.fromkeys((*reading.declared, *found)))
     table = table.assign(**{name: table[name].map(_text).astype(str) for name in names})
@@ -151,17 +158,17 @@ def _factors(table: pd.DataFrame, reading: Reading) -> tuple[pd.DataFrame, tuple
 
 
 def _texts(table: pd.DataFrame, reading: Reading) -> list[str]:
-    """Return the columns without any number that nothing says what they are."""
+    """Return the columns without any number that aren't declared."""
     declared = {*COLUMNS, *reading.design, *reading.declared, *_declared_outcomes(reading)}
     return [name for name in table.columns if name not in declared and not as_numbers(table[name]).notna().any()]
 
 
 def _check_thread(table: pd.DataFrame, reading: Reading) -> None:
     """Refuse levels that contradict the names of the thread's conditions."""
-    for place, name in enumerate(THREAD):
+    for index, name in enumerate(THREAD):
         if name not in table:
             continue
-        own = table["condition"].map({condition: levels[place] for condition, levels in thread.CONDITIONS.items()})
+        own = table["condition"].map({condition: levels[index] for condition, levels in thread.CONDITIONS.items()})
         told = table[name].astype(object)
         wrong = own.notna() & told.notna() & (own.astype(object) != told)
         _refuse(table, wrong, name, "what the condition's name says", reading)
@@ -170,29 +177,29 @@ def _check_thread(table: pd.DataFrame, reading: Reading) -> None:
 def _check_factor(table: pd.DataFrame, name: str, reading: Reading) -> None:
     """Refuse a factor that is also a design column, or that isn't the same in all runs of a condition."""
     if name in reading.design:
-        raise _WrongError(f"column {name!r} can't be both a design column and a factor")
+        raise _WrongTableError(f"column {name!r} can't be both a design column and a factor", parameter="design")
     empty = table[table[name].isna()]
     if len(empty):
-        raise _WrongError(
+        raise _WrongTableError(
             f"{title(empty['run'].iloc[0])}: column {name!r} is empty: fill it in, "
             "name it as a design column, or remove it"
         )
     counts = table.groupby("condition", sort=False)[name].nunique()
     if counts.max() > 1:
         condition = counts.index[counts > 1][0]
-        raise _WrongError(
+        raise _WrongTableError(
             f"column {name!r} has {counts[condition]} values in condition {condition!r}, and a condition is one arm: "
             f"let it name the {name}, too, or name {name!r} as a design column, or remove it"
         )
 
 
 def _check_told_apart(table: pd.DataFrame, names: Sequence[str]) -> None:
-    """Refuse conditions that have the same level of every factor: their difference would be nobody's."""
+    """Refuse conditions that have the same level of every factor: no factor would explain their difference."""
     arms = table.drop_duplicates("condition").astype(dict.fromkeys(names, object))
     twice = arms[arms.duplicated(list(names), keep=False)]
     if len(twice):
         alike = twice.groupby(list(names), sort=False)["condition"].apply(list).iloc[0]
-        raise _WrongError(
+        raise _WrongTableError(
             f"conditions {alike[0]!r} and {alike[1]!r} are the same in every factor ({', '.join(names)}): "
             "name a factor that tells them apart, or 'condition' as the factor"
         )
@@ -211,7 +218,7 @@ def _declared_outcomes(reading: Reading) -> list[str]:
 
 
 def _text(value: Any) -> Any:
-    """Return a level as text, a whole number without a decimal point; what is missing stays so."""
+    """Return a level as text, a whole number without a decimal point; None where it is missing."""
     if pd.isna(value):
         return None
     if isinstance(value, float) and value % 1 == 0 and abs(value) < 2.0**53:
@@ -224,4 +231,4 @@ def _refuse(table: pd.DataFrame, wrong: "pd.Series[bool]", column: str, must: st
     if wrong.any():
         first = table[wrong].iloc[0]
         value = "empty" if pd.isna(first[column]) else reprlib.repr(plain(first[column]))
-        raise _WrongError(f"{title(first['run'])}: {reading.label(column)} must be {must}, not {value}")
+        raise _WrongTableError(f"{title(first['run'])}: {reading.label(column)} must be {must}, not {value}")

@@ -1,4 +1,4 @@
-"""Runs in folders, whose paths say what they are: `CONDITION/SEED/...`, or as a template has it."""
+"""Runs in folders, whose paths name their condition and seed: `CONDITION/SEED/...`, or another template."""
 
 import re
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ LAYOUT = re.compile(r"(?P<condition>[^/]+)/(?:[^/]*_|seed[-_]?)?(?P<seed>\d+)(?:
 """`CONDITION/SEED` or `CONDITION/anything_SEED`, and whatever is below."""
 
 FIELD = re.compile(r"\{(\w+)\}|\*")
-"""What a template leaves open: a column, or what doesn't matter."""
+"""A field of a template: a column, or `*` for any text."""
 
 
 def folder_of(source: str, scheme: str) -> Path:
@@ -28,10 +28,10 @@ def folder_of(source: str, scheme: str) -> Path:
 
 
 def describe(source: str, paths: Sequence[str], mapping: Mapping | None) -> list[dict[str, Any]]:
-    """Return the columns that the runs' paths, and the constants of a mapping, fill.
+    """Return each run's columns, from its path and the constants of a mapping.
 
     Args:
-        source: What errors name.
+        source: The source's name in errors.
         paths: For each run its path in the source's folder, with slashes.
         mapping: Its `path` is a template, such as `{condition}/{env_id}/seed_{seed}`.
 
@@ -42,7 +42,7 @@ def describe(source: str, paths: Sequence[str], mapping: Mapping | None) -> list
     for name, value in values.items():
         if name not in ("path", "outcome") and not value.is_constant:
             raise UnreadableSourceError(
-                f"{source}: {name}={value} must be a constant in quotes: the path says the rest"
+                f"{source}: {name}={value} must be a constant in quotes: the path says the rest", parameter="mapping"
             )
     constants = {name: value.text for name, value in values.items() if value.is_constant}
     template = values["path"].text if "path" in values else None
@@ -55,14 +55,15 @@ def describe(source: str, paths: Sequence[str], mapping: Mapping | None) -> list
         if found is None:
             expected = template or "CONDITION/SEED or CONDITION/anything_SEED"
             raise UnreadableSourceError(
-                f"{source}: {path} is not like {expected}: say what it is, such as path={{condition}}/seed_{{seed}}"
+                f"{source}: {path} is not like {expected}: say what it is, such as path={{condition}}/seed_{{seed}}",
+                parameter="mapping",
             )
         rows.append({"run": path, **found.groupdict(), **constants})
     return rows
 
 
 def _compile(source: str, template: str) -> re.Pattern[str]:
-    """Return the pattern of the paths that a template stands for."""
+    """Return the pattern of the paths that fit a template."""
     pattern, end = "", 0
     for field in FIELD.finditer(template):
         name = field[1]
@@ -72,4 +73,6 @@ def _compile(source: str, template: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern + re.escape(template[end:].rstrip("/")) + "(?:/.*)?")
     except re.error as error:
-        raise UnreadableSourceError(f"{source}: path={template} is no template: {error}") from error
+        raise UnreadableSourceError(
+            f"{source}: path={template} is no template: {error}", parameter="mapping"
+        ) from error

@@ -1,4 +1,4 @@
-"""The interim analyses that `study seeds` records beside its runs."""
+"""Records of interim analyses, in a run store."""
 
 import json
 from pathlib import Path
@@ -29,4 +29,4 @@ def _read(path: Path) -> InterimAnalyses:
     except OSError as error:
         raise UnreadableSourceError(f"{path} can't be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
-        raise UnreadableSourceError(f"{path} is damaged: run `study seeds` again to write it") from error
+        raise UnreadableSourceError(f"{path} is damaged: repeat its interim analyses to write it again") from error

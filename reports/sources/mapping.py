@@ -1,4 +1,4 @@
-"""Mappings: which value of a source is which column of the runs."""
+"""Mappings from a source's values to columns of the runs."""
 
 import dataclasses
 import re
@@ -20,13 +20,13 @@ DEFAULT_WINDOW = "last10%"
 
 @dataclasses.dataclass(frozen=True)
 class Value:
-    """Where a column's values are in a source, or the constant that they all are."""
+    """A column's key in a source, or the constant that all its values are."""
 
     text: str
     is_constant: bool = False
 
     def __str__(self) -> str:
-        """Return the value as a mapping has it."""
+        """Return the value as it is written in a mapping."""
         return repr(self.text) if self.is_constant else self.text
 
 
@@ -48,18 +48,18 @@ class Mapping:
         """
         parts = PARTS.findall(text)
         if ",".join(parts) != text or not parts:
-            raise UnreadableSourceError(f"mapping {text!r} can't be read: give NAME=VALUE parts, separated by commas")
+            raise _wrong(f"mapping {text!r} can't be read: give NAME=VALUE parts, separated by commas")
         values: dict[str, Value] = {}
         for part in parts:
             name, _, value = (piece.strip() for piece in part.partition("="))
             if not name or not value:
-                raise UnreadableSourceError(f"mapping: {part!r} must be NAME=VALUE, such as seed=config.seed")
+                raise _wrong(f"mapping: {part!r} must be NAME=VALUE, such as seed=config.seed")
             if name in values:
-                raise UnreadableSourceError(f"mapping: {name} is there twice")
+                raise _wrong(f"mapping: {name} is there twice")
             constant = CONSTANT.fullmatch(value)
             values[name] = Value(constant[1] or constant[2] or "", is_constant=True) if constant else Value(value)
         if "outcome" in values and values["outcome"].is_constant:
-            raise UnreadableSourceError(f"mapping: outcome={values['outcome']} is a constant: name where it is")
+            raise _wrong(f"mapping: outcome={values['outcome']} is a constant: name where it is")
         return cls(values)
 
     def __str__(self) -> str:
@@ -84,6 +84,10 @@ class Mapping:
         return f"{column} ({self.values[column]})" if column in self.values else column
 
 
+def _wrong(message: str) -> UnreadableSourceError:
+    return UnreadableSourceError(message, parameter="mapping")
+
+
 def split_window(text: str) -> tuple[str, str]:
     """Return the key and the window of `KEY[:WINDOW]`.
 
@@ -94,14 +98,12 @@ def split_window(text: str) -> tuple[str, str]:
     if not colon:
         return text, DEFAULT_WINDOW
     if not WINDOW.fullmatch(window):
-        raise UnreadableSourceError(
-            f"mapping: window {window!r} of {text} must be lastN% (such as last10%), last, mean or max"
-        )
+        raise _wrong(f"mapping: window {window!r} of {text} must be lastN% (such as last10%), last, mean or max")
     return key, window
 
 
 def summarise(values: Sequence[float], window: str) -> float | None:
-    """Return one number for what was logged, or None where nothing was.
+    """Return a window's summary of logged values, or None where there are none.
 
     Args:
         values: All logged values, in the order in which they were logged.

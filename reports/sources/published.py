@@ -1,8 +1,8 @@
-"""The table of a published report: what the report needs of its runs, in one Parquet file.
+"""The table of a published report: its runs, in one Parquet file from which the report can be made again.
 
-A row is a run, with its outcomes and its config. Numbers are exact, so that the report can be made again, byte for
-byte. Three columns are lists, a number an update: `history/episodic_return`, `history/global_step`, and, where the
-report needs them, the norms of gradients. `gaps` has how far a run is from others of its seed. It stands for the
+A row is a run, with its outcomes and its config. Numbers are exact, so that the report is the same byte for byte. Some
+columns are lists, with a number for each update: `history/episodic_return`, `history/global_step`, and, where the
+report needs them, the norms of gradients. `gaps` has the distances of a run from others of its seed. They replace the
 parameters' fingerprints, which are 40 times as large.
 
 What isn't of a single run is in the file's metadata, as JSON: the report's outcome and margin, factors, and so on.
@@ -29,7 +29,7 @@ TABLE = "table.parquet"
 """The file's name."""
 SCHEMA = 1
 METADATA = b"rl-roundoff-report"
-"""The key of what isn't of a single run."""
+"""The key of the metadata that isn't of a single run."""
 
 HISTORY = "history/"
 GAPS, PROVENANCE, DOSE = "gaps", "provenance", "is_dose"
@@ -41,10 +41,10 @@ History = Mapping[str, NDArray[Any]]
 
 
 def write_published(path: Path, runs: Runs, published: Published, histories: Mapping[str, History]) -> None:
-    """Write what a report needs of its runs.
+    """Write the table of a report.
 
     Args:
-        path: Where to.
+        path: The file to write.
         runs: Those of the report, with the distances that it measured.
         published: The report.
         histories: By finished run, the columns of its updates that the report needs.
@@ -106,7 +106,7 @@ def is_published(path: Path) -> bool:
         import pyarrow.parquet
 
         return METADATA in (pyarrow.parquet.read_schema(io.BytesIO(read_file(path))).metadata or {})
-    except (ImportError, OSError, ValueError):  # which `table` tells
+    except (ImportError, OSError, ValueError):  # `table` raises an error about it
         return False
 
 
@@ -118,7 +118,7 @@ def read_published(path: Path, reading: Reading = AS_IS) -> Runs:
         reading: Which outcome is studied; all else is in the file.
 
     Raises:
-        UnreadableSourceError: The file is damaged, or `reading` says what its columns are.
+        UnreadableSourceError: The file is damaged, or `reading` has more than an outcome.
     """
     if dataclasses.replace(reading, outcome=None) != AS_IS:
         raise UnreadableSourceError(
@@ -146,7 +146,11 @@ def read_published(path: Path, reading: Reading = AS_IS) -> Runs:
 
 
 def _arrow(path: Path) -> tuple[Any, Any]:
-    """Return pyarrow, and its part for Parquet. **Raises**: `UnreadableSourceError`, where it isn't installed."""
+    """Return pyarrow, and its module for Parquet.
+
+    Raises:
+        UnreadableSourceError: It isn't installed.
+    """
     try:
         import pyarrow
         import pyarrow.parquet
@@ -156,10 +160,7 @@ def _arrow(path: Path) -> tuple[Any, Any]:
 
 
 def _encoded(pyarrow: Any, column: "pd.Series[Any]", dtype: str) -> tuple[Any, str]:
-    """Return a column as Arrow has it, and its type here.
-
-    Values of several types are JSON, of which the type is `json`.
-    """
+    """Return a column as an Arrow array, and its type here: `json` for values of several types."""
     missing = (lambda value: value is None) if dtype in ("object", "float64") else pd.isna
     values = [None if missing(value) else value for value in column]
     kinds = {type(value) for value in values if value is not None}
@@ -174,7 +175,7 @@ def _size(value: int | None) -> int:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value that JSON doesn't know as one that it does."""
+    """Return a value that JSON can't encode as one that it can."""
     return value.item() if isinstance(value, np.generic) else str(value)
 
 

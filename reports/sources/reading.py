@@ -1,4 +1,4 @@
-"""How runs are to be read: what their columns are, and what to compare."""
+"""Instructions for reading runs: the meaning of their columns, and what to compare."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ class Reading:
     """How to read runs; by default as they are.
 
     Attributes:
-        mapping: Which of the source's values is which column.
+        mapping: The source's values by the columns that they fill.
         any_state: Whether W&B's runs that haven't finished count too, where they have the outcome.
         design: Columns whose values split runs into designs.
         factors: Columns in which arms differ, beside those that are found.
@@ -31,7 +31,7 @@ class Reading:
     outcome: str | None = None
 
     def __post_init__(self) -> None:
-        """Take a single name for several of one."""
+        """Make a tuple of a single name."""
         for field in ("design", "factors", "must_agree"):
             object.__setattr__(self, field, names_of(getattr(self, field)))
 
@@ -39,6 +39,10 @@ class Reading:
     def declared(self) -> tuple[str, ...]:
         """The factors that are named."""
         return tuple(dict.fromkeys((*self.factors, *self.must_agree)))
+
+    def factor_parameter(self, name: str) -> str:
+        """Return the parameter that declares a factor."""
+        return "factors" if name in self.factors else "must_agree"
 
     def label(self, column: str) -> str:
         """Return a column's name for an error, with where its values come from."""

@@ -23,7 +23,7 @@ Json = dict[str, Any]
 PERTURBATION = "perturbation"
 
 PRECISION = "number format"
-"""What a precision is called that is a factor: there is another column of its name."""
+"""The name of a factor of precisions: there is another column `precision`."""
 
 OWN = (*COLUMNS, *THREAD)
 """Columns that are neither hyperparameters nor outcomes."""
@@ -54,9 +54,9 @@ def read_run_store(folder: Path, expected: Mapping[str, Mapping[str, Any]] | Non
         raise UnreadableSourceError(f"{folder} is of an earlier version: `study convert {folder}` renames its files")
     here = sorted(found if expected is None else found & expected.keys())
     if not here:
-        raise UnreadableSourceError(
-            f"{folder} has no runs{' of that sweep' if expected else ''}: `study sweep` trains them"
-        )
+        if expected:
+            raise UnreadableSourceError(f"{folder} has no runs of that sweep", parameter="expected")
+        raise UnreadableSourceError(f"{folder} has no runs")
     endings: dict[str, Json] = {run: {"status": "missing", "error": "not in the run store"} for run in expected or {}}
     descriptions = {run: dict(description) for run, description in (expected or {}).items()}
     provenance: dict[str, Json] = {}
@@ -64,7 +64,7 @@ def read_run_store(folder: Path, expected: Mapping[str, Mapping[str, Any]] | Non
         try:
             description = _read_config(folder / run)
             provenance[run] = description.pop("provenance")
-            descriptions[run] = {**descriptions.get(run, {}), **description}  # older runs say less
+            descriptions[run] = {**descriptions.get(run, {}), **description}  # older runs have fewer values
             endings[run] = _read_ending(folder / run)
         except _DamagedError as error:
             endings[run] = {"status": "damaged", "error": str(error)}
@@ -85,7 +85,7 @@ def read_run_store(folder: Path, expected: Mapping[str, Mapping[str, Any]] | Non
     table, factors = _compare(table, own, reading) if own else (table, thread_factors(reading))
     wrong = wrong_reference(reading, table["condition"] if own else sorted(table["condition"], key=[*CONDITIONS].index))
     if wrong:
-        raise UnreadableSourceError(f"{folder}: {wrong}")
+        raise UnreadableSourceError(f"{folder}: {wrong}", parameter="reference")
     return Runs(
         table=table,
         outcomes=outcomes,
@@ -100,7 +100,10 @@ def read_run_store(folder: Path, expected: Mapping[str, Mapping[str, Any]] | Non
 
 
 def _without_doses(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """Take out perturbed runs that are no ULP control: those perturbed by more, or jittered where others aren't."""
+    """Return the runs without doses, and the doses: perturbed runs that aren't ULP controls; None without any.
+
+    These are perturbed by more than one ULP, or jittered where others aren't.
+    """
     if PERTURBATION not in table:
         return table, None
     kinds = table[PERTURBATION].astype(object).where(table[PERTURBATION].notna(), "one_ulp")
@@ -113,9 +116,10 @@ def _without_doses(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame | No
 
 
 def _compare(table: pd.DataFrame, own: list[str], reading: Reading) -> tuple[pd.DataFrame, tuple[Factor, ...]]:
-    """Make values of parameters the levels of factors: an arm is a condition, if there are several, and its values.
+    """Return the runs with values of parameters as levels of factors, and the factors.
 
-    A precision that is a factor is no longer one in which runs are repeated.
+    An arm is then a condition, if there are several, and its values. A precision that is a factor is no longer one in
+    which runs are repeated.
     """
     table = table.assign(**{name: table[name].astype(str) for name in own})
     several = ["condition"] if table["condition"].nunique() > 1 else []
@@ -138,15 +142,18 @@ def _check_names(folder: Path, reading: Reading, hyperparameters: list[str]) -> 
     for name in reading.design:
         if name not in hyperparameters:
             raise UnreadableSourceError(
-                f"{folder}: design {name!r} is not a hyperparameter{near(name, hyperparameters)}"
+                f"{folder}: design {name!r} is not a hyperparameter{near(name, hyperparameters)}", parameter="design"
             )
     for name in reading.declared:
         if name not in (*THREAD, "precision", *hyperparameters):
             raise UnreadableSourceError(
-                f"{folder}: factor {name!r} is unknown{near(name, (*THREAD, 'precision', *hyperparameters))}"
+                f"{folder}: factor {name!r} is unknown{near(name, (*THREAD, 'precision', *hyperparameters))}",
+                parameter=reading.factor_parameter(name),
             )
         if name in reading.design:
-            raise UnreadableSourceError(f"{folder}: {name!r} can't be both a design column and a factor")
+            raise UnreadableSourceError(
+                f"{folder}: {name!r} can't be both a design column and a factor", parameter="design"
+            )
 
 
 def _read_config(folder: Path) -> Json:
@@ -190,7 +197,7 @@ def _read_ending(folder: Path) -> Json:
 
 
 def _read_cost(folder: Path) -> float:
-    """Return a run's processor time in seconds; NaN where nobody wrote it, or not as a number."""
+    """Return a run's processor time in seconds; NaN where it isn't recorded as a number."""
     try:
         return float(_read_object(folder / "cost.json")[COST])
     except (_DamagedError, KeyError, TypeError, ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Runs from any source: one table, with a row for each run."""
+"""The runs of any source: one table, with a row for each run."""
 
 import dataclasses
 import math
@@ -15,13 +15,13 @@ from reports.errors import UnreadableSourceError
 from reports.factors import Factor
 from reports.files import read_file
 
-PLACE = ("condition", "precision", "replicate", "seed")
+RUN_KEY = ("condition", "precision", "replicate", "seed")
 """The columns that tell the runs of a design apart."""
-COLUMNS = ("run", "status", "error", *PLACE)
+COLUMNS = ("run", "status", "error", *RUN_KEY)
 """The columns of every table of runs. The others are factors, hyperparameters and outcomes."""
 USUAL_OUTCOME = "final_return"
 COST = "core_seconds"
-"""A run's processor time, where that is known."""
+"""The column of a run's processor time in seconds, where that is known."""
 LARGEST = 1e150
 """An outcome is smaller than this: the squares of larger numbers overflow."""
 
@@ -43,7 +43,7 @@ class InterimAnalyses:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Observed:
-    """What was seen of the mechanism of two conditions, without their runs' histories.
+    """The mechanism of two conditions as it was observed without their runs' histories.
 
     Attributes:
         reading: "identical", "round-off", "real", "late", "unpaired" or "unseen".
@@ -64,11 +64,11 @@ class Observed:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Distance:
-    """How far two runs are apart.
+    """The distance of two runs.
 
     Attributes:
         gap: The distance of their parameters after each update, relative to the size of the first's, `[updates]`.
-        first_tensor: In which tensors they differ first; None where that can't be told.
+        first_tensor: In which tensors they differ first; None where that isn't known.
     """
 
     gap: NDArray[np.float64]
@@ -80,7 +80,7 @@ class Published:
     """The report that a table of runs was kept for.
 
     Attributes:
-        path: The table's, as the report has it.
+        path: The table's path, as it is written in the report.
         outcome: The primary outcome.
         others: Other outcomes.
         margin: The equivalence margin of the primary outcome; None for the default one.
@@ -104,13 +104,13 @@ class Runs:
         factors: How the conditions differ. Each factor is a column of text.
         paired: Whether runs of the same seed belong together.
         hyperparameters: The columns in which designs differ.
-        unknown: By run, why it isn't known what it was: such runs belong to no design, or to any.
+        unknown: By run without a readable config, the error: such runs belong to no design, or to any.
         provenance: By run, the versions and the machine that made it.
         analyses: Interim analyses of studies that trained more as results came in.
         folder: The run store, where there is one: it has the runs' histories.
         doses: Runs that were perturbed by more than one unit in the last place; None without any.
-        observed: By pair of conditions, what was seen of their mechanism, where runs have no histories.
-        distances: By two runs, how far they are apart, as far as that has been measured.
+        observed: By pair of conditions, their mechanism as it was observed, where runs have no histories.
+        distances: By two runs, their distance, as far as that has been measured.
         histories: By finished run, the columns of its updates that a report's table keeps; empty beside a folder.
         published: The report whose table this is; None for runs from elsewhere.
     """
@@ -178,10 +178,10 @@ class Runs:
 
     @property
     def usual_outcome(self) -> str:
-        """The outcome that is meant where none is named: the published report's, final_return, or the only one.
+        """The outcome where none is named: the published report's, final_return, or the only one.
 
         Raises:
-            UnreadableSourceError: There are several others.
+            UnreadableSourceError: There are several others, or none.
         """
         if self.published is not None:
             return self.published.outcome
@@ -189,28 +189,29 @@ class Runs:
         if is_known or USUAL_OUTCOME in self.table:
             return USUAL_OUTCOME
         if not self.outcomes:
-            raise UnreadableSourceError("which outcome? No column has numbers: name one with --outcome")
+            raise UnreadableSourceError("which outcome? No column has numbers: name one", parameter="outcome")
         if len(self.outcomes) > 1:
             raise UnreadableSourceError(
-                f"which outcome? There is no {USUAL_OUTCOME}: name one with --outcome, of {', '.join(self.outcomes)}"
+                f"which outcome? There is no {USUAL_OUTCOME}: name one of {', '.join(self.outcomes)}",
+                parameter="outcome",
             )
         return self.outcomes[0]
 
-    def with_numbers(self, outcome: str, option: str = "--outcome") -> "Runs":
+    def with_numbers(self, outcome: str, parameter: str = "outcome") -> "Runs":
         """Return the same runs with an outcome that is a number, or NaN, in each.
 
         Args:
             outcome: The outcome. While no run has finished, any name will do: no outcomes are known yet.
-            option: What errors call it.
+            parameter: The parameter that names it, for errors.
 
         Raises:
-            UnreadableSourceError: There is no such outcome, or a finished run has text in its place.
+            UnreadableSourceError: There is no such outcome, or it is text in a finished run.
         """
         finished = self.table["status"] == "finished"
         own = {*COLUMNS, *self.hyperparameters, *(factor.name for factor in self.factors)}
         if outcome in own or (outcome not in self.table and finished.any()):
             others = f"; choose from {', '.join(self.outcomes)}" if self.outcomes else ", nor any other"
-            raise UnreadableSourceError(f"{option} {outcome}: there is no such outcome{others}")
+            raise UnreadableSourceError(f"{outcome}: there is no such outcome{others}", parameter=parameter)
         values = self.table.get(outcome, pd.Series(np.nan, self.table.index))
         numbers = as_numbers(values)
         strange = self.table[finished & values.notna() & numbers.isna()]
@@ -235,7 +236,7 @@ def as_numbers(column: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON has it: without NumPy scalars, and with null for what isn't finite."""
+    """Return a value for JSON: without NumPy scalars, and with None for what isn't finite."""
     if isinstance(value, Mapping):
         return {name: plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Runs of Stable-Baselines3, from the files that its `Monitor` writes: a line for each episode."""
+"""Runs of Stable-Baselines3, from its Monitor files, which have a line for each episode."""
 
 import dataclasses
 import io
@@ -20,7 +20,7 @@ from reports.sources.runs import Runs, as_numbers
 SCHEME = "sb3:"
 SUFFIX = "monitor.csv"
 WORKER = re.compile(r"(\d+\.)?monitor\.csv")
-"""A file of one of the environments of a run; those of a folder belong together."""
+"""A file of one environment of a run; the files of a folder belong together."""
 
 
 def read_sb3(source: str, reading: Reading) -> Runs:
@@ -52,11 +52,11 @@ def _files_by_run(folder: Path) -> dict[str, list[Path]]:
     """Return each run's files by its path: a folder, or a folder and a file's name."""
     files: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob(f"*{SUFFIX}")):
-        place = path.parent.relative_to(folder)
+        parent = path.parent.relative_to(folder)
         if WORKER.fullmatch(path.name):
-            files.setdefault(place.as_posix(), []).append(path)
+            files.setdefault(parent.as_posix(), []).append(path)
         elif path.name.endswith(f".{SUFFIX}"):
-            files.setdefault((place / path.name.removesuffix(f".{SUFFIX}")).as_posix(), []).append(path)
+            files.setdefault((parent / path.name.removesuffix(f".{SUFFIX}")).as_posix(), []).append(path)
     return files
 
 

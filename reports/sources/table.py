@@ -1,4 +1,4 @@
-"""Runs from a table that anyone can make: a CSV or Parquet file."""
+"""Runs from a table: a CSV or Parquet file, or a DataFrame."""
 
 import csv
 import io
@@ -70,7 +70,7 @@ def _load_csv(content: io.BytesIO) -> pd.DataFrame:
     semicolons = ";" in header and "," not in header
     separators: dict[str, Any] = {"sep": ";", "decimal": ","} if semicolons else {}
     names = next(csv.reader(io.StringIO(text), delimiter=";" if semicolons else ","), [])
-    _refuse_twice([name.strip() for name in names])  # pandas would call the second by another name
+    _refuse_twice([name.strip() for name in names])  # pandas would rename the second
     table: pd.DataFrame = pd.read_csv(io.StringIO(text), skip_blank_lines=False, **separators)
     return table
 
@@ -82,7 +82,7 @@ def _refuse_twice(names: Sequence[str]) -> None:
 
 
 def _flat(source: str, table: pd.DataFrame, reading: Reading) -> pd.DataFrame:
-    """Return the table with columns of numbers and text alone, and their names as text, none there twice."""
+    """Return the table with columns of numbers and text alone, and their names as text, without duplicates."""
     table = table.set_axis([str(name) for name in table.columns], axis=1)
     try:
         _refuse_twice(list(table.columns))
@@ -101,7 +101,7 @@ def _flat(source: str, table: pd.DataFrame, reading: Reading) -> pd.DataFrame:
 
 
 def _is_nested(column: "pd.Series[Any]") -> bool:
-    """Whether any value is a list, an array or a mapping, or a complex number, which is two."""
+    """Return whether any value is a list, an array or a mapping, or a complex number, which is two."""
     kind = getattr(column.dtype, "kind", "")
     return kind == "c" or (kind == "O" and not all(isinstance(value, Hashable) for value in column))
 
@@ -119,7 +119,9 @@ def _renamed(source: str, table: pd.DataFrame, mapping: Mapping) -> pd.DataFrame
     mapped = {}
     for name, value in mapping.values.items():
         if not value.is_constant and value.text not in table:
-            raise UnreadableSourceError(f"{source}: {name}={value} is not a column{near(value.text, table.columns)}")
+            raise UnreadableSourceError(
+                f"{source}: {name}={value} is not a column{near(value.text, table.columns)}", parameter="mapping"
+            )
         mapped[mapping.column(name)] = pd.Series(value.text, table.index) if value.is_constant else table[value.text]
     used = {value.text for value in mapping.values.values() if not value.is_constant}
     return table.drop(columns=[*used]).assign(**mapped)[~blank]

@@ -1,4 +1,4 @@
-"""Runs of anything that logs to TensorBoard, from their event files."""
+"""Runs of trainers that log to TensorBoard, from their event files."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from reports.sources.runs import Runs
 SCHEME = "tb:"
 FILES = "*tfevents*"
 TAGS = ("charts/episodic_return", "rollout/ep_rew_mean")
-"""What is taken for the outcome if nothing says what it is: CleanRL's and Stable-Baselines3's names."""
+"""Tags of the outcome where no mapping names one: CleanRL's and Stable-Baselines3's."""
 
 
 def read_tensorboard(source: str, reading: Reading) -> Runs:
@@ -34,13 +34,13 @@ def read_tensorboard(source: str, reading: Reading) -> Runs:
     strange = [path for path in files if not path.is_file()]
     if strange:
         raise UnreadableSourceError(f"{strange[0]} can't be read: it isn't a regular file")
-    places = sorted({path.parent for path in files})
-    if not places:
+    folders = sorted({path.parent for path in files})
+    if not folders:
         raise UnreadableSourceError(f"{source}: there are no event files ({FILES}) in it")
-    rows = describe(source, [place.relative_to(folder).as_posix() for place in places], reading.mapping)
+    rows = describe(source, [path.relative_to(folder).as_posix() for path in folders], reading.mapping)
     mapped = reading.mapping.values.get("outcome") if reading.mapping else None
     wanted, window = split_window(mapped.text) if mapped else (None, DEFAULT_WINDOW)
-    accumulators = [load_events(place) for place in places]
+    accumulators = [load_events(path) for path in folders]
     tags = sorted({tag for accumulator in accumulators for tag in accumulator.Tags()["scalars"]})
     tag = _choose(source, wanted, tags)
     for row, accumulator in zip(rows, accumulators, strict=True):
@@ -58,7 +58,7 @@ def _choose(source: str, wanted: str | None, tags: list[str]) -> str:
     return wanted
 
 
-def load_events(place: Path) -> Any:
+def load_events(folder: Path) -> Any:
     """Return the scalars of a folder's event files, all of them.
 
     Raises:
@@ -68,6 +68,6 @@ def load_events(place: Path) -> Any:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     except ImportError as error:
         raise UnreadableSourceError("reading event files needs TensorBoard: `pip install tensorboard`") from error
-    accumulator = EventAccumulator(str(place), size_guidance={"scalars": 0})
+    accumulator = EventAccumulator(str(folder), size_guidance={"scalars": 0})
     accumulator.Reload()
     return accumulator

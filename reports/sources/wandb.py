@@ -1,4 +1,4 @@
-"""The study's own runs from Weights & Biases, through a cache that is laid out like a run store.
+"""A study's own runs from Weights & Biases, through a cache that is laid out like a run store.
 
 A run of the study saves its files of the run store, so nothing of its history is sampled or rounded, and the report is
 the same as the run store's. Other people's runs are read in `wandb_mapped`.
@@ -30,26 +30,26 @@ Run = Any
 SCHEME = "wandb:"
 
 FILES = ("config.json", "history.jsonl", "summary.json")
-"""What a run store has of a run that has ended, and what is saved with it."""
+"""The files of a run that has ended, in a run store and in W&B."""
 
 COST_FILE = "cost.json"
-"""What a run store has of a run besides, unless it was interrupted."""
+"""A further file of a run, unless it was interrupted."""
 
 DOWNLOADS = 8
 """Runs that are downloaded at once."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-    """Where runs are: a project, or one of its sweeps."""
+class WandbPath:
+    """The path of runs in W&B: a project, or one of its sweeps."""
 
     entity: str | None
     project: str
     sweep: str | None
 
     @classmethod
-    def parse(cls, source: str) -> "Place":
-        """Return the place that `wandb:entity/project[/sweep]` names.
+    def parse(cls, source: str) -> "WandbPath":
+        """Return the path that `wandb:entity/project[/sweep]` names.
 
         Raises:
             UnreadableSourceError: The source has another form.
@@ -77,23 +77,23 @@ def fetch_run_store(source: str) -> Path:
     Raises:
         UnreadableSourceError: The project can't be read, or has no run of a study.
     """
-    place = Place.parse(source)
-    runs = _chosen(ask(source, place))
+    path = WandbPath.parse(source)
+    runs = _chosen(ask(source, path))
     if not runs:
         raise UnreadableSourceError(f"{source}: none of its runs is of a study: other people's runs need a mapping")
     try:
-        place.cache.mkdir(parents=True, exist_ok=True)
+        path.cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UnreadableSourceError(f"{place.cache} can hold no downloads: {error.strerror}") from error
-    with FileLock(place.cache / ".lock"):
-        for folder in place.cache.iterdir():
+        raise UnreadableSourceError(f"{path.cache} can hold no downloads: {error.strerror}") from error
+    with FileLock(path.cache / ".lock"):
+        for folder in path.cache.iterdir():
             if folder.is_dir() and folder.name not in runs:
                 shutil.rmtree(folder)
-        changed = {run_id: run for run_id, run in runs.items() if _stamp(run) != _read_stamp(place.cache / run_id)}
+        changed = {run_id: run for run_id, run in runs.items() if _stamp(run) != _read_stamp(path.cache / run_id)}
         in_parallel(
-            lambda run_id: _keep(changed[run_id], run_id, place.cache / run_id), list(changed), "downloading runs"
+            lambda run_id: _keep(changed[run_id], run_id, path.cache / run_id), list(changed), "downloading runs"
         )
-    return place.cache
+    return path.cache
 
 
 def in_parallel(do: Callable[[Item], Done], items: Sequence[Item], doing: str) -> list[Done]:
@@ -102,7 +102,7 @@ def in_parallel(do: Callable[[Item], Done], items: Sequence[Item], doing: str) -
     Args:
         do: The function.
         items: Its arguments.
-        doing: What the progress bar shows.
+        doing: The text of the progress bar.
     """
     pool = ThreadPoolExecutor(DOWNLOADS)
     try:
@@ -111,12 +111,12 @@ def in_parallel(do: Callable[[Item], Done], items: Sequence[Item], doing: str) -
         pool.shutdown(cancel_futures=True)
 
 
-def ask(source: str, place: Place) -> list[Run]:
-    """Return all runs of a place, oldest first, without their histories.
+def ask(source: str, path: WandbPath) -> list[Run]:
+    """Return all runs of a path, oldest first, without their histories.
 
     Args:
-        source: What errors name.
-        place: The project or sweep.
+        source: The source's name in errors.
+        path: The project or sweep.
 
     Raises:
         UnreadableSourceError: W&B doesn't answer, or has no such project.
@@ -124,8 +124,8 @@ def ask(source: str, place: Place) -> list[Run]:
     import wandb
 
     try:
-        filters = {"sweep": place.sweep} if place.sweep else {}
-        runs = wandb.Api(timeout=60).runs(f"{place.entity}/{place.project}", filters, order="+created_at", lazy=False)
+        filters = {"sweep": path.sweep} if path.sweep else {}
+        runs = wandb.Api(timeout=60).runs(f"{path.entity}/{path.project}", filters, order="+created_at", lazy=False)
         return list(runs)
     except (OSError, ValueError, wandb.Error) as error:
         raise UnreadableSourceError(f"{source} can't be read: {' '.join(str(error).split())}") from error
@@ -162,7 +162,7 @@ def download(run: Run) -> dict[str, bytes]:
 def _keep(run: Run, run_id: str, folder: Path) -> None:
     """Write a run's files into a folder, and last the state of the W&B run that they are of.
 
-    A run that was cut off has no outcome. If that was in its first seconds, only its config says what it was.
+    A run that was cut off has no outcome. If that was in its first seconds, it has only W&B's config.
     """
     import wandb
 

@@ -1,4 +1,4 @@
-"""Other people's runs from Weights & Biases: what a mapping names, as a table."""
+"""Other people's runs from Weights & Biases: the values that a mapping names, as a table."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from reports.sources.declare import declare
 from reports.sources.mapping import Mapping, Value, split_window, summarise
 from reports.sources.reading import Reading
 from reports.sources.runs import Runs
-from reports.sources.wandb import Place, Run, ask, in_parallel
+from reports.sources.wandb import Run, WandbPath, ask, in_parallel
 
 STATUSES = {"finished": "finished", "failed": "failed"}
 """A run's status by W&B's state. In any other it is unfinished: a preempted machine is no failure of the algorithm."""
@@ -32,7 +32,7 @@ def read_mapped(source: str, mapping: Mapping, reading: Reading) -> Runs:
         UnreadableSourceError: The project can't be read, or the mapping doesn't fit its runs.
     """
     _check(source, mapping, reading)
-    runs = ask(source, Place.parse(source))
+    runs = ask(source, WandbPath.parse(source))
     rows = [row for row in in_parallel(lambda run: _row(source, run, mapping, reading), runs, "reading runs") if row]
     if not rows:
         raise UnreadableSourceError(f"{source}: there are no runs, or none has {mapping.label('condition')}")
@@ -40,24 +40,28 @@ def read_mapped(source: str, mapping: Mapping, reading: Reading) -> Runs:
 
 
 def _check(source: str, mapping: Mapping, reading: Reading) -> None:
-    """Refuse a mapping that doesn't say what is needed, or where it is in W&B."""
+    """Refuse a mapping that lacks a column, or has a value that isn't W&B's."""
     for name in ("condition", "outcome") if reading.unpaired else ("condition", "seed", "outcome"):
         if name not in mapping.values:
-            raise UnreadableSourceError(f"{source}: the mapping must say where {name} is, such as {name}=config.KEY")
+            raise UnreadableSourceError(
+                f"{source}: the mapping must say where {name} is, such as {name}=config.KEY", parameter="mapping"
+            )
     for name, value in mapping.values.items():
         section, _, key = value.text.partition(".")
         if value.is_constant:
             continue
         if section not in ("config", "summary", "history") or not key:
             raise UnreadableSourceError(
-                f"{source}: {name}={value} must be config.KEY, summary.KEY, history.KEY:WINDOW, or a constant in quotes"
+                f"{source}: {name}={value} must be config.KEY, summary.KEY, history.KEY:WINDOW, "
+                "or a constant in quotes",
+                parameter="mapping",
             )
         if section == "history":
             split_window(key)
 
 
 def _row(source: str, run: Run, mapping: Mapping, reading: Reading) -> dict[str, Any] | None:
-    """Return a run's columns, or None if it has no condition: then it is none of those that are compared."""
+    """Return a run's columns, or None if it has no condition: such runs aren't compared."""
     import wandb
 
     outcome = mapping.values["outcome"]
@@ -95,7 +99,7 @@ def _look_up(run: Run, value: Value) -> Any:
 
 
 def _nested(values: Any, key: str) -> Any:
-    """Return the value of a key, in which a dot may lead into a group."""
+    """Return the value of a key; a dot in it may lead into a group."""
     if values.get(key) is not None:
         return values.get(key)
     for part in key.split("."):

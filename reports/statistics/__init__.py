@@ -15,7 +15,7 @@
 """
 
 from reports.statistics.basics import ALPHA, Array, Interval, mean_interval, median_interval, resampled_rows
-from reports.statistics.equivalence import Deviation, Margin, Test, Untested, deviation, p_equivalent
+from reports.statistics.equivalence import Margin, StandardDeviation, Test, Untested, p_equivalent, standard_deviation
 from reports.statistics.failures import are_bounded, p_failures, p_failures_unpaired, rarest_visible
 from reports.statistics.families import holm, holm_levels
 from reports.statistics.power import (
@@ -43,18 +43,17 @@ __all__ = [
     "POWER",
     "RESAMPLES",
     "Array",
-    "Deviation",
     "Interval",
     "Margin",
     "Ratio",
     "SignFlip",
     "Sizes",
+    "StandardDeviation",
     "Test",
     "TwoSample",
     "Untested",
     "are_bounded",
     "detectable",
-    "deviation",
     "exaggeration",
     "fewest_for",
     "fewest_seeds",
@@ -76,5 +75,6 @@ __all__ = [
     "sign_flip",
     "size_needed",
     "sizes",
+    "standard_deviation",
     "variance_shares",
 ]

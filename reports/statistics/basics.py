@@ -42,7 +42,15 @@ def resampled_rows(rng: np.random.Generator, seeds: int, resamples: int) -> Iter
 
 
 def mean_interval(values: Array, confidence: float = 1 - ALPHA) -> tuple[Array, Array, Array]:
-    """Mean over seeds and its t interval, pointwise, for curves: `[seeds, points]` to three `[points]`."""
+    """Return the mean over seeds, and the ends of its t interval at each point of a curve.
+
+    Args:
+        values: `[seeds, points]`.
+        confidence: Of the interval; with a single seed both ends are the mean.
+
+    Returns:
+        The mean, the lower and the upper end, `[points]` each.
+    """
     mean = values.mean(axis=0)
     if len(values) < 2:
         return mean, mean, mean

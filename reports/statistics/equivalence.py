@@ -1,11 +1,11 @@
-"""Is it as good as none? Two one-sided tests inside a margin, which is given, or estimated and then not exact itself.
+"""Equivalence within a margin: two one-sided tests, whose margin is given, or estimated and then not exact itself.
 
-A margin that is a multiple of a deviation, and estimated from the very data, is a random number: placed where the truth
-is, the usual two one-sided tests call far more than 5% equivalent. Bioequivalence knows this as *reference-scaled*
-equivalence, and the remedy used here is its own: the confidence limits of effect and margin are joined into one for
-their difference (Howe 1974; Hyslop, Hsuan & Holder 2000, for the FDA's scaled criterion; Zou & Donner 2008 and Newcombe
-2011, as MOVER, the method of variance estimates recovery). The two errors are correlated where the runs that make an
-effect small make the margin large: their correlation, estimated, joins in, but only where it widens the limit.
+A margin that is a multiple of a standard deviation, and estimated from the same data, is a random number. Of effects at
+the true margin, the usual two one-sided tests call far more than 5% equivalent. Bioequivalence calls this
+*reference-scaled* equivalence, and its remedy is used here: the confidence limits of effect and margin are joined into
+one for their difference (Howe 1974; Hyslop, Hsuan & Holder 2000, for the FDA's scaled criterion; Zou & Donner 2008 and
+Newcombe 2011, as MOVER, the method of variance estimates recovery). The two errors are correlated where the runs that
+make an effect small make the margin large: their estimated correlation is used, but only where it widens the limit.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ class Test(Protocol):
 
     @property
     def size(self) -> int:
-        """How many seeds, or runs of a level, there are."""
+        """The number of seeds, or of a level's runs."""
         ...
 
     @property
@@ -35,28 +35,28 @@ class Test(Protocol):
 
     @property
     def smallest_p(self) -> float:
-        """The smallest two-sided p that so many can have."""
+        """The smallest two-sided p that a test of this size can have."""
         ...
 
     def p_greater(self, centre: float) -> float:
-        """One-sided p against "the difference is at most this"."""
+        """Return the one-sided p against "the difference is at most `centre`"."""
         ...
 
     def p_less(self, centre: float) -> float:
-        """One-sided p against "the difference is at least this"."""
+        """Return the one-sided p against "the difference is at least `centre`"."""
         ...
 
     def p_two_sided(self, centre: float = 0.0) -> float:
-        """Two-sided p against "the difference is this"."""
+        """Return the two-sided p against "the difference is `centre`"."""
         ...
 
     def interval(self, confidence: float = ...) -> tuple[float, float]:
-        """All differences that the two-sided test doesn't reject."""
+        """Return the ends of all differences that the two-sided test doesn't reject."""
         ...
 
 
 class Untested:
-    """A test of no runs at all, which finds nothing and excludes nothing."""
+    """A test without any runs, which rejects nothing."""
 
     size = 0
     estimate = math.nan
@@ -78,24 +78,29 @@ class Untested:
 
 
 @dataclasses.dataclass(frozen=True)
-class Deviation:
-    """A standard deviation between seeds, of runs that may share them, and how well it is known."""
+class StandardDeviation:
+    """A standard deviation between seeds, estimated from runs that may share them.
+
+    Attributes:
+        value: The estimate.
+        seeds: The number of seeds.
+        degrees: Degrees of freedom: more than `seeds - 1` where a seed has several runs that differ.
+        log_error: The standard error of the logarithm of the variance, for any tails.
+        pulls: The influence of each seed on that logarithm, `[seeds]`; None where it isn't known.
+    """
 
     value: float
     seeds: int
     degrees: float
-    """of freedom: more than seeds - 1 where a seed has several runs that don't say the same"""
     log_error: float
-    """standard error of the logarithm of its square, whatever the tails"""
     pulls: Array | None = dataclasses.field(default=None, compare=False)
-    """`[seeds]`, how far each seed pulls that logarithm up; None where it isn't told"""
 
     def lower(self, alpha: float) -> float:
-        """The largest number that it isn't below, but for a chance of alpha.
+        """Return a lower confidence limit, above which the truth is but for a chance of `alpha`.
 
-        The lower of two limits. Chi-squared's holds for normal tails and lighter ones; but with heavy tails, as returns
-        have them, it may fail three times as often as it says. Layard's (1973), from the logarithm's error with a t
-        quantile, takes the tails as they are; but it fails where few seeds are alike, as returns can be, too.
+        It is the lower of two limits. Chi-squared's holds for normal tails and lighter ones; with heavy tails, as
+        returns have them, it may fail three times as often as stated. Layard's (1973), from the logarithm's error with
+        a t quantile, allows for the tails; but it fails where few seeds are alike, which occurs in returns too.
         """
         if alpha >= 0.5:
             return self.value
@@ -103,8 +108,8 @@ class Deviation:
         layard = math.exp(self.log_error * float(special.stdtrit(self.seeds - 1, alpha)) / 2)
         return self.value * min(1.0, chi_squared, layard)
 
-    def with_seeds(self, seeds: int) -> "Deviation":
-        """The same, known from so many seeds."""
+    def with_seeds(self, seeds: int) -> "StandardDeviation":
+        """Return the same estimate as if it were from another number of seeds."""
         return dataclasses.replace(
             self,
             seeds=seeds,
@@ -114,13 +119,17 @@ class Deviation:
         )
 
 
-def deviation(runs: Array) -> Deviation | None:
-    """The deviation between seeds of single runs, pooled over columns; None where they have none.
+def standard_deviation(runs: Array) -> StandardDeviation | None:
+    """Return the standard deviation between seeds of single runs, pooled over columns.
 
     Degrees of freedom are Satterthwaite's, (n - 1) tr(S)^2 / tr(S^2) with S the columns' covariance (Box 1954).
 
-    **Arguments**: `runs`, `[seeds, runs]`, of one condition in different precisions; where some are NaN, a seed counts
-    with its first that isn't, about the mean of those in its column.
+    Args:
+        runs: Outcomes of one condition, `[seeds, runs]`, such as in different precisions. Where some are NaN, each
+            seed counts with its first that isn't, about the mean of those in its column.
+
+    Returns:
+        None where runs don't vary between seeds, or there are fewer than two seeds.
     """
     some = np.asarray(np.isfinite(runs).any(axis=1))
     if not np.isfinite(runs).all():
@@ -128,7 +137,7 @@ def deviation(runs: Array) -> Deviation | None:
     seeds, columns = runs.shape
     if seeds < 2 or columns == 0:
         return None
-    # From the first seed on, equal runs have no deviation, where the rounding of their mean would give them one.
+    # Centred on the first seed, equal runs have the variance zero; the rounding of their mean would give them another.
     centred = runs - runs[0]
     centred -= centred.mean(axis=0)
     covariance = centred.T @ centred / (seeds - 1)
@@ -138,7 +147,7 @@ def deviation(runs: Array) -> Deviation | None:
     pulls = (centred**2).mean(axis=1) / variance * seeds / (seeds - 1) - 1
     by_seed = np.zeros(len(some))
     by_seed[some] = pulls
-    return Deviation(
+    return StandardDeviation(
         value=math.sqrt(variance),
         seeds=seeds,
         degrees=(seeds - 1) * columns**2 / float(((covariance / variance) ** 2).sum()),
@@ -148,7 +157,7 @@ def deviation(runs: Array) -> Deviation | None:
 
 
 def _one_each(runs: Array) -> Array:
-    """One run a seed, about its column's mean: `[seeds, runs]`, some NaN but none throughout, to `[seeds, 1]`."""
+    """Return the first known run of each seed, less its column's mean: `[seeds, runs]` with NaN to `[seeds, 1]`."""
     known = ~np.isnan(runs)
     counts = known.sum(axis=0)
     centred = runs - np.where(known, runs, 0.0).sum(axis=0) / np.maximum(counts, 1)
@@ -157,15 +166,19 @@ def _one_each(runs: Array) -> Array:
 
 @dataclasses.dataclass(frozen=True)
 class Margin:
-    """The equivalence margin: given, or a multiple of a standard deviation."""
+    """The equivalence margin: given, or a multiple of a standard deviation.
+
+    Attributes:
+        value: The margin, in the outcome's unit.
+        sd: The standard deviation of which it is a multiple; None where it is given, and exact.
+    """
 
     value: float
-    deviation: Deviation | None = None
-    """what it is a multiple of; None where it is given, and exact"""
+    sd: StandardDeviation | None = None
 
     def lower(self, alpha: float) -> float:
-        """The largest number that it isn't below, but for a chance of alpha."""
-        return self.value * (self.deviation.lower(alpha) / self.deviation.value if self.deviation else 1.0)
+        """Return a lower confidence limit, above which the true margin is but for a chance of `alpha`."""
+        return self.value * (self.sd.lower(alpha) / self.sd.value if self.sd else 1.0)
 
 
 def p_equivalent(
@@ -179,9 +192,9 @@ def p_equivalent(
         test: Of the difference.
         margin: The equivalence margin.
         rows: Which of the margin's seeds the test's differences are of, if the margin is estimated from the same runs.
-        enough: A level: it is enough to find a p on the right side of it, which is sooner found.
+        enough: A level: the p that is returned need only be on the right side of it, which takes less time.
     """
-    if margin.deviation is None:
+    if margin.sd is None:
         return max(test.p_greater(-margin.value), test.p_less(margin.value))
     shared = _shared_error(test, margin, rows)
     return max(
@@ -193,7 +206,7 @@ def p_equivalent(
 def _p_inside(
     estimate: float, p_less: Callable[[float], float], margin: Margin, correlation: float, enough: float | None
 ) -> float:
-    """One-sided p against "the centre is the margin or more", the margin being estimated.
+    """Return the one-sided p against "the centre is the margin or more", for an estimated margin.
 
     At level alpha, let a be how far the centre's upper limit is above the estimate, and b how far the margin's lower is
     below the margin. Centre less margin has the upper limit estimate - margin + sqrt(a^2 + b^2 - 2 r a b), r being the
@@ -217,26 +230,26 @@ def _p_inside(
 
 
 def _shared_error(test: Test, margin: Margin, rows: NDArray[np.intp] | None) -> float:
-    """The correlation of the errors of a mean difference and of the margin; 0 where they are of other seeds."""
-    assert margin.deviation is not None
+    """Return the correlation of the errors of a mean difference and of the margin; 0 where their seeds are others."""
+    assert margin.sd is not None
     strata: Sequence[tuple[Array, Array]] = getattr(test, "strata", ())
     if strata:
-        return _shared_by_runs(strata, margin.deviation)
+        return _shared_by_runs(strata, margin.sd)
     differences: Array | None = getattr(test, "differences", None)
-    pulls = margin.deviation.pulls
+    pulls = margin.sd.pulls
     if pulls is None or differences is None:
         return 0.0
     pulls = pulls if rows is None else pulls[rows]
     return _correlation(differences, pulls) if len(pulls) == len(differences) else 0.0
 
 
-def _shared_by_runs(strata: Sequence[tuple[Array, Array]], deviation: Deviation) -> float:
-    """The same of runs that nothing pairs, where the margin may be of the reference's runs of the only stratum.
+def _shared_by_runs(strata: Sequence[tuple[Array, Array]], sd: StandardDeviation) -> float:
+    """Return that correlation for unpaired runs, where the margin is of the reference's runs of the only stratum.
 
     What a reference's run adds to its level's variance is the square of what it takes off the difference.
     """
     ((reference, level), *others) = strata
-    if others or len(reference) != deviation.seeds or min(len(reference), len(level)) < 2:
+    if others or len(reference) != sd.seeds or min(len(reference), len(level)) < 2:
         return 0.0
     variances = [float(side.var(ddof=1)) / len(side) for side in (reference, level)]
     if not variances[0] > 0:
@@ -245,7 +258,7 @@ def _shared_by_runs(strata: Sequence[tuple[Array, Array]], deviation: Deviation)
 
 
 def _correlation(first: Array, second: Array) -> float:
-    """Pearson's; 0 where one of both is constant."""
+    """Return Pearson's correlation; 0 where one of both is constant."""
     first, second = first - first.mean(), second - second.mean()
     scale = math.sqrt(float((first**2).sum() * (second**2).sum()))
     return float(first @ second) / scale if scale else 0.0

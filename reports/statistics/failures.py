@@ -19,7 +19,7 @@ def p_failures(differences: Array) -> float:
 
 
 def p_failures_unpaired(reference: tuple[int, int], level: tuple[int, int]) -> float:
-    """Return the p of Fisher's exact test. Each argument is how many failed, of how many."""
+    """Return the p of Fisher's exact test. Each argument is the number of failed runs, and that of all."""
     table = np.array([[failed, count - failed] for failed, count in (reference, level)])
     return float(stats.fisher_exact(table).pvalue)
 
@@ -28,7 +28,7 @@ def are_bounded(reference: tuple[int, int], level: tuple[int, int]) -> bool:
     """Return whether the failure rates differ by less than `MOST`, by Newcombe's 95% interval (1998).
 
     Args:
-        reference: How many seeds had a failed run, of how many.
+        reference: The number of seeds with a failed run, and that of all.
         level: The same at the other level.
     """
     if not reference[1] or not level[1]:
@@ -38,5 +38,5 @@ def are_bounded(reference: tuple[int, int], level: tuple[int, int]) -> bool:
 
 
 def rarest_visible(seeds: int) -> float:
-    """Return the rate of failures that so many seeds show at least once with 95% (the rule of three)."""
+    """Return the rate of failures that this number of seeds shows at least once with 95% (the rule of three)."""
     return 1 - math.pow(ALPHA, 1 / seeds) if seeds else 1.0

@@ -8,7 +8,7 @@ from reports.statistics.basics import ALPHA
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment of a family of p-values (Holm 1979).
+    """Return a family of p-values, adjusted by Holm's step-down procedure (Holm 1979).
 
     Not statsmodels' `multipletests`, which collects all of Python's garbage at each call: most of a report's time.
     """
@@ -20,21 +20,21 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def holm_levels(p_values: Sequence[float], alpha: float = ALPHA) -> list[float]:
-    """For each hypothesis of a family, the level at which Holm judged it, for an error of `alpha` in all.
+    """Return the level at which Holm's procedure judges each hypothesis of a family, for an error of `alpha` in all.
 
     Of m p-values, the smallest is judged at alpha / m, the next at alpha / (m - 1), and so on; where that stops, all
-    that are left are judged at the same.
+    that are left are judged at the same level.
 
     The test's own interval at that level leaves zero out exactly where Holm rejects it (Serlin 1993, "Holm on the
-    range"). That any of a family's does so wrongly has a chance of `alpha` at most; that each has its truth in it at
-    once is not promised.
+    range"). The chance that any interval of the family does so wrongly is at most `alpha`. The intervals are not
+    simultaneous: their joint coverage may be lower.
     """
     p, count = np.asarray(p_values, dtype=float), len(p_values)
     levels = np.empty(count)
     stopped = None
-    for step, place in enumerate(np.argsort(p, kind="stable")):
+    for step, index in enumerate(np.argsort(p, kind="stable")):
         level = alpha / (count - step)
-        if stopped is None and p[place] > level:
+        if stopped is None and p[index] > level:
             stopped = level
-        levels[place] = stopped or level
+        levels[index] = stopped or level
     return [float(level) for level in levels]

@@ -1,5 +1,6 @@
-"""How many seeds would decide, if the truth is what the data seem to say. By t tests, whose power is known in a formula
-and is close to the sign flips' own (`study calibrate` compares them).
+"""Power: how many seeds would decide, if the true mean and standard deviation are those that were estimated.
+
+The power is that of t tests, which has a formula and is close to that of sign flips.
 """
 
 import bisect
@@ -19,15 +20,15 @@ FEWEST_EQUIVALENT = 5
 
 
 def seeds_needed(differences: Array, margin: Margin | None, level: float = ALPHA) -> int | None:
-    """Return the seeds that would decide with a chance of `POWER`, if mean and deviation are what they seem.
+    """Return the number of seeds that would decide with a chance of `POWER`, if the estimates are true.
 
     Args:
         differences: Of the seeds that there are, `[seeds]`.
         margin: The equivalence margin, where there is one.
-        level: At which a test of difference is judged.
+        level: The level at which a difference is tested.
 
     Returns:
-        More than there are; None if `MOST_SEEDS` don't suffice, or these data can't tell.
+        More than there are; None if `MOST_SEEDS` don't suffice, or the differences don't vary.
     """
     if len(differences) < 2 or differences.std() == 0.0:
         return None
@@ -42,24 +43,24 @@ def seeds_needed(differences: Array, margin: Margin | None, level: float = ALPHA
 
 
 def size_needed(
-    mean: float, deviation: float, margin: Margin | None, level: float, *, more_than: int, fewest: int
+    mean: float, sd: float, margin: Margin | None, level: float, *, more_than: int, fewest: int
 ) -> int | None:
     """Return the size of sample that would decide with a chance of `POWER`; None if `MOST_SEEDS` don't suffice.
 
     Args:
-        mean: What the effect is.
-        deviation: Of a difference; of unpaired runs, the standard error of the estimate times the root of their number.
+        mean: The true effect.
+        sd: The standard deviation of a difference; of unpaired runs, the standard error times the root of their number.
         margin: The equivalence margin, where there is one.
-        level: At which a test of difference is judged.
-        more_than: How many there are.
-        fewest: With fewer, no test can find a difference.
+        level: The level at which a difference is tested.
+        more_than: The size that there is; the answer is larger.
+        fewest: The smallest size at which a test can find a difference.
     """
     return fewest_seeds(
         lambda size: (
             size >= fewest
             and (
-                power_different(mean, deviation, size, level) >= POWER
-                or (margin is not None and power_equivalent(mean, deviation, margin, size) >= POWER)
+                power_different(mean, sd, size, level) >= POWER
+                or (margin is not None and power_equivalent(mean, sd, margin, size) >= POWER)
             )
         ),
         more_than=more_than,
@@ -67,33 +68,38 @@ def size_needed(
 
 
 def fewest_seeds(decides: Callable[[int], bool], more_than: int = 1) -> int | None:
-    """The fewest with which `decides`, which more never undo; None if `MOST_SEEDS` don't suffice."""
+    """Return the smallest number above `more_than` for which `decides` is true; None if `MOST_SEEDS` don't suffice.
+
+    Args:
+        decides: True from some number of seeds on.
+        more_than: The answer is larger.
+    """
     candidates = range(more_than + 1, MOST_SEEDS + 1)
-    place = bisect.bisect_left(candidates, True, key=decides)
-    return candidates[place] if place < len(candidates) else None
+    index = bisect.bisect_left(candidates, True, key=decides)
+    return candidates[index] if index < len(candidates) else None
 
 
-def power_different(mean: float, deviation: float, seeds: int, alpha: float = ALPHA) -> float:
-    """Chance that a paired t test shows a difference; 0 with so few seeds that sign flips can't."""
-    return _t_test_power(abs(mean) / deviation, seeds, alpha, "two-sided") if seeds >= fewest_for(alpha) else 0.0
+def power_different(mean: float, sd: float, seeds: int, alpha: float = ALPHA) -> float:
+    """Return the chance that a paired t test shows a difference; 0 where sign flips of so few seeds can't."""
+    return _t_test_power(abs(mean) / sd, seeds, alpha, "two-sided") if seeds >= fewest_for(alpha) else 0.0
 
 
-def power_equivalent(mean: float, deviation: float, margin: Margin, seeds: int) -> float:
-    """Chance that two one-sided t tests place it inside a margin, at least: the sum of both powers less 1.
+def power_equivalent(mean: float, sd: float, margin: Margin, seeds: int) -> float:
+    """Return a lower bound of the chance that two one-sided t tests show equivalence: the sum of both powers less 1.
 
-    Where the margin is estimated, its error joins the effect's as `p_equivalent` joins them.
+    Where the margin is estimated, its error and the effect's are combined as in `p_equivalent`.
     """
     mean = abs(mean)
     if margin.value <= mean or seeds < FEWEST_EQUIVALENT:
         return 0.0
-    if margin.deviation is None:
-        inside = [_t_test_power((margin.value + end) / deviation, seeds, ALPHA, "larger") for end in (mean, -mean)]
+    if margin.sd is None:
+        inside = [_t_test_power((margin.value + end) / sd, seeds, ALPHA, "larger") for end in (mean, -mean)]
         return max(0.0, sum(inside) - 1)
-    error, known = deviation / math.sqrt(seeds), margin.deviation.with_seeds(seeds)
+    error, known = sd / math.sqrt(seeds), margin.sd.with_seeds(seeds)
     missing = margin.value * (1 - known.lower(ALPHA) / known.value)
     needed = math.hypot(float(stats.t.isf(ALPHA, seeds - 1)) * error, missing)
-    scatter = math.hypot(error, margin.value * known.log_error / 2)
-    inside = [float(stats.norm.cdf((margin.value + end - needed) / scatter)) for end in (mean, -mean)]
+    spread = math.hypot(error, margin.value * known.log_error / 2)
+    inside = [float(stats.norm.cdf((margin.value + end - needed) / spread)) for end in (mean, -mean)]
     return max(0.0, sum(inside) - 1)
 
 
@@ -112,19 +118,19 @@ def detectable(error: float, size: int, level: float) -> float:
 
     Args:
         error: The standard error of the estimate.
-        size: How many seeds it is of.
-        level: At which the test is judged.
+        size: The number of seeds.
+        level: The level of the test.
     """
     degrees = max(1, size - 1)
     return error * (float(stats.t.isf(level / 2, degrees)) + float(stats.t.ppf(POWER, degrees)))
 
 
 def exaggeration(size: int, level: float, share: float = 0.5) -> float:
-    """Return how many times too large estimates are on average, among those that a test at `level` finds different.
+    """Return the factor by which estimates are too large on average, among those that a test at `level` rejects.
 
     Args:
-        size: How many seeds there are.
-        level: At which the test is judged.
+        size: The number of seeds.
+        level: The level of the test.
         share: The true effect, as a share of the smallest estimate that is found different.
 
     Source: Gelman & Carlin (2014), type M errors, for a normal estimate.
@@ -137,7 +143,7 @@ def exaggeration(size: int, level: float, share: float = 0.5) -> float:
 
 
 def _t_test_power(effect: float, seeds: int, alpha: float, alternative: str) -> float:
-    # From here on the power is 1 but for a hundredth at most, and the library's formula may say NaN.
+    # From here on the power is 1 but for a hundredth at most, and the library's formula may be NaN.
     if effect * math.sqrt(seeds) > 4 + float(stats.t.isf(alpha / 2, seeds - 1)):
         return 1.0
     return float(TTestPower().power(effect, seeds, alpha, alternative=alternative))

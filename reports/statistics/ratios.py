@@ -1,4 +1,4 @@
-"""What share one mean is of another."""
+"""Ratios of two means, paired by seed."""
 
 import math
 
@@ -9,12 +9,14 @@ from reports.statistics.basics import ALPHA, Array, Interval
 
 
 def ratio(part: Array, whole: Array) -> Interval:
-    """The mean of one over the mean of the other, paired by seed, with Fieller's interval (1954).
+    """Return the mean of `part` over the mean of `whole`, with Fieller's interval (1954).
 
-    All ratios r for which a t test doesn't reject that part - r whole has the mean zero. Infinite where the whole can't
-    be told from zero, and any ratio is possible.
+    The interval is all ratios r for which a t test doesn't reject that part - r whole has the mean zero. It is infinite
+    where the test doesn't reject that the whole is zero, so that any ratio is possible.
 
-    **Arguments**: both `[seeds]`, of the same seeds.
+    Args:
+        part: The numerator, `[seeds]`.
+        whole: The denominator, of the same seeds, `[seeds]`.
     """
     x, y, seeds = float(part.mean()), float(whole.mean()), len(part)
     estimate = x / y if y else math.nan

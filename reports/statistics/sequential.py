@@ -1,4 +1,4 @@
-"""How many seeds: interim analyses with alpha spending.
+"""Interim analyses with alpha spending: training more seeds until effects are decided.
 
 A group-sequential test (Lan and DeMets 1983): the error that a study may make is spent as a function of the share of
 seeds, here alpha * share**2 (Kim and DeMets 1987). What an analysis may spend gives the p-value that it must reach,
@@ -24,43 +24,46 @@ from reports.statistics import ALPHA, Array
 
 Decision = Literal["different", "equivalent", "undecided"]
 Spending = Callable[[float, float], float]
-"""How much of alpha is spent when so large a share of all seeds has been seen."""
+"""The part of alpha that is spent, by the share of all seeds that has been analysed and alpha."""
 
 
 class Flips(Protocol):
-    """What a test of paired differences says, as `reports.statistics.sign_flip` does."""
+    """A test of paired differences, as `reports.statistics.sign_flip` makes it."""
 
     def p_greater(self, centre: float) -> float:
-        """One-sided p against "the centre is at most this"."""
+        """Return the one-sided p against "the difference is at most `centre`"."""
         ...
 
     def p_less(self, centre: float) -> float:
-        """One-sided p against "the centre is at least this"."""
+        """Return the one-sided p against "the difference is at least `centre`"."""
         ...
 
     def interval(self, confidence: float) -> tuple[float, float]:
-        """All centres that the two-sided test keeps."""
+        """Return the ends of all differences that the two-sided test doesn't reject."""
         ...
 
 
 GRID = 801
 """Points on which a density is integrated."""
 FUTURES = 400
-"""Continuations of a study that are drawn to tell how long it will last."""
+"""Continuations of a study that are drawn to estimate how many seeds it will need."""
 
 
 def power_spending(share: float, alpha: float) -> float:
-    """Kim and DeMets' power family with exponent 2: little early, but something."""
+    """Return the alpha spent by Kim and DeMets' power family with exponent 2: little early, but not nothing."""
     return alpha * share**2
 
 
 @functools.lru_cache(maxsize=256)
 def nominal_levels(shares: tuple[float, ...], alpha: float, spending: Spending = power_spending) -> tuple[float, ...]:
-    """The one-sided p-value that each analysis must reach, for all of them together to err with probability `alpha`.
+    """Return the one-sided p-value that each analysis must reach, so that all together err with probability `alpha`.
 
-    By the recursion of Armitage, McPherson and Rowe (1969): the density of the sum, among studies that went on.
+    By the recursion of Armitage, McPherson and Rowe (1969): the density of the sum among studies that continue.
 
-    **Arguments**: `shares`, of all seeds, at each analysis; rising to at most 1.
+    Args:
+        shares: The share of all seeds at each analysis, rising to at most 1.
+        alpha: The one-sided error of all analyses together.
+        spending: The part of alpha that is spent by a share of the seeds.
     """
     levels: list[float] = []
     points, density, before, spent = np.zeros(1), np.ones(1), 0.0, 0.0
@@ -84,7 +87,7 @@ def nominal_levels(shares: tuple[float, ...], alpha: float, spending: Spending =
 
 
 def _crossing(bound: float, points: Array, density: Array, step: float) -> float:
-    """The probability that a sum with this density is beyond the bound after another step."""
+    """Return the probability that a sum with this density is beyond the bound after another step."""
     return float(density @ stats.norm.sf((bound - points) / step))
 
 
@@ -94,55 +97,66 @@ def _excess(probability: Callable[[float], float], wanted: float, bound: float) 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """The numbers of seeds at which to analyse, fixed before the data."""
+    """The numbers of seeds at which to analyse, fixed before the data.
+
+    Attributes:
+        analyses: The number of seeds at each analysis; the last is the budget.
+        alpha: The error of all analyses together.
+    """
 
     analyses: tuple[int, ...]
-    """numbers of seeds; the last is the budget"""
     alpha: float = ALPHA
 
     @property
     def budget(self) -> int:
-        """Seeds at most."""
+        """The largest number of seeds."""
         return self.analyses[-1]
 
     def level(self, index: int, alpha: float) -> float:
-        """Return the one-sided p-value that analysis `index` must reach for a one-sided error of `alpha` in all."""
+        """Return the one-sided p-value that analysis `index` must reach, for a one-sided error of `alpha` in all."""
         return nominal_levels(tuple(seeds / self.budget for seeds in self.analyses), alpha)[index]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What is known of one effect after an analysis."""
+    """What an analysis found of one effect.
+
+    Attributes:
+        estimate: The mean difference.
+        interval: The repeated interval: 95% over all analyses together, before Holm's correction, as the report's.
+        decision: The decision of this analysis, or of an earlier one: no later analysis changes it.
+        decided_at: The number of seeds at the analysis that decided; None where none has.
+    """
 
     estimate: float
     interval: tuple[float, float]
-    """repeated: 95% over all analyses together; before Holm's correction, as the report's"""
     decision: Decision
     decided_at: int | None
-    """seeds at the analysis that decided; what an analysis has decided, no later one changes"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InterimAnalysis:
-    """What is known after so many seeds."""
+    """One analysis of a study: the number of seeds, and what it found of each effect."""
 
     seeds: int
     findings: dict[str, Finding]
 
     @property
     def is_decided(self) -> bool:
-        """Whether every effect is."""
+        """Whether every effect is decided."""
         return all(finding.decision != "undecided" for finding in self.findings.values())
 
 
 def analyse_interim(
     differences: Mapping[str, Array], margin: float | None, schedule: Schedule, test: Callable[[Array], Flips]
 ) -> list[InterimAnalysis]:
-    """All analyses at a study, up to the one that decides it, or to as many seeds as there are.
+    """Return the analyses of a study, up to the one that decides it, or to the last for which there are seeds.
 
-    **Arguments**: `differences`, by effect, `[seeds]`, in the order in which seeds were to be run, NaN
-    for one whose block has a hole; `margin`, fixed
-    before the data; `test`, of paired differences.
+    Args:
+        differences: By effect, `[seeds]`, in the order in which seeds were to be run; NaN for an incomplete block.
+        margin: The equivalence margin, fixed before the data; None where nothing can be called equivalent.
+        schedule: When to analyse.
+        test: Makes a test of paired differences.
     """
     analyses: list[InterimAnalysis] = []
     decided: dict[str, tuple[Decision, int]] = {}
@@ -193,20 +207,27 @@ def _different(
 def seeds_to_go(
     differences: Array, margin: float | None, schedule: Schedule, seen: int, others: int, rng: np.random.Generator
 ) -> tuple[int | None, float]:
-    """How many more seeds an undecided effect is likely to need, if its mean and deviation are what they seem.
+    """Return the number of further seeds that an undecided effect is likely to need, if the estimates are true.
 
-    Futures are drawn from the normal distribution with those, and tested by t, at Bonferroni's share of alpha.
+    Futures are drawn from the normal distribution with the estimated mean and standard deviation, and tested by t, at
+    Bonferroni's share of alpha.
 
-    **Arguments**: `differences`, all there; `seen`, seeds at the last analysis; `others`, undecided effects that share
-    alpha with this one.
+    Args:
+        differences: Those that are known, `[seeds]`.
+        margin: The equivalence margin, where there is one.
+        schedule: When to analyse.
+        seen: The number of seeds at the last analysis.
+        others: The number of undecided effects that share alpha with this one.
+        rng: Draws the futures.
 
-    **Returns**: the median over those futures that are decided within the budget, and their share of all.
+    Returns:
+        The median over those futures that are decided within the budget, or None, and their share of all.
     """
     ahead = [(index, seeds) for index, seeds in enumerate(schedule.analyses) if seeds > seen]
-    deviation = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
-    if not ahead or deviation == 0.0:
+    sd = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    if not ahead or sd == 0.0:
         return None, 0.0
-    drawn = rng.normal(differences.mean(), deviation, size=(FUTURES, schedule.budget - seen))
+    drawn = rng.normal(differences.mean(), sd, size=(FUTURES, schedule.budget - seen))
     futures = np.concatenate([np.broadcast_to(differences, (FUTURES, len(differences))), drawn], axis=1)
     needed = np.full(FUTURES, np.inf)
     for index, seeds in ahead:

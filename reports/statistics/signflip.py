@@ -1,4 +1,4 @@
-"""Is there a difference? Sign flips of paired differences: exact p-values, and the intervals that they invert to.
+"""Sign flips of paired differences: exact p-values of the difference, and the intervals that they invert to.
 
 Under the hypothesis that the differences are symmetric about m, every pattern of signs of (difference - m) is equally
 likely. A flipped sum is at least the observed one exactly when the mean of the flipped differences is at most m
@@ -34,26 +34,29 @@ class SubsetMeans(Protocol):
     size: int
 
     def at_most(self, centre: float) -> int:
-        """How many are at most this."""
+        """Return the number of means that are at most `centre`."""
 
     def nth(self, rank: int) -> float:
-        """The one at this place, counted from 1."""
+        """Return the mean of this rank, counted from 1."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SignFlip:
-    """What flipping signs says of the centre of paired differences."""
+    """A test of the centre of paired differences by sign flips.
+
+    Attributes:
+        differences: The paired differences, `[seeds]`.
+        subset_means: One for each pattern of signs but the identity, which flips none.
+        tolerance: Means this close are ties that rounding has split.
+    """
 
     differences: Array
-    """`[seeds]`"""
     subset_means: SubsetMeans
-    """one for each pattern but the identity, which flips none"""
     tolerance: float
-    """means this close are ties, that rounding has split"""
 
     @property
     def size(self) -> int:
-        """How many seeds there are."""
+        """The number of seeds."""
         return len(self.differences)
 
     @functools.cached_property
@@ -63,29 +66,29 @@ class SignFlip:
 
     @property
     def smallest_p(self) -> float:
-        """The smallest two-sided p that so many seeds can have."""
+        """The smallest two-sided p that this number of seeds can have."""
         return min(1.0, 2 / self.patterns)
 
     @property
     def patterns(self) -> int:
-        """Sign patterns, the identity among them."""
+        """The number of sign patterns, the identity among them."""
         return self.subset_means.size + 1
 
     def p_greater(self, centre: float) -> float:
-        """One-sided p against "the centre is at most this"."""
+        """Return the one-sided p against "the difference is at most `centre`"."""
         return (1 + self.subset_means.at_most(centre + self.tolerance)) / self.patterns
 
     def p_less(self, centre: float) -> float:
-        """One-sided p against "the centre is at least this"."""
+        """Return the one-sided p against "the difference is at least `centre`"."""
         below = self.subset_means.at_most(math.nextafter(centre - self.tolerance, -math.inf))
         return (self.patterns - below) / self.patterns
 
     def p_two_sided(self, centre: float = 0.0) -> float:
-        """Two-sided p against "the centre is this"."""
+        """Return the two-sided p against "the difference is `centre`"."""
         return min(1.0, 2 * min(self.p_greater(centre), self.p_less(centre)))
 
     def interval(self, confidence: float = 1 - ALPHA) -> tuple[float, float]:
-        """All centres that the two-sided test doesn't reject; infinite where there are too few seeds to reject any."""
+        """Return the ends of all differences that the two-sided test doesn't reject; infinite with too few seeds."""
         rank = math.floor((1 - confidence) / 2 * self.patterns + 1e-9)
         if rank == 0:
             return -math.inf, math.inf
@@ -93,9 +96,14 @@ class SignFlip:
 
 
 def sign_flip(differences: Array, resamples: int = RESAMPLES) -> SignFlip:
-    """Try the sign flips of paired differences: all of them up to `EXACT_UP_TO` seeds, else `resamples`, drawn.
+    """Return the sign-flip test of paired differences.
 
-    **Arguments**: `differences`, `[seeds]`, finite. **Raises**: `ValueError` when there are none.
+    Args:
+        differences: `[seeds]`, finite.
+        resamples: The number of patterns to draw above `EXACT_UP_TO` seeds; up to these, all are tried.
+
+    Raises:
+        ValueError: There are no differences, or one isn't finite.
     """
     if len(differences) == 0 or not np.isfinite(differences).all():
         raise ValueError("sign flips need at least one difference, all finite")
@@ -105,8 +113,10 @@ def sign_flip(differences: Array, resamples: int = RESAMPLES) -> SignFlip:
 
 
 class _All:
-    """Of all subsets. Those with a mean of at most m are those whose sum of (difference - m) isn't positive, and a sum
-    is one of the first half's subsets and one of the second's: so 2^n are counted in 2^(n/2) (Horowitz & Sahni 1974).
+    """The means of all subsets.
+
+    Those with a mean of at most m are those whose sum of (difference - m) isn't positive, and a sum is one of the first
+    half's subsets and one of the second's: so 2^n are counted in 2^(n/2) (Horowitz & Sahni 1974).
     """
 
     def __init__(self, differences: Array) -> None:
@@ -134,7 +144,7 @@ class _All:
 
 
 class _Drawn:
-    """Of subsets drawn at random, sorted."""
+    """The means of subsets drawn at random, sorted."""
 
     def __init__(self, differences: Array, resamples: int) -> None:
         blocks = _drawn_subsets(len(differences), resamples)
@@ -150,7 +160,7 @@ class _Drawn:
 
 
 def _drawn_subsets(seeds: int, resamples: int) -> Iterable[NDArray[np.bool_]]:
-    """Return the members of subsets: the same subsets each time, so that the same data have the same p-value."""
+    """Return the members of subsets, always the same ones, so that the same data have the same p-value."""
     return (_kept_subsets if seeds <= KEPT_UP_TO else _draw_subsets)(seeds, resamples)
 
 
@@ -161,14 +171,14 @@ def _kept_subsets(seeds: int, resamples: int) -> tuple[NDArray[np.bool_], ...]:
 
 def _draw_subsets(seeds: int, resamples: int) -> Iterator[NDArray[np.bool_]]:
     rng = np.random.default_rng(SEED)
-    rows = max(1, BLOCK // seeds // 8) * 8  # BLAS rounds a row's sum by its place among eight: blocks change no bit
+    rows = max(1, BLOCK // seeds // 8) * 8  # BLAS rounds a row's sum by its index modulo 8: blocks change no bit
     for start in range(0, resamples, rows):
         members = rng.random((min(rows, resamples - start), seeds), dtype=np.float32) < 0.5
         yield members[members.any(axis=1)]
 
 
 def _subsets(values: Array) -> tuple[Array, Array]:
-    """Sum and size of each subset, the empty one first."""
+    """Return the sum and the size of each subset, the empty one first."""
     sums, sizes = np.zeros(1), np.zeros(1)
     for value in values:
         sums = np.concatenate([sums, sums + value])

@@ -1,4 +1,4 @@
-"""How large a difference is, in the units that readers of the field know: rliable's, on runs. They decide nothing."""
+"""Effect sizes, as rliable defines them, on single runs. They decide nothing."""
 
 import dataclasses
 import math
@@ -14,10 +14,10 @@ RESAMPLES = 2000
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """What one effect amounts to, each with its 95% percentile bootstrap interval.
+    """The sizes of one effect, each with its 95% percentile bootstrap interval.
 
     Attributes:
-        standardised: The mean difference over the standard deviation of the reference's single runs between seeds
+        standardised: The mean difference over the standard sd of the reference's single runs between seeds
             (Glass's delta); None where the reference's runs don't vary.
         probability: That a run at the level has a larger outcome than one at the reference, of any two seeds, averaged
             over strata (Agarwal et al. 2021, probability of improvement).
@@ -30,7 +30,7 @@ class Sizes:
 
 
 def sizes(reference: Array, level: Array, rng: np.random.Generator) -> Sizes:
-    """Return what the difference of two levels amounts to. Seeds are resampled whole: a seed's runs stay together.
+    """Return the sizes of the difference of two levels. Seeds are resampled whole: a seed's runs stay together.
 
     Args:
         reference: Single runs at the reference, `[seeds, strata]`: strata are what rliable calls tasks.
@@ -57,19 +57,43 @@ def _interval(estimate: float, resampled: Array) -> Interval:
 
 
 def glass_delta(reference: Array, level: Array) -> Array:
-    """`[resamples, seeds, strata]` twice to `[resamples]`: the reference's variance is pooled over strata."""
-    deviation = np.sqrt(reference.var(axis=1, ddof=1).mean(axis=1))
+    """Return the mean difference over the reference's standard deviation, pooled over strata (Glass's delta).
+
+    Args:
+        reference: `[resamples, seeds, strata]`.
+        level: The same shape.
+
+    Returns:
+        `[resamples]`, not finite where the reference doesn't vary.
+    """
+    sd = np.sqrt(reference.var(axis=1, ddof=1).mean(axis=1))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray((level - reference).mean(axis=(1, 2)) / deviation)
+        return np.asarray((level - reference).mean(axis=(1, 2)) / sd)
 
 
 def difference_of_iqm(reference: Array, level: Array) -> Array:
-    """`[resamples, seeds, strata]` twice to `[resamples]`: each interquartile mean is over all runs of all strata."""
+    """Return the difference of the interquartile means over all runs of all strata (Agarwal et al. 2021).
+
+    Args:
+        reference: `[resamples, seeds, strata]`.
+        level: The same shape.
+
+    Returns:
+        `[resamples]`.
+    """
     means = [stats.trim_mean(runs.reshape(len(runs), -1), 0.25, axis=1) for runs in (reference, level)]
     return np.asarray(means[1] - means[0])
 
 
 def probability_of_improvement(reference: Array, level: Array) -> Array:
-    """`[resamples, seeds, strata]` twice to `[resamples]`: Mann and Whitney's U over its maximum, averaged."""
+    """Return Mann and Whitney's U over its maximum, averaged over strata (Agarwal et al. 2021).
+
+    Args:
+        reference: `[resamples, seeds, strata]`.
+        level: The same shape.
+
+    Returns:
+        `[resamples]`.
+    """
     wins = stats.mannwhitneyu(level, reference, axis=1, method="asymptotic").statistic
     return np.asarray(wins / (reference.shape[1] * level.shape[1])).mean(axis=1)  # type: ignore[no-any-return]

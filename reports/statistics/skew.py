@@ -20,9 +20,8 @@ def p_johnson(differences: Array) -> float | None:
     Returns:
         The p, of a t distribution with `seeds - 1` degrees of freedom; None with fewer than 3 seeds or no variance.
 
-    Beyond the mean at which the correction would begin to fall, it stays as it is there.
-
-    Source: Johnson (1978), "Modified t tests and confidence intervals for asymmetrical populations", equation 2.5.
+    Source: Johnson (1978), "Modified t tests and confidence intervals for asymmetrical populations", equation 2.5. The
+    corrected mean isn't monotonic in the mean: beyond its extremum, it keeps its value there.
     """
     count = len(differences)
     if count < 3 or not float(differences.var(ddof=1)) > 0:

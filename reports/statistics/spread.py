@@ -34,7 +34,7 @@ class Ratio:
 
     @property
     def size(self) -> int:
-        """How many seeds there are."""
+        """The number of seeds."""
         return len(self.squares)
 
     @functools.cached_property

@@ -1,4 +1,4 @@
-"""Is there a difference between runs that nothing pairs? Permutations of their labels, and what they invert to.
+"""Tests of unpaired runs: permutations of their labels, and the intervals that they invert to.
 
 Under the hypothesis that the difference is m, runs at the level, less m, are as runs at the reference, so that labels
 may be permuted within strata. The statistic is the difference over its standard error (Janssen 1997), so that levels of
@@ -16,12 +16,12 @@ import numpy as np
 from reports.statistics.basics import ALPHA, BLOCK, Array
 
 RESAMPLES = 10_000
-"""Permutations up to which all are tried; where there are more, so many are drawn."""
+"""Permutations up to which all are tried; where there are more, this number is drawn."""
 SEED = 0
 """Of the generator that draws permutations."""
 
 DOUBLINGS, HALVINGS = 60, 40
-"""Steps in which an interval's end is sought: of twice the size each, and then between two."""
+"""Steps in which an interval's end is sought: first each of twice the size, and then bisections."""
 
 Stratum = tuple[Array, Array]
 """Outcomes at the reference and at the level, `[runs]` each."""
@@ -39,7 +39,7 @@ class TwoSample:
 
     @property
     def size(self) -> int:
-        """Runs at the level that has fewer."""
+        """The number of runs at the level that has fewer."""
         return min(sum(len(side) for side in sides) for sides in zip(*self.strata, strict=True))
 
     @functools.cached_property
@@ -49,7 +49,7 @@ class TwoSample:
 
     @functools.cached_property
     def error(self) -> float | None:
-        """The estimate's standard error (Welch 1938); None where it can't be told, or is zero."""
+        """The estimate's standard error (Welch 1938); None where it isn't known, or is zero."""
         if not self._has_variances:
             return None
         variances = [float(side.var(ddof=1)) / len(side) for stratum in self.strata for side in stratum]
@@ -65,21 +65,21 @@ class TwoSample:
         return _Permuted(self.strata)
 
     def p_greater(self, centre: float) -> float:
-        """One-sided p against "the difference is at most this"."""
+        """Return the one-sided p against "the difference is at most `centre`"."""
         return self._permuted.shares(centre)[0] if self._has_variances else 1.0
 
     def p_less(self, centre: float) -> float:
-        """One-sided p against "the difference is at least this"."""
+        """Return the one-sided p against "the difference is at least `centre`"."""
         return self._permuted.shares(centre)[1] if self._has_variances else 1.0
 
     def p_two_sided(self, centre: float = 0.0) -> float:
-        """Two-sided p against "the difference is this"."""
+        """Return the two-sided p against "the difference is `centre`"."""
         return min(1.0, 2 * min(self._permuted.shares(centre))) if self._has_variances else 1.0
 
     def interval(self, confidence: float = 1 - ALPHA) -> tuple[float, float]:
-        """All differences that the two-sided test doesn't reject; infinite where there are too few runs to reject any.
+        """Return the ends of all differences that the two-sided test doesn't reject; infinite with too few runs.
 
-        It leaves zero out exactly where the test does.
+        Zero is outside exactly where the test rejects it.
         """
         tail = (1 - confidence) / 2 * (1 + 1e-9)
         if tail < self.smallest_p / 2:
@@ -92,14 +92,14 @@ class TwoSample:
 
     @property
     def smallest_p(self) -> float:
-        """The smallest two-sided p that so many runs can have."""
+        """The smallest two-sided p that this number of runs can have."""
         return min(1.0, 2 / self._permuted.size) if self._has_variances else 1.0
 
 
 def _end(is_inside: Callable[[float], bool], estimate: float, step: float) -> float:
-    """Where an interval that holds the estimate ends, in the direction of the step; infinite if nowhere.
+    """Return where an interval around the estimate ends, in the direction of the step; infinite if nowhere.
 
-    Zero, where it is on the way, stays on its own side of the end.
+    Zero is tried first where it lies in that direction, so that the interval holds it exactly where the test keeps it.
     """
     inside, outside = estimate, math.nan
     if estimate * step < 0:
@@ -118,10 +118,10 @@ def _end(is_inside: Callable[[float], bool], estimate: float, step: float) -> fl
 
 
 class _Permuted:
-    """The statistic under permutations of the labels, whatever is taken off the level's runs.
+    """The statistic under permutations of the labels, for any hypothetical difference m.
 
-    With z one for runs at the level and zero for others, sums of (x - m z) and of its square are made of those of x, z,
-    x^2 and x z, which each permutation has once for all m.
+    With z one for runs at the level and zero for others, sums of (x - m z) and of its square follow from those of x, z,
+    x^2 and x z, which are computed once for each permutation and hold for all m.
     """
 
     def __init__(self, strata: Sequence[Stratum]) -> None:
@@ -140,13 +140,13 @@ class _Permuted:
         ]
 
     def shares(self, centre: float) -> tuple[float, float]:
-        """Of permutations whose statistic is at least, and at most, that of the labels as they are."""
+        """Return the shares of permutations whose statistic is at least, and at most, that of the actual labels."""
         estimates, variances = np.zeros(self.size), np.zeros(self.size)
-        for place, (number, (x, z, squares, products)) in enumerate(self._sides):
+        for index, (number, (x, z, squares, products)) in enumerate(self._sides):
             total = x - centre * z
             square = squares - 2 * centre * products + centre**2 * z
             rest = square - total**2 / number
-            estimates += (total if place % 2 == 0 else -total) / number
+            estimates += (total if index % 2 == 0 else -total) / number
             variances += np.where(rest > 1e-12 * square, rest, 0.0) / (number * (number - 1))
         with np.errstate(divide="ignore", invalid="ignore"):
             values = np.nan_to_num(estimates / np.sqrt(variances), nan=0.0, posinf=np.inf, neginf=-np.inf)
@@ -155,7 +155,7 @@ class _Permuted:
 
 
 def _sums(stratum: Stratum, labels: Iterable[Array]) -> tuple[Array, Array]:
-    """Sums of x, z, x^2 and x z, over runs labelled as the level's and as the reference's, `[4, permutations]` each."""
+    """Return sums of x, z, x^2 and x z over the runs of both labels, the level's first, `[4, permutations]` each."""
     reference, level = stratum
     x = np.concatenate([level, reference])
     x = x - x.mean()
@@ -167,7 +167,7 @@ def _sums(stratum: Stratum, labels: Iterable[Array]) -> tuple[Array, Array]:
 
 @functools.lru_cache(maxsize=16)
 def _all_labels(level: int, reference: int) -> Array:
-    """Which runs are labelled as the level's, `[permutations, runs]`: at first the level's own, which come first."""
+    """Return all labels, `[permutations, runs]`, 1 for the level's. The first are the actual ones, its runs first."""
     chosen = list(itertools.combinations(range(level + reference), level))
     labels = np.zeros((len(chosen), level + reference))
     labels[np.arange(len(chosen))[:, None], chosen] = 1.0
@@ -175,7 +175,7 @@ def _all_labels(level: int, reference: int) -> Array:
 
 
 def _drawn_labels(level: int, reference: int, stratum: int) -> Iterator[Array]:
-    """The same, drawn, some at once: for the same numbers always the same, but others in each stratum."""
+    """Yield drawn labels, some permutations at once: always the same for these arguments, but others by stratum."""
     rng = np.random.default_rng([SEED, stratum])
     own = (np.arange(level + reference) < level).astype(float)
     yield own[None]

@@ -15,11 +15,11 @@ from agents.environments.normalised import EPSILON, LIMIT
 from agents.hyperparameters import Hyperparameters
 
 TIME_LIMIT, MAX_SPEED, MAX_TORQUE, DT = 200, 8.0, 2.0, 0.05
-"""Pendulum-v1's."""
+"""Pendulum-v1's constants."""
 
 
 class Pendulums(NamedTuple):
-    """`[envs]` each."""
+    """The state of a run's environments, `[envs]` each."""
 
     angle: Any
     velocity: Any
@@ -27,7 +27,7 @@ class Pendulums(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """Of what has been normalised so far."""
+    """Running statistics of observations or of discounted returns."""
 
     mean: Any
     var: Any
@@ -35,7 +35,7 @@ class Statistics(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What is learned from; arrays lead with `[steps, envs]`, later with `[batch]`."""
+    """Transitions to learn from. Arrays lead with `[steps, envs]`, later with `[batch]`."""
 
     observations: Any
     actions: Any
@@ -66,7 +66,12 @@ class Run(NamedTuple):
 
 
 def updates(hyperparameters: Hyperparameters, runs: int) -> Callable[[], None]:
-    """Begin so many runs, and compile. **Returns**: a function that makes one update of all of them."""
+    """Begin runs, and return a compiled function that makes one update of all of them.
+
+    Args:
+        hyperparameters: Those of all runs.
+        runs: Number of runs, each with a seed of its own.
+    """
     state = jax.vmap(functools.partial(_begin, hyperparameters))(jax.random.split(jax.random.key(0), runs))
     update = jax.jit(jax.vmap(functools.partial(_update, hyperparameters))).lower(state).compile()
 
@@ -99,7 +104,7 @@ def _begin(hp: Hyperparameters, key: Any) -> Run:
 
 
 def _update(hp: Hyperparameters, run: Run) -> Run:
-    """Act for a rollout, and learn from it."""
+    """Act for a rollout, learn from it, and return the run after that."""
     run, (observations, actions, next_observations, rewards, truncated) = jax.lax.scan(
         functools.partial(_act, hp), run, length=hp.num_steps
     )
@@ -119,7 +124,7 @@ def _update(hp: Hyperparameters, run: Run) -> Run:
 
 
 def _act(hp: Hyperparameters, run: Run, _: None) -> tuple[Run, Any]:
-    """Step every environment once."""
+    """Step every environment once, and return the run after that, and the transitions."""
     key, noise_key, swing_key = jax.random.split(run.key, 3)
     parameters = run.learner.parameters
     mean = _apply(parameters["actor"], run.observations)
@@ -171,8 +176,8 @@ def _learn(hp: Hyperparameters, learner: Learner, minibatch: Batch) -> tuple[Lea
     def adam(parameter: Any, part: Any, first: Any, second: Any) -> tuple[Any, Any, Any]:
         part = part * factor
         first, second = 0.9 * first + 0.1 * part, 0.999 * second + 0.001 * part**2
-        deviation = jnp.sqrt(second / (1 - 0.999**steps)) + hp.adam_eps
-        return parameter - hp.learning_rate * first / (1 - 0.9**steps) / deviation, first, second
+        denominator = jnp.sqrt(second / (1 - 0.999**steps)) + hp.adam_eps
+        return parameter - hp.learning_rate * first / (1 - 0.9**steps) / denominator, first, second
 
     moved = jax.tree.map(adam, learner.parameters, gradient, learner.first, learner.second)
     parameters, first, second = jax.tree.transpose(jax.tree.structure(gradient), None, moved)
@@ -180,7 +185,6 @@ def _learn(hp: Hyperparameters, learner: Learner, minibatch: Batch) -> tuple[Lea
 
 
 def _loss(hp: Hyperparameters, parameters: Any, batch: Batch) -> Any:
-    """Return PPO's loss."""
     advantages = (batch.advantages - batch.advantages.mean()) / (batch.advantages.std(ddof=1) + 1e-8)
     ratio = jnp.exp(_log_prob(parameters, batch.observations, batch.actions) - batch.log_probs)
     clipped_ratio = jnp.clip(ratio, 1 - hp.clip_coef, 1 + hp.clip_coef)
@@ -212,7 +216,7 @@ def _apply(network: list[tuple[Any, Any]], inputs: Any) -> Any:
 
 
 def _swing(key: Any, envs: int) -> Pendulums:
-    """Begin episodes."""
+    """Return the state of environments whose episodes begin."""
     angle, velocity = jax.random.uniform(key, (2, envs), minval=-1.0) * jnp.array([[jnp.pi], [1.0]])
     return Pendulums(angle, velocity, jnp.zeros(envs, int))
 
@@ -236,7 +240,7 @@ def _nothing(*shape: int) -> Statistics:
 
 
 def _count(statistics: Statistics, batch: Any) -> Statistics:
-    """Take in a sample from each environment (Chan et al.)."""
+    """Return the statistics with a sample from each environment added (Chan et al.)."""
     count = statistics.count + len(batch)
     delta = batch.mean(0) - statistics.mean
     squares = statistics.var * statistics.count + batch.var(0) * len(batch)

@@ -1,8 +1,8 @@
 """How fast training is, as ratios measured side by side: bare environments, one run, cohorts, and other libraries.
 
 Every measurement is made in a fresh process with one thread, so that its peak memory is its own. The measurements take
-turns, so that a noisy machine disturbs all of them alike. Speeds, ratios and shares are of CPU time. Wall time stands
-beside it: where it is much longer, something else had the processor.
+turns, so that a noisy machine disturbs all of them alike. Speeds, ratios and shares are of CPU time. Wall time is shown
+beside it: where it is much longer, other processes used the processor.
 """
 
 import dataclasses
@@ -26,11 +26,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Column, Table
 
 from agents import environments
 from agents.hyperparameters import Hyperparameters
+from study.progress import Progress
 from study.store.files import write_atomically
 from study.training import provenance
 
@@ -44,13 +44,13 @@ SETTINGS = {
     "Hopper-v5": dataclasses.replace(CLEANRL, env_id="Hopper-v5"),
     "HalfCheetah-v5": dataclasses.replace(CLEANRL, env_id="HalfCheetah-v5"),
 }
-"""What is trained, in float32."""
+"""Hyperparameters by environment. All training is in float32."""
 
 COHORTS = (1, 8, 32, 128)
 """Numbers of runs trained together."""
 
 STEPPED = "envs of 32 runs"
-"""The environments that a cohort of 32 steps, with random actions."""
+"""The environments of a cohort of 32 runs, stepped with random actions."""
 
 TWO_WORKERS = "2 workers of 32"
 """Two processes at once, with a cohort of 32 each."""
@@ -59,15 +59,15 @@ BARE, PHYSICS = "env alone", "mj_step alone"
 """Gymnasium's environment with random actions, and MuJoCo's part of it: what training can't be faster than."""
 
 SB3, JAX = "SB3", "JAX, 32 runs"
-"""Peers, which are measured where they are installed: Stable-Baselines3, and PPO under JAX's `vmap`, on Pendulum-v1."""
+"""Peers, measured where they are installed: Stable-Baselines3, and PPO under JAX's `vmap`, on Pendulum-v1 alone."""
 
 Contestant = Callable[[Hyperparameters, float], "Measurement"]
-"""Measures itself with these hyperparameters, for so many seconds at least."""
+"""Returns its own measurement, with these hyperparameters and for at least this number of seconds."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """One contestant in one environment."""
+    """The speed of one contestant in one environment."""
 
     env_id: str
     steps_per_cpu_second: float
@@ -85,7 +85,17 @@ class Measurement:
 
 
 def measure(env_ids: Sequence[str], rounds: int, seconds: float, console: Console) -> list[Measurement]:
-    """Measure every contestant in every environment, `rounds` times in turns, for `seconds` and one update at least."""
+    """Measure every contestant in every environment.
+
+    Args:
+        env_ids: The environments.
+        rounds: Measurements of each contestant, which take turns.
+        seconds: The shortest time of a measurement. It has at least one update.
+        console: Shows progress.
+
+    Returns:
+        Of each contestant in each environment, the measurement of median speed.
+    """
     contestants: dict[str, Contestant] = {
         BARE: _bare_environment,
         PHYSICS: _bare_physics,
@@ -104,19 +114,18 @@ def measure(env_ids: Sequence[str], rounds: int, seconds: float, console: Consol
     only_in = {JAX: {"Pendulum-v1"}, PHYSICS: set(SETTINGS) - {"Pendulum-v1"}}
     entries = [(env_id, name) for env_id in env_ids for name in contestants if env_id in only_in.get(name, SETTINGS)]
     measured: dict[tuple[str, str], list[Measurement]] = defaultdict(list)
-    with Progress(console=console) as progress:
-        task = progress.add_task("measuring", total=rounds * len(entries))
+    with Progress(console, "measurements", "measuring", rounds * len(entries)) as progress:
         for _ in range(rounds):
             for env_id, name in entries:
                 processes = 2 if name == TWO_WORKERS else 1
                 one = _in_fresh_processes(processes, contestants[name], SETTINGS[env_id], seconds)
                 measured[env_id, name].append(dataclasses.replace(one, contestant=name))
-                progress.advance(task)
+                progress.advance()
     return [_median(repeated) for repeated in measured.values()]
 
 
 def tables(measurements: Sequence[Measurement]) -> Iterator[Table]:
-    """A table for each environment, with what each contestant reaches of it alone and of the peers."""
+    """Yield a table for each environment: contestants' speeds, relative to the bare environment and to the peers."""
     for env_id in dict.fromkeys(one.env_id for one in measurements):
         here = [one for one in measurements if one.env_id == env_id]
         speed = {one.contestant: one.steps_per_cpu_second for one in here}
@@ -142,7 +151,7 @@ def tables(measurements: Sequence[Measurement]) -> Iterator[Table]:
 
 
 def write(path: Path, measurements: Sequence[Measurement]) -> None:
-    """Write the measurements as JSON, with where they were made."""
+    """Write the measurements as JSON, with the provenance of this machine."""
     content = {
         "provenance": {**provenance.describe(), "threads": 1},
         "measurements": [dataclasses.asdict(one) for one in measurements],
@@ -157,7 +166,7 @@ def _cohort_name(runs: int) -> str:
 def _in_fresh_processes(
     number: int, contestant: Contestant, hyperparameters: Hyperparameters, seconds: float
 ) -> Measurement:
-    """What so many processes do together, at the same time."""
+    """Return the total of a contestant's measurements in this number of processes at the same time."""
     with ExitStack() as stack:
         context = multiprocessing.get_context("spawn")
         processes = [stack.enter_context(ProcessPoolExecutor(1, mp_context=context)) for _ in range(number)]
@@ -174,18 +183,18 @@ def _in_fresh_processes(
 
 
 def _get_ready() -> None:
-    """Import what takes time, so that processes that are to run side by side begin together."""
+    """Import what takes time, so that processes that run at the same time begin together."""
     importlib.import_module("agents.cohort")
 
 
 def _median(repeated: Sequence[Measurement]) -> Measurement:
-    """The measurement of median speed, to which its shares belong."""
+    """Return the measurement of median speed, whole: its shares belong to its speed."""
     speed = statistics.median_low([one.steps_per_cpu_second for one in repeated])
     return next(one for one in repeated if one.steps_per_cpu_second == speed)
 
 
 def _bare_environment(hyperparameters: Hyperparameters, seconds: float) -> Measurement:
-    """`gym.make(...).step`, with random actions."""
+    """Measure `gym.make(...).step`, with random actions."""
     env = environments.make(hyperparameters.env_id)
     env.reset(seed=0)
     env.action_space.seed(0)
@@ -201,9 +210,9 @@ def _bare_environment(hyperparameters: Hyperparameters, seconds: float) -> Measu
 
 
 def _bare_physics(hyperparameters: Hyperparameters, seconds: float) -> Measurement:
-    """MuJoCo's `mj_step`, called once for all substeps of a step, through episodes of random actions.
+    """Measure MuJoCo's `mj_step`, called once for all substeps of a step, in episodes of random actions.
 
-    Falls end an episode here as there, since a body that lies on the ground costs more.
+    Episodes end where the environment's do: to simulate a body that lies on the ground takes longer.
     """
     import mujoco
 
@@ -232,7 +241,7 @@ def _bare_physics(hyperparameters: Hyperparameters, seconds: float) -> Measureme
 
 
 def _environments(runs: int, hyperparameters: Hyperparameters, seconds: float) -> Measurement:
-    """What is stepped for so many runs, as they are stepped in training, with random actions."""
+    """Measure the environments of this number of runs, stepped as in training, with random actions."""
     number = runs * hyperparameters.num_envs
     seeds = np.arange(number).reshape(runs, -1).tolist()
     stepped = environments.CohortEnvironments(hyperparameters.env_id, seeds)
@@ -279,7 +288,7 @@ def _cohort(runs: int, hyperparameters: Hyperparameters, seconds: float) -> Meas
 
 
 def _stable_baselines3(hyperparameters: Hyperparameters, seconds: float) -> Measurement:
-    """Its PPO with the same hyperparameters and normalisation."""
+    """Measure Stable-Baselines3's PPO with the same hyperparameters and normalisation."""
     from stable_baselines3 import PPO
     from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
@@ -304,7 +313,7 @@ def _stable_baselines3(hyperparameters: Hyperparameters, seconds: float) -> Meas
 
 
 def _jax(runs: int, hyperparameters: Hyperparameters, seconds: float) -> Measurement:
-    """So many seeds under `vmap`, with the same hyperparameters and normalisation; compiled beforehand."""
+    """Measure this number of seeds under `vmap`, compiled, with the same hyperparameters and normalisation."""
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     from study.benchmarks import jax_ppo as bench_jax
 
@@ -313,7 +322,7 @@ def _jax(runs: int, hyperparameters: Hyperparameters, seconds: float) -> Measure
 
 
 class Timing(NamedTuple):
-    """How many environment steps took how long."""
+    """A number of environment steps, and the CPU time and wall time that they took."""
 
     steps: int
     cpu_seconds: float
@@ -321,7 +330,13 @@ class Timing(NamedTuple):
 
 
 def timed(work: Callable[[], Any], steps: int, seconds: float) -> Timing:
-    """Do work of so many steps, once at least, and again and again for so many seconds."""
+    """Repeat some work, at least once, until the time is over, and return how long its steps took.
+
+    Args:
+        work: What is repeated.
+        steps: Environment steps of one repetition.
+        seconds: Wall time.
+    """
     start, cpu_start, done, taken = time.perf_counter(), time.process_time(), 0, 0.0
     while not done or taken < seconds:
         work()
@@ -341,7 +356,12 @@ def _measurement(hyperparameters: Hyperparameters, timing: Timing) -> Measuremen
 
 
 class _Stopwatch:
-    """Adds up the CPU time that a function takes. **Arguments**: where it is found, and its name there."""
+    """The total CPU time that a function takes.
+
+    Args:
+        owner: The object of which the function is an attribute, which is replaced.
+        name: The attribute's name.
+    """
 
     def __init__(self, owner: Any, name: str) -> None:
         self.seconds = 0.0

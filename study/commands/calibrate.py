@@ -3,15 +3,15 @@
 import dataclasses
 import itertools
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Console
-from rich.progress import track
 from tyro.conf import arg
 
 from study.errors import ConfigError
+from study.options import Omittable
+from study.progress import counted
 
 if TYPE_CHECKING:
     from reports.calibration.labels import Row
@@ -19,19 +19,23 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Calibrate:
-    """How often each label of a report is wrong, on simulated studies of known truth. 100 a row take ten minutes."""
+    """Measure how often each label of a report is wrong, on simulated studies of known truth. It takes ten minutes."""
 
     studies: int = 100
     """simulated studies a row"""
     seeds: tuple[int, ...] = (5, 7, 10, 20, 40)
     """seeds of a study"""
-    only: str = ""
+    only: Omittable[str] = ""
     """only kinds of studies whose name has this in it"""
     output: Annotated[Path, arg(aliases=["-o"])] = Path("calibration.jsonl")
     """where rows are kept, a line each: those that are there aren't simulated again"""
 
     def run(self) -> None:
-        """Simulate what isn't there yet, and print it all as CSV."""
+        """Simulate the rows that the file hasn't yet, and print all as CSV.
+
+        Raises:
+            ConfigError: An option can't be used, or the file can't be written.
+        """
         from reports.calibration import labels, studies
 
         if self.studies < 1:
@@ -48,7 +52,7 @@ class Calibrate:
         kept, rows = self._kept(), []
         try:
             with self.output.open("a", encoding="utf-8") as file:
-                for kind, shape, seeds in track(wanted, "Simulating", console=Console(file=sys.stderr)):
+                for kind, shape, seeds in counted(wanted, Console(stderr=True), "rows", "simulating"):
                     row = kept.get((kind.name, shape, seeds, self.studies))
                     if row is None:
                         row = labels.simulate(kind, shape, seeds, self.studies)
@@ -60,7 +64,7 @@ class Calibrate:
         print(labels.table(rows).to_csv(index=False), end="")
 
     def _kept(self) -> "dict[tuple[str, str, int, int], Row]":
-        """Rows of earlier calls, by what they are. A line cut short by an interruption is left out."""
+        """Return rows of earlier calls, without a line that an interruption has cut short."""
         from reports.calibration.labels import Row
 
         kept = {}

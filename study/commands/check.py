@@ -13,18 +13,24 @@ from study.config.run_config import RunConfig, require_trainable
 from study.config.shipped import find_sweep
 from study.config.sweepfile import read_calls, require_own_program
 from study.errors import ConfigError
+from study.options import Omittable
+from study.progress import duration
 from study.training.memory import available_cores, require_memory
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Check:
-    """Look at sweep files before anyone queues them: how many runs, how long here, and what W&B would swallow."""
+    """Check sweep files before they are queued: how many runs, how long here, and what W&B would silently do."""
 
-    files: Positional[tuple[Path, ...]]
+    files: Positional[Omittable[tuple[Path, ...]]]
     """sweep files, such as sweeps/thread.yaml, or names of shipped ones, such as thread"""
 
     def run(self) -> None:
-        """Say of each file what is in it, or refuse it."""
+        """Print what each file has.
+
+        Raises:
+            ConfigError: Files are refused. The text has a line for each.
+        """
         sound: dict[Path, list[list[RunConfig]]] = {}
         refused = []
         if not self.files:
@@ -39,14 +45,18 @@ class Check:
         cores = available_cores()
         for (path, calls), taken in zip(sound.items(), seconds, strict=True):
             configs = len(_once(calls))
-            how_long = f"about {_duration(taken / cores)} on {cores} {'cores' if cores > 1 else 'core'} of this machine"
+            how_long = f"about {duration(taken / cores)} on {cores} {'cores' if cores > 1 else 'core'} of this machine"
             print(f"{path}: {configs} runs in {len(calls)} calls of an agent, {how_long}")
         if refused:
             raise ConfigError("\nstudy: ".join(refused))
 
 
 def _read(path: Path) -> list[list[RunConfig]]:
-    """A sweep file's calls, all of which can be trained. **Raises**: `ConfigError`."""
+    """Return the calls of a sweep file, all of which can be trained.
+
+    Raises:
+        ConfigError: They can't, or W&B would run something else.
+    """
     calls = read_calls(path)
     require_own_program(path)
     try:
@@ -64,7 +74,7 @@ def _once(calls: list[list[RunConfig]]) -> list[RunConfig]:
 
 
 def _measure(sweeps: Sequence[list[list[RunConfig]]]) -> list[float]:
-    """Seconds of one core for each sweep."""
+    """Return the core-seconds of each sweep."""
     from study.training.estimate import estimate
 
     configs = [_once(calls) for calls in sweeps]
@@ -74,11 +84,3 @@ def _measure(sweeps: Sequence[list[list[RunConfig]]]) -> list[float]:
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("training each kind of run for a moment", total=kinds)
         return [estimate(own, lambda: progress.advance(task)) for own in configs]
-
-
-def _duration(seconds: float) -> str:
-    """To two digits or so, as people say it."""
-    for size, name in ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.2g} {name}"
-    return f"{seconds:.2g} seconds"

@@ -17,6 +17,7 @@ from study.compare.arms import Arm, require_arms
 from study.compare.planfile import read_options
 from study.config.run_config import brief, read_seeds
 from study.errors import ConfigError
+from study.options import Omittable
 from study.store.files import write_atomically
 from study.training.memory import available_cores
 
@@ -40,8 +41,7 @@ class CompareOptions:
     steps: int = 100
     """optimizer steps of the first look"""
     control: Literal["jitter", "one_ulp", "rerun"] = "jitter"
-    """what tells how much round-off does: all weights moved by one ULP after each step, one weight moved once, or the
-    first arm again"""
+    """what shows round-off: every weight moved by one ULP after each step, one weight moved once, or a rerun"""
     share_init: FlagCreatePairsOff[bool] = False
     """whether all arms begin with the first arm's weights"""
     rename: Repeated = ()
@@ -50,7 +50,7 @@ class CompareOptions:
     """stop after the first look"""
     metric: str = "episodes"
     """the outcome of a full run: episodes, tb:TAG, csv:FILE:COLUMN, json:FILE:KEY or stdout:REGEX"""
-    margin: float | None = None
+    margin: Omittable[float | None] = None
     """the equivalence margin of the outcome; by default half the standard deviation between seeds"""
     goal: Literal["maximize", "minimize"] = "maximize"
     """whether large outcomes are good: a failed run counts as the worst"""
@@ -64,7 +64,7 @@ class CompareOptions:
     """where runs and the answer are kept; the same command continues there"""
 
     def check(self) -> None:
-        """Look at the options.
+        """Check the options.
 
         Raises:
             ConfigError: One of them can't be used.
@@ -78,14 +78,23 @@ class CompareOptions:
 
     @property
     def shared(self) -> "Shared | None":
-        """How arms share weights."""
+        """Return how arms share initial weights; None where each has its own."""
         from study.compare.launching import Shared
 
         pairs = read_renames(self.rename)
         return Shared(rename=pairs) if self.share_init else None
 
     def look(self, arms: Sequence[Arm], seed: int, progress: "Progress") -> "Looks":
-        """Look at the arms' first steps, say what was found, and write it to `look.json`."""
+        """Compare the arms' first steps, print what was found, and write it to `look.json`.
+
+        Args:
+            arms: The reference, and the others.
+            seed: Of all arms.
+            progress: Told of each run that has ended.
+
+        Returns:
+            What was found.
+        """
         from study.compare.launching import Launcher
         from study.compare.look import Looker, Options
         from study.compare.words import describe_looks, plain_looks
@@ -100,7 +109,17 @@ class CompareOptions:
     def compare_outcomes(
         self, arms: Sequence[Arm], seeds: Sequence[int], metric: "Metric", progress: "Progress"
     ) -> str:
-        """Train all arms with all seeds, and return the headlines of the report, or of the plan."""
+        """Train all arms with all seeds, and write a report, or with `--plan` a plan.
+
+        Args:
+            arms: The reference, and the others.
+            seeds: Of each arm.
+            metric: Reads the outcome of a run.
+            progress: Told of each run that has ended.
+
+        Returns:
+            The headlines of the report, or of the plan.
+        """
         from reports.documents import plan, report
         from reports.sources import Reading
         from study.compare import outcomes
@@ -122,18 +141,22 @@ class CompareOptions:
 
 
 class Progress:
-    """A line for each run that has ended, with the time that is left where that can be told."""
+    """Prints a line for each run that has ended, with the time that is left where that can be told.
+
+    Args:
+        console: Where.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._expected, self._ended, self._began = 0, 0, 0.0
 
     def expect(self, runs: int) -> None:
-        """So many runs are to come."""
+        """Set how many runs are to come."""
         self._expected, self._ended, self._began = runs, 0, time.monotonic()
 
     def on_end(self, run: "Ended") -> None:
-        """Say that a run has ended."""
+        """Print a line for a run that has ended."""
         self._ended += 1
         failed = f", exit code {run.exit_code}" if run.exit_code else ""
         left = (time.monotonic() - self._began) / self._ended * (self._expected - self._ended)
@@ -149,7 +172,7 @@ class Compare:
     Exit code 0: identical or round-off. 1: real or late. 3: nothing could be paired, or seen.
     """
 
-    file: Positional[Path | None] = None
+    file: Positional[Omittable[Path | None]] = None
     """a YAML file with `arms:` and these options, instead of --arm"""
     arm: Repeated = ()
     """NAME=COMMAND with {seed} in it; the first is the reference"""
@@ -162,7 +185,12 @@ class Compare:
     comparison: OmitArgPrefixes[CompareOptions] = dataclasses.field(default_factory=CompareOptions)
 
     def run(self) -> None:
-        """Check everything, then look, and compare outcomes where the look leaves them open."""
+        """Check the options, compare first steps, and compare outcomes where the first steps differ.
+
+        Raises:
+            ConfigError: An arm or an option can't be used.
+            SystemExit: With the exit code that stands for what was found.
+        """
         arms, options = self._read()
         require_arms(arms)
         options.check()

@@ -36,7 +36,12 @@ class ComparePolicies:
     """NEW=OLD,...: beginnings of names of parameters, the other's and the first's"""
 
     def run(self) -> None:
-        """Load both, compare them, and say what sets them apart."""
+        """Load both, compare them, and print what sets them apart.
+
+        Raises:
+            ConfigError: One of them isn't a policy.
+            SystemExit: With exit code 0 if they are the same, and 1 if not.
+        """
         if min(self.observation_size, self.action_size) < 1:
             raise ConfigError("--observation-size and --action-size must be at least 1")
         one, other = (self._load(text) for text in (self.a, self.b))

@@ -14,7 +14,7 @@ class Convert:
     """the run store"""
 
     def run(self) -> None:
-        """Convert, and print how many runs were."""
+        """Convert, and print the number of runs."""
         from study.store.convert import convert
 
         converted = convert(self.runs_dir)

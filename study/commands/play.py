@@ -7,25 +7,30 @@ from tyro.conf import Positional
 
 from study.config.run_config import LARGEST_SEED
 from study.errors import ConfigError
+from study.options import Omittable
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Play:
-    """Let a trained policy act by its mean, and say what it earns; or record a video of it."""
+    """Evaluate a trained policy, which acts by its mean, or record a video of it."""
 
     run_id: Positional[str]
     """the run's id, or how it begins: a folder in the run store"""
     episodes: int = 10
     """how many episodes"""
-    seed: int | None = None
-    """seed of the first episode, the others count on; by default those of the run's own evaluation"""
-    video: Path | None = None
+    seed: Omittable[int | None] = None
+    """seed of the first episode, the others follow; by default those of the run's own evaluation"""
+    video: Omittable[Path | None] = None
     """a folder for a video of the first episode (`pip install "rl-roundoff[video]"`)"""
     runs_dir: Path = Path("runs")
     """where runs are kept: the run store"""
 
     def run(self) -> None:
-        """Play, and print each episode's return."""
+        """Evaluate, and print each episode's return.
+
+        Raises:
+            ConfigError: An option can't be used, or the run has no policy.
+        """
         if self.episodes < 1:
             raise ConfigError(f"--episodes must be at least 1, not {self.episodes}")
         if self.seed is not None and not 0 <= self.seed <= LARGEST_SEED:
@@ -57,6 +62,6 @@ class Play:
         path = found[0].with_name("policy.pt")
         if not path.is_file():
             raise ConfigError(
-                f"{path} isn't there: the run has failed, goes on, or was trained before policies were kept"
+                f"{path} isn't there: the run has failed, hasn't ended, or was trained before policies were kept"
             )
         return path

@@ -14,7 +14,7 @@ LARGEST_PROBE = 1000
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Probe:
-    """The thread on this machine: log-probabilities, gradients and samples of the four policies."""
+    """Print the thread's numbers on this machine: log-probabilities, gradients and samples of the four policies."""
 
     n: int = 10
     """dimensions of the action"""
@@ -24,7 +24,11 @@ class Probe:
     """print only the numbers, as {precision: {condition: {log_prob, grad_mean, grad_scale, sample}}}"""
 
     def run(self) -> None:
-        """Print tables and what is seen in them, or JSON."""
+        """Print tables and what they show, or JSON.
+
+        Raises:
+            ConfigError: An option can't be used.
+        """
         from study import probe
 
         if not 1 <= self.n <= LARGEST_PROBE:

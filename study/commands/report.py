@@ -11,41 +11,45 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 from reports.errors import UnreadableSourceError
 from study.config.shipped import find_sweep
 from study.config.sweepfile import OUTCOME, Design, read_configs, read_design
+from study.errors import PublishError, in_one_line
+from study.options import Omittable
 
 if TYPE_CHECKING:
     from reports.documents.report import Options
+
+OPTIONS = {"expected": "sweep", "factors": "factor", "mapping": "map"}
+"""Options that have another name than the parameter of `reports` that they set."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
     """Write the answer: report.md, its figures, and verdict.json."""
 
-    source: Positional[str] = ""
+    source: Positional[Omittable[str]] = ""
     """a run store, a CSV or Parquet table of runs, a report's table, wandb:entity/project[/sweep], sb3:DIR or tb:DIR"""
-    output: Annotated[Path | None, arg(aliases=["-o"])] = None
-    """where to; SOURCE/report by default, beside a table, in place for a report's own, or here for runs in W&B"""
-    outcome: str | None = None
+    output: Annotated[Omittable[Path | None], arg(aliases=["-o"])] = None
+    """where to write; by default SOURCE/report, beside a table, over a report's own, or here for runs in W&B"""
+    outcome: Omittable[str | None] = None
     """the primary outcome; by default the mapping's or the sweep file's, or else final_return, or the only one"""
-    also: tuple[str, ...] | None = None
+    also: Annotated[Omittable[tuple[str, ...] | None], arg(metavar="[STR [STR ...]]")] = None
     """other outcomes, a family of their own; by default final_return, auc_return, eval_return and final_std"""
-    goal: Literal["maximize", "minimize"] | None = None
+    goal: Omittable[Literal["maximize", "minimize"] | None] = None
     """whether large outcomes are good: a failed run counts as the worst; the sweep file's, or maximize"""
-    margin: float | None = None
-    """the equivalence margin: what difference would matter? The sweep file's, or half the standard deviation between
-    seeds"""
-    sweep: Path | None = None
-    """only the runs of this sweep file, or of the shipped one of that name, and a word on those that are missing"""
-    where: tuple[str, ...] = ()
+    margin: Omittable[float | None] = None
+    """the smallest difference that matters; the sweep file's, or half the standard deviation between seeds"""
+    sweep: Omittable[Path | None] = None
+    """only the runs of this sweep file, or of the shipped one of that name; a warning if some are missing"""
+    where: Omittable[tuple[str, ...]] = ()
     """only the runs for which this holds, as key=value"""
-    map: str | None = None
+    map: Omittable[str | None] = None
     """which value is which column: condition=config.dist,seed=config.seed,outcome=summary.eval/return"""
-    design: tuple[str, ...] = ()
+    design: Omittable[tuple[str, ...]] = ()
     """columns whose values split the runs into designs, such as env_id"""
-    factor: tuple[str, ...] = ()
+    factor: Omittable[tuple[str, ...]] = ()
     """columns in which arms differ, beside those of text that are found"""
-    must_agree: tuple[str, ...] = ()
+    must_agree: Omittable[tuple[str, ...]] = ()
     """factors whose levels are the same mathematics, so that only round-off may tell them apart"""
-    reference: str | None = None
+    reference: Omittable[str | None] = None
     """the condition that the others are compared with; by default the first"""
     unpaired: FlagCreatePairsOff[bool] = False
     """runs of the same seed have nothing in common"""
@@ -59,11 +63,25 @@ class Report:
     """put the report into W&B too, beside its runs"""
     plan: FlagCreatePairsOff[bool] = False
     """write only how many seeds each conclusion needs, as plan.md"""
-    guess: float | None = None
+    guess: Omittable[float | None] = None
     """plan without runs, from a standard deviation of differences between seeds and --margin"""
 
     def run(self) -> None:
-        """Read, compute, write, and print the headlines."""
+        """Read the runs, write the report, and print its headlines.
+
+        Raises:
+            PublishError: W&B's answer can't be used. The report is written.
+            UnreadableSourceError: The runs can't be read, or an option can't be used.
+        """
+        try:
+            self._run()
+        except UnreadableSourceError as error:
+            if error.parameter is None:
+                raise
+            option = OPTIONS.get(error.parameter, error.parameter).replace("_", "-")
+            raise UnreadableSourceError(f"{error} (--{option})") from error
+
+    def _run(self) -> None:
         for name, value in (("guess", self.guess), ("margin", self.margin)):
             if value is not None and not 0 < value < math.inf:
                 raise UnreadableSourceError(f"--{name} must be positive and finite, not {value}")
@@ -73,7 +91,6 @@ class Report:
         if not self.source:
             raise UnreadableSourceError("report what? Give a run store or a table of runs")
         from reports.documents import plan, report
-        from reports.documents.publish import publish
         from reports.sources import beside
 
         sweep = self._find_sweep()
@@ -86,7 +103,7 @@ class Report:
             return
         print(report.write(self.source, output, options, expected))
         if self.publish:
-            print(*publish(self.source, output), sep="\n")
+            print(*_publish(self.source, output), sep="\n")
 
     def _find_sweep(self) -> Path | None:
         return find_sweep(self.sweep) if self.sweep else None
@@ -129,6 +146,24 @@ class Report:
         if self.margin is None:
             raise UnreadableSourceError("--guess needs --margin: the effect that matters")
         return plan.write([("", plan.conclusions(guess, Margin(self.margin)))], self.output or Path("plan"))
+
+
+def _publish(source: str, output: Path) -> list[str]:
+    """Publish a report, and return its addresses.
+
+    Raises:
+        PublishError: W&B doesn't take it.
+        UnreadableSourceError: W&B refuses it, or can't be reached.
+    """
+    from reports.documents.publish import publish
+
+    try:
+        return publish(source, output)
+    except UnreadableSourceError:
+        raise
+    except Exception as error:  # the client raises what its code runs into where it doesn't expect an answer
+        said = f"{type(error).__name__}: {in_one_line(error)}"
+        raise PublishError(f"--publish: W&B's answer can't be used ({said}); the report is in {output}") from error
 
 
 def _one(name: str | None) -> tuple[str, ...]:

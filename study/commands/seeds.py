@@ -12,6 +12,7 @@ from study.config.run_config import require_trainable
 from study.config.shipped import find_sweep
 from study.config.sweepfile import OUTCOME, read_configs, read_design
 from study.errors import ConfigError
+from study.options import Omittable
 from study.pool.options import PoolOptions
 
 if TYPE_CHECKING:
@@ -27,27 +28,29 @@ class Seeds:
     """
 
     file: Positional[Path]
-    """a sweep file of one design, or the name of a shipped one; its first seed is the first here, and how many it has
-    doesn't matter"""
+    """a sweep file of one design, or the name of a shipped one: its conditions, and its first seed"""
     budget: int = 30
     """seeds at most"""
-    first: int | None = None
+    first: Omittable[int | None] = None
     """seeds before the first interim analysis; by default the fewest at which it can find a difference"""
     every: int = 2
     """seeds from an analysis to the next; with many workers, no fewer than they train at once"""
-    outcome: str | None = None
+    outcome: Omittable[str | None] = None
     """the primary outcome; the sweep file's metric by default, or final_return"""
-    margin: float | None = None
+    margin: Omittable[float | None] = None
     """the equivalence margin, fixed before the data: here, or in the sweep file"""
     name: str = "seeds"
     """the study's name: its plan is kept under it, and can't be changed"""
-    storage: str = ""
-    """a database for Optuna's record of it, such as sqlite:///PATH or postgresql://USER@HOST/DATABASE; by default a
-    file in the run store"""
+    storage: Omittable[str] = ""
+    """a database for Optuna's record, such as sqlite:///PATH; by default a file in the run store"""
     pool: OmitArgPrefixes[PoolOptions] = dataclasses.field(default_factory=PoolOptions)
 
     def run(self) -> None:
-        """Check everything, then train and analyse in turns."""
+        """Check everything, then train and analyse in turns.
+
+        Raises:
+            ConfigError: An option or the sweep file can't be used.
+        """
         from study.plans import seeds
 
         check_pool(self.pool)
@@ -95,7 +98,11 @@ class Seeds:
         run_with_pool(self.pool, work)
 
     def _first(self) -> int:
-        """Seeds before the first interim analysis. **Raises**: `ConfigError`, where that could find nothing."""
+        """Return the number of seeds before the first interim analysis.
+
+        Raises:
+            ConfigError: It could find nothing.
+        """
         from study.plans import seeds
 
         fewest = seeds.fewest_first(self.every, self.budget) if 1 <= self.budget <= seeds.MOST_SEEDS else None

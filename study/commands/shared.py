@@ -1,4 +1,4 @@
-"""What several commands say and take."""
+"""What several commands do and take."""
 
 import asyncio
 import dataclasses
@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LONGEST_STEP = 86400
-"""Seconds: a step of a day is a mistake."""
+"""Seconds: a step of more than a day is likely a mistake."""
 
 
 def check_pool(options: PoolOptions) -> None:
-    """Check the options of the pool. **Raises**: `ConfigError`."""
+    """Check the options of the pool.
+
+    Raises:
+        ConfigError: One of them can't be used.
+    """
     if options.workers < 0:
         raise ConfigError(f"--workers must be zero or positive, not {options.workers}")
     if not 0 <= options.memory < float("inf"):
@@ -38,7 +42,15 @@ def check_pool(options: PoolOptions) -> None:
 
 
 def require_pool_memory(options: PoolOptions, configs: list[RunConfig]) -> None:
-    """Check that each worker has memory for any of the runs. **Raises**: `ConfigError`."""
+    """Check that each worker has memory for any of the runs.
+
+    Args:
+        options: Of the pool.
+        configs: The runs.
+
+    Raises:
+        ConfigError: A worker hasn't.
+    """
     if options.scheduler and options.memory:
         return  # how much each worker has is known only once they are counted
     workers = 1 if options.scheduler else options.processes
@@ -51,7 +63,20 @@ def require_pool_memory(options: PoolOptions, configs: list[RunConfig]) -> None:
 
 
 def run_with_pool(options: PoolOptions, work: Callable[["Driver"], Awaitable[T]]) -> T:
-    """Do work that has runs trained. Only now is anything written, or is W&B asked."""
+    """Start a pool, do work that trains runs, and end the pool.
+
+    Nothing is written, and W&B isn't asked, before this is called.
+
+    Args:
+        options: Of the pool.
+        work: Given the pool's driver.
+
+    Returns:
+        What the work returns.
+
+    Raises:
+        KeyboardInterrupt: Of Ctrl-C or SIGTERM, after checkpoints were written.
+    """
     from rich.console import Console
 
     from study.pool.driver import Driver
@@ -91,13 +116,25 @@ def _run_until_cancelled(work: Coroutine[Any, Any, T]) -> T:
 
 
 def check_step_timeout(seconds: float) -> None:
-    """Look at the option. **Raises**: `ConfigError`."""
+    """Check the option.
+
+    Raises:
+        ConfigError: It can't be used.
+    """
     if not 0 <= seconds <= LONGEST_STEP:
         raise ConfigError(f"--step-timeout must be between 0 and {LONGEST_STEP} seconds, not {seconds}")
 
 
 def check_comparison(outcome: str, margin: float | None) -> None:
-    """Look at what is to be compared, while no run is there to tell. **Raises**: `ConfigError`."""
+    """Check what is to be compared, before there are runs.
+
+    Args:
+        outcome: An outcome's name.
+        margin: The equivalence margin, if one is given.
+
+    Raises:
+        ConfigError: There is no such outcome, or no such margin.
+    """
     from agents.records import Outcome
 
     if margin is not None and not 0 < margin < float("inf"):
@@ -108,10 +145,10 @@ def check_comparison(outcome: str, margin: float | None) -> None:
 
 
 def say_what_starts_over(configs: Iterable[RunConfig]) -> None:
-    """A word on environments whose interrupted runs can't go on."""
+    """Warn of environments whose interrupted runs can't be resumed."""
     for env_id in sorted({config.env_id for config in configs}):
-        if not environments.can_be_put_aside(env_id):
+        if not environments.can_be_checkpointed(env_id):
             print(
-                f"Nobody knows where {env_id} keeps its state: a run of it that is interrupted starts over.",
+                f"{env_id} doesn't tell where it keeps its state: a run of it that is interrupted starts over.",
                 file=sys.stderr,
             )

@@ -12,19 +12,25 @@ from study.config.run_config import require_trainable
 from study.config.shipped import find_sweep
 from study.config.sweepfile import read_configs
 from study.errors import ConfigError
+from study.options import Omittable
 from study.pool.options import PoolOptions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """Train every run of W&B sweep files. What has ended is skipped, what was cut off goes on."""
+    """Train every run of W&B sweep files. Runs that have ended are skipped, and interrupted ones are resumed."""
 
-    files: Positional[tuple[Path, ...]]
+    files: Positional[Omittable[tuple[Path, ...]]]
     """sweep files, or names of shipped ones, such as thread"""
     pool: OmitArgPrefixes[PoolOptions] = dataclasses.field(default_factory=PoolOptions)
 
     def run(self) -> None:
-        """Check everything, then train."""
+        """Check everything, then train.
+
+        Raises:
+            ConfigError: A sweep file or an option can't be used.
+            WorkerError: Runs have no outcome.
+        """
         check_pool(self.pool)
         if not self.files:
             raise ConfigError("no sweep file is given: give files, or names of shipped ones, such as thread")

@@ -6,13 +6,14 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
 
 from study.commands.shared import check_comparison, check_pool, require_pool_memory, run_with_pool, say_what_starts_over
 from study.config.run_config import require_trainable
 from study.config.shipped import find_space, find_sweep
 from study.config.sweepfile import OUTCOME, read_configs, read_design
 from study.errors import ConfigError
+from study.options import Omittable
 from study.pool.options import PoolOptions
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tune:
-    """Does the difference survive fair tuning? Each condition of a sweep file is tuned by itself, with the same budget,
-    space and sampler seed; then its best, and what it was before, are run on held-out seeds, and a report is written.
+    """Compare conditions after fair tuning: each is tuned by itself, with the same budget, space and sampler seed.
+
+    Then the best of each, and what it was before, are run on held-out seeds, and a report is written.
     """
 
     file: Positional[Path]
@@ -38,21 +40,26 @@ class Tune:
     """seeds on which the best are compared"""
     sampler_seed: int = 0
     """seed of the sampler, the same for every condition"""
-    outcome: str | None = None
-    """what is to be large, and which outcome is compared; the sweep file's metric by default, or final_return"""
-    margin: float | None = None
+    outcome: Omittable[str | None] = None
+    """the outcome to maximise and compare; the sweep file's metric by default, or final_return"""
+    margin: Omittable[float | None] = None
     """the equivalence margin; the sweep file's, or half the standard deviation between seeds"""
     name: str = "tune"
     """the study's name: its plan is kept under it, and can't be changed"""
-    storage: str = ""
-    """a database for Optuna's record of it, such as sqlite:///PATH or postgresql://USER@HOST/DATABASE; by default a
-    file in the run store"""
-    output: Annotated[Path | None, arg(aliases=["-o"])] = None
-    """where the report goes; NAME in the runs directory's `report` by default"""
+    storage: Omittable[str] = ""
+    """a database for Optuna's record, such as sqlite:///PATH; by default a file in the run store"""
+    output: Annotated[Omittable[Path | None], arg(aliases=["-o"])] = None
+    """where the report goes; by default report/NAME in the run store"""
+    html: FlagCreatePairsOff[bool] = False
+    """write tuning.html too, one file with everything in it"""
     pool: OmitArgPrefixes[PoolOptions] = dataclasses.field(default_factory=PoolOptions)
 
     def run(self) -> None:
-        """Check everything, then search, hold out, and report."""
+        """Check everything, then search, train on held-out seeds, and write the report.
+
+        Raises:
+            ConfigError: An option or a file can't be used.
+        """
         from reports.documents import tuning as report
         from reports.statistics import ALPHA, fewest_for
         from study.config import spaces
@@ -102,7 +109,7 @@ class Tune:
         plan = tuning.Plan(searches=searches, block=block, held_out=range(first, first + self.held_out))
         found = self._tune(plan)
         output = self.output or self.pool.runs_dir / "report" / self.name
-        print(report.write(output, found.searches, found.untuned, found.tuned, outcome, margin))
+        print(report.write(output, found.searches, found.untuned, found.tuned, outcome, margin, with_html=self.html))
 
     def _tune(self, plan: "Plan") -> "Tuned":
         from study.plans.planfile import keep_plan

@@ -35,7 +35,8 @@ class Arm:
     def words(self, seed: int, here: Path) -> list[str]:
         """Return the command for a seed.
 
-        A word that names a file beside the user, in `here`, becomes that file's path: the run has a folder of its own.
+        A word that names a file in the folder `here` becomes that file's path: the run has a working directory of its
+        own.
         """
         command = self.command.replace(SEED, str(seed))
         if self.shell:
@@ -48,7 +49,7 @@ class Arm:
         return {name: value.replace(SEED, str(seed)) for name, value in self.env.items()}
 
     def describe(self) -> dict[str, Any]:
-        """Return what makes two arms the same."""
+        """Return what two arms must have in common to be the same."""
         return {
             "command": self.command,
             "env": dict(self.env),
@@ -66,7 +67,7 @@ def require_arms(arms: Sequence[Arm]) -> None:
     """Refuse arms that can't be run.
 
     Raises:
-        ConfigError: Because of the first that can't.
+        ConfigError: One can't be run. The text names the first.
     """
     if len(arms) < 2:
         raise ConfigError(f"a comparison needs at least 2 arms, and has {len(arms)}")

@@ -27,9 +27,9 @@ class StepGap:
             one step is all rounding there.
         parameters: The relative gap of each tensor after the step, `[tensors]`.
         settings: The optimizer's settings in which both differ by mathematics, with both values.
-        other_random: The global random generators that were in other states.
-        same_data: Whether the environments had been told and had answered the same, bit for bit.
-        records: How many records the first run's environments had.
+        other_random: The global random generators whose states differed.
+        same_data: Whether the environments had been given the same actions and had answered the same, bit for bit.
+        records: Number of records of the first run's environments.
     """
 
     step: int
@@ -44,7 +44,7 @@ class StepGap:
 
     @property
     def is_same(self) -> bool:
-        """Whether nothing differs."""
+        """Return whether nothing differs."""
         return not (self.gradients.any() or self.parameters.any()) and self.same_data
 
 
@@ -54,7 +54,7 @@ class DataGap:
 
     Attributes:
         environment: The number of the first run's environment.
-        index: Of the record, from 0: resets count.
+        index: The record's index, from 0: resets count.
         parts: What differs: observations, actions, rewards or episode ends.
         sizes: By part, the difference over the root mean square of that part's numbers; infinite for episode ends, and
             where the numbers weren't kept.
@@ -73,7 +73,7 @@ class Gaps:
     Attributes:
         pairs: Their optimizers; None where their tensors differ in shape.
         initial: By name, the relative gap of a tensor's initial values.
-        other_random: The global random generators that were in other states at the environments' first step.
+        other_random: The global random generators whose states differed at the environments' first step.
         data: The first record that differs.
         steps: In the order in which the first run made them.
         missing: The first step that only one of them made.
@@ -94,7 +94,7 @@ class Gaps:
 
     @property
     def is_identical(self) -> bool:
-        """Whether all bits that were compared are the same."""
+        """Return whether all bits that were compared are the same."""
         return (
             self.pairs is not None
             and not any(self.initial.values())
@@ -105,12 +105,12 @@ class Gaps:
 
     @property
     def unseeded(self) -> frozenset[str]:
-        """Of two equal runs: the random generators that nobody seeded."""
+        """Return the random generators that weren't seeded, if the two runs are equal ones."""
         return self.other_random.union(*(step.other_random for step in self.steps))
 
     @property
     def last_step(self) -> int:
-        """The number of the last step that was compared."""
+        """Return the number of the last step that was compared."""
         return max((step.step for step in self.steps), default=0)
 
 
@@ -160,14 +160,14 @@ EPSILON = {
 
 
 def _epsilon(dtype: str) -> float:
-    """The relative size of a rounding; float32's where the precision is another, or isn't known."""
+    """Return the relative size of a rounding; float32's for another precision, or where it isn't known."""
     return EPSILON.get(dtype.rpartition(".")[2], EPSILON["float32"])
 
 
 def relative_gap(one: Sequence[float] | Floats, other: Sequence[float] | Floats, typical: float = 0.0) -> float:
     """Return the distance of two vectors, relative to the first's norm, or to a typical norm if that is larger.
 
-    Of 0 to anything else it is infinite.
+    From a vector of zeros to any other it is infinite.
     """
     first, second = np.asarray(one, float), np.asarray(other, float)
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
@@ -179,12 +179,12 @@ def relative_gap(one: Sequence[float] | Floats, other: Sequence[float] | Floats,
 
 
 def _gap(hashes: tuple[str, str], sketches: tuple[Sequence[float], Sequence[float]], typical: float = 0.0) -> float:
-    """The relative gap of two tensors, by hash and sketch; exactly 0 for the same bits."""
+    """Return the relative gap of two tensors, by hash and sketch; exactly 0 for the same bits."""
     return 0.0 if hashes[0] == hashes[1] else max(relative_gap(*sketches, typical), LEAST)
 
 
 def _typical_norms(run: Recording, optimizer: int) -> Floats:
-    """The median norm of each tensor's gradient over the steps that were recorded, `[tensors]`."""
+    """Return the median norm of each tensor's gradient over the steps that were recorded, `[tensors]`."""
     steps = [step.gradient_sketches for (number, _), step in run.steps.items() if number == optimizer]
     norms = [[float(np.linalg.norm(sketch)) for sketch in sketches] for sketches in steps]
     return np.median(np.nan_to_num(np.array(norms)), axis=0) if norms and norms[0] else np.zeros(0)
@@ -200,7 +200,7 @@ def _initial_gaps(pairs: Sequence[Pair]) -> dict[str, float]:
 
 
 def _common(a: Recording, b: Recording, pairs: Sequence[Pair]) -> list[tuple[int, Step, Step]]:
-    """The steps that both recorded, with the index of their pair of optimizers."""
+    """Return the steps that both recorded, with the index of their pair of optimizers."""
     found = []
     for index, pair in enumerate(pairs):
         for (number, count), one in a.steps.items():
@@ -241,14 +241,14 @@ Sketched = tuple[Sequence[str], Sequence[Sequence[float]]]
 
 
 def _tensor_gaps(pair: Pair, own: Sketched, their: Sketched, typical: Floats) -> Floats:
-    """The relative gap of each tensor, `[tensors]`."""
+    """Return the relative gap of each tensor, `[tensors]`."""
     return np.array(
         [_gap((own[0][i], their[0][j]), (own[1][i], their[1][j]), float(typical[i])) for i, j in enumerate(pair.order)]
     )
 
 
 def _different_settings(pair: Pair, one: Step, other: Step) -> dict[str, tuple[Any, Any]]:
-    """Settings that both optimizers have and whose mathematics differs, and their classes."""
+    """Return settings that both optimizers have and whose mathematics differs, and the classes if they differ."""
     common = (one.settings.keys() & other.settings.keys()) - IMPLEMENTATION
     found = {
         name: (one.settings[name], other.settings[name])
@@ -262,7 +262,7 @@ def _different_settings(pair: Pair, one: Step, other: Step) -> dict[str, tuple[A
 
 
 def _is_same_setting(one: Any, other: Any) -> bool:
-    """Whether two values of a setting are the same up to rounding."""
+    """Return whether two values of a setting are the same up to rounding."""
     if isinstance(one, (tuple, list)) and isinstance(other, (tuple, list)):
         return len(one) == len(other) and all(map(_is_same_setting, one, other))
     if isinstance(one, float) and isinstance(other, (int, float)):
@@ -275,7 +275,7 @@ def _decays(step: Step) -> bool:
 
 
 def _missing(a: Recording, b: Recording, pairs: Sequence[Pair]) -> int | None:
-    """The number of the first step that one run made and the other, though it went on or ended, didn't."""
+    """Return the number of the first step that one run made and the other didn't; None if both made the same."""
     missing = []
     for pair in pairs:
         counts = [
@@ -303,13 +303,13 @@ class EnvironmentPair:
     differs_at: int | None
 
     def is_same_until(self, one: Step, other: Step) -> bool:
-        """Whether both had the same records when a step was made."""
+        """Return whether both had the same records when a step was made."""
         counts = [own.records[n] if n < len(own.records) else 0 for own, n in ((one, self.a), (other, self.b))]
         return counts[0] == counts[1] and (self.differs_at is None or self.differs_at >= counts[0])
 
 
 def match_environments(a: Recording, b: Recording) -> list[EnvironmentPair]:
-    """Return which of b's environments each of a's is: that with which it has most records in common, or by order."""
+    """Return pairs of environments of two runs: those with most first records in common, and otherwise in order."""
     shared = {
         (number, other): _shared(records, b.records[other])
         for number, records in a.records.items()
@@ -327,7 +327,7 @@ def match_environments(a: Recording, b: Recording) -> list[EnvironmentPair]:
 
 
 def _shared(one: Sequence[bytes], other: Sequence[bytes]) -> int:
-    """How many first records are the same."""
+    """Return the number of first records that are the same."""
     differs_at = _differs_at(one, other)
     return min(len(one), len(other)) if differs_at is None else differs_at
 
@@ -337,7 +337,7 @@ def _differs_at(one: Sequence[bytes], other: Sequence[bytes]) -> int | None:
 
 
 def first_difference(a: Recording, b: Recording, environments: Sequence[EnvironmentPair]) -> DataGap | None:
-    """Return the first record in which two runs differ."""
+    """Return the first record in which two runs differ; None where none does."""
     differing = [(pair.differs_at, pair) for pair in environments if pair.differs_at is not None]
     if not differing:
         return None
@@ -349,7 +349,7 @@ def first_difference(a: Recording, b: Recording, environments: Sequence[Environm
 
 
 def _size(part: str, a: Recording, b: Recording, number: int, other: int, index: int) -> float:
-    """The size of a difference, against the root mean square of all that was kept of that part."""
+    """Return the size of a difference, relative to the root mean square of all that was kept of that part."""
     own, their = a.numbers.get((number, index)), b.numbers.get((other, index))
     if part == "episode ends" or own is None or their is None:
         return math.inf

@@ -22,23 +22,23 @@ from study.store.files import write_atomically
 
 PROBE = Path(__file__).parent / "probe"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-"""Of a run, unless its arm says otherwise: several run at once."""
+"""Environment variables of a run, which its arm may overrule: several runs share the machine."""
 SECONDS_TO_END = 5.0
-"""How long a run that is interrupted may take before it is killed."""
+"""Seconds that a run may take to end, after a signal, before it is killed."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shared:
-    """Arms begin with the first arm's weights.
+    """The option that all arms begin with the first arm's weights.
 
     Attributes:
-        rename: Beginnings of names of tensors, of other arms' and of the first arm's.
+        rename: Pairs of beginnings of tensors' names: another arm's, and the first arm's.
     """
 
     rename: Sequence[tuple[str, str]] = ()
 
     def asked(self, weights: Path) -> dict[str, Any]:
-        """Return what the probe is asked, for the weights of a recording."""
+        """Return the probe's settings that give a run the weights of a recording."""
         return {"weights": str(weights.resolve()), "rename": [list(pair) for pair in self.rename]}
 
 
@@ -47,10 +47,10 @@ class Job:
     """One run that is wanted.
 
     Attributes:
-        arm: What is run.
-        seed: With which seed.
-        kind: "plain", or the name of what is done to it: its folder is `s{seed}-{kind}`.
-        watch: What the probe is asked, beside the folder.
+        arm: The arm that is run.
+        seed: Its seed.
+        kind: "plain", or the name of what is done to the run. Its folder is `s{seed}-{kind}`.
+        watch: The probe's settings, beside the folder.
     """
 
     arm: Arm
@@ -64,10 +64,10 @@ class Ended:
     """A run that has ended.
 
     Attributes:
-        job: What it was.
-        folder: Where it is.
-        exit_code: 0 where all went well.
-        seconds: How long it took.
+        job: The run that was wanted.
+        folder: Its folder.
+        exit_code: 0 for success.
+        seconds: Wall time that it took.
     """
 
     job: Job
@@ -77,12 +77,12 @@ class Ended:
 
     @functools.cached_property
     def recording(self) -> Recording:
-        """What the probe wrote."""
+        """Return what the probe wrote."""
         return Recording(self.folder / "watch")
 
     @property
     def last_line(self) -> str:
-        """The last line that it wrote to stderr, or else to stdout."""
+        """Return the last line that the run wrote to stderr, or else to stdout."""
         for name in ("stderr.txt", "stdout.txt"):
             lines = (self.folder / name).read_text(encoding="utf-8", errors="replace").strip().splitlines()
             if lines:
@@ -91,14 +91,14 @@ class Ended:
 
 
 class Launcher:
-    """Runs jobs side by side, each once: what has ended is taken from its folder.
+    """Runs jobs in parallel, each once: a run that has ended before is read from its folder.
 
     Args:
-        folder: Holds a folder for each arm.
-        workers: Runs at once.
+        folder: The folder that holds a folder for each arm.
+        workers: Number of runs at once.
         on_end: Called with each run that has ended, from any thread.
-        repeat: Whether a run is run again that failed, or whose program, command or options have changed since;
-            otherwise a failure is an outcome, and another program is refused.
+        repeat: Whether to run again what failed, and what has another program, command or options now. Otherwise a
+            failure is an outcome, and a changed program, command or option is refused.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Launcher:
         described = json.loads(json.dumps({**job.arm.describe(), "seed": job.seed, "watch": dict(job.watch)}))
         if (there := self._find(job, folder, described)) is not None:
             return there
-        # What another process was killed in the middle of may still be running: it keeps its own folder.
+        # Another process may have been killed while its run still runs: that run keeps a folder of its own.
         unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
         (unfinished / "watch").mkdir(parents=True)
         try:
@@ -152,7 +152,7 @@ class Launcher:
         return result
 
     def _find(self, job: Job, folder: Path, described: Mapping[str, Any]) -> Ended | None:
-        """Return a run that has ended before."""
+        """Return a run that has ended before; None where it is to be run."""
         there = _read_ended(folder)
         if there is None:
             return None
@@ -161,7 +161,7 @@ class Launcher:
         if there["run"] != described:
             raise ConfigError(f"{folder} has a run of another command or of other options: use another folder")
         ended = Ended(job=job, folder=folder, exit_code=there["exit_code"], seconds=there["seconds"])
-        changed = Recording(folder / "watch").changed_sources  # which isn't kept: there may be many runs
+        changed = Recording(folder / "watch").changed_sources  # not `ended.recording`, which would be kept in memory
         if self._repeat and (changed or ended.exit_code):
             return None
         if not changed:
@@ -188,7 +188,7 @@ class Launcher:
             except OSError as error:
                 raise ConfigError(f"arm {job.arm.name} can't be begun: {error.strerror}: {error.filename}") from error
             with self._listed(process):
-                if self._interrupted.is_set():  # while it was begun: it may not have been listed when all were ended
+                if self._interrupted.is_set():  # it may have been begun after all that were listed had been ended
                     _end(process)
                 exit_code = process.wait()
         if self._interrupted.is_set():
@@ -221,7 +221,7 @@ def _read_ended(folder: Path) -> dict[str, Any] | None:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End a run and all that it began."""
+    """End a run and all processes that it began."""
     for sent in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, sent)

@@ -1,4 +1,4 @@
-"""The first look: a few optimizer steps of each arm with one seed, and what they say of the mechanism."""
+"""The first look: a few optimizer steps of each arm with one seed, and the mechanism that they show."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,15 +17,15 @@ ControlName = Literal["jitter", "one_ulp", "rerun"]
 CONTROLS = (1, 2)
 """Seeds of the controls: two tell how much controls differ among themselves."""
 WHOLE = (1, 2, 3)
-"""The steps that the probe keeps whole unasked."""
+"""The steps that the probe keeps whole by default."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to look.
+    """The options of a look.
 
     Attributes:
-        seed: Of all runs.
+        seed: The seed of all runs.
         steps: Optimizer steps of each run.
         control: What is done to the first arm to learn what round-off does.
         shared: How all arms take the first arm's initial weights; None where they have their own.
@@ -44,10 +44,10 @@ class Look:
     Attributes:
         arm: The second; the first is the comparison's reference.
         gaps: How far both runs are apart.
-        reading: What that says.
+        reading: The mechanism that the gaps show.
         words: What differs, in words.
         runs: Both recordings.
-        double: Both recordings in float64, and how far they are apart; None where one can't be had.
+        double: Both recordings in float64, and how far they are apart; None where one of them failed.
     """
 
     arm: Arm
@@ -59,17 +59,17 @@ class Look:
 
     @property
     def double_gaps(self) -> Gaps | None:
-        """How far the runs in float64 are apart."""
+        """Return how far the runs in float64 are apart."""
         return None if self.double is None else self.double[2]
 
     @property
     def is_read_in_double(self) -> bool:
-        """Whether what is beyond round-off was found in float64."""
+        """Return whether the difference beyond round-off was found in float64."""
         return self.double is not None and self.reading.beyond is not None and self.reading.in_double
 
     @property
     def followed(self) -> Gaps:
-        """The gaps in which the difference was found."""
+        """Return the gaps in which the difference was found."""
         return self.double[2] if self.double is not None and self.is_read_in_double else self.gaps
 
 
@@ -89,17 +89,17 @@ class Looks:
 
     @property
     def is_deterministic(self) -> bool:
-        """Whether the first arm's runs have the same bits."""
+        """Return whether two runs of the first arm have the same bits."""
         return self.rerun.is_identical
 
 
 class Looker:
-    """Looks at arms.
+    """Runs arms for a few steps, and reads how their mechanisms differ.
 
     Args:
         arms: The first is the reference.
-        options: How to look.
-        launcher: Runs them.
+        options: The options of the look.
+        launcher: Runs the arms.
     """
 
     def __init__(self, arms: Sequence[Arm], options: Options, launcher: Launcher) -> None:
@@ -110,11 +110,11 @@ class Looker:
         self._unseeded: frozenset[str] = frozenset()
 
     def look(self) -> Looks:
-        """Run what is needed, and read it.
+        """Run what is needed, and return what was found.
 
         Raises:
             WorkerError: A run failed.
-        ConfigError: An arm can't begin with the first arm's weights.
+            ConfigError: An arm can't begin with the first arm's weights.
         """
         first, again, others = self._run_plainly()
         rerun = measure_gaps(first, again)
@@ -128,11 +128,11 @@ class Looker:
         for arm, run, gaps in pairs:
             control = controls[_control_for(gaps, self._options.control)]
             look = Look(arm=arm, runs=(first, run), gaps=gaps, double=doubles.get(arm.name), reading=UNREAD, words=())
-            looks.append(self._name(self._doubt(self._read(look, control), run, control)))
+            looks.append(self._name(self._check_by_rerun(self._read(look, control), run, control)))
         return Looks(reference=self._reference, rerun=rerun, looks=looks)
 
     def _read(self, look: Look, controls: Sequence[Gaps]) -> Look:
-        """Read a look; of a late difference, find the very step, since not all steps are recorded at first."""
+        """Read a look. For a late difference, run again with all steps recorded, to find the step where it begins."""
         look = self._with_reading(look, controls)
         window = _window(look)
         if window is None:
@@ -150,8 +150,8 @@ class Looker:
         reading = read(look.gaps, controls, look.double_gaps, self._reruns, self._unseeded)
         return dataclasses.replace(look, reading=reading)
 
-    def _doubt(self, look: Look, plain: Recording, controls: Sequence[Gaps]) -> Look:
-        """Run an arm again that is about to be accused: what differs from itself says nothing."""
+    def _check_by_rerun(self, look: Look, plain: Recording, controls: Sequence[Gaps]) -> Look:
+        """Run an arm again that seems to differ: an arm that differs from its own rerun can't be compared."""
         if look.reading.name not in ("real", "late", "unpaired"):
             return look
         (again,) = self._run([self._job(look.arm, "rerun")])
@@ -162,7 +162,7 @@ class Looker:
         return dataclasses.replace(look, reading=dataclasses.replace(look.reading, name="unpaired", because=because))
 
     def _run_plainly(self) -> tuple[Recording, Recording, list[Recording]]:
-        """Run each arm once, and the first twice."""
+        """Run each arm once and the first twice, and return the recordings: the first's, its rerun's, the others'."""
         reference = [self._job(self._reference, "plain"), self._job(self._reference, "rerun")]
         others = [self._job(arm, "plain") for arm in self._others]
         if self._options.shared is not None:
@@ -200,7 +200,7 @@ class Looker:
         return found
 
     def _run_in_double(self, arms: Sequence[Arm]) -> dict[str, tuple[Recording, Recording, Gaps]]:
-        """Run arms, and the first, in float64; those of which that can't be had are left out."""
+        """Run the first arm and others in float64, and return by name those that could be run."""
         if not arms:
             return {}
         jobs = [self._job(arm, "float64", double=True) for arm in (self._reference, *arms)]
@@ -215,27 +215,27 @@ class Looker:
         }
 
     def _with_numbers(self, arm: Arm, gaps: Gaps) -> Gaps:
-        """Return the gaps with the size of the first difference in the data, which may need a second run."""
+        """Return the gaps with the size of the first difference in the data, by a second run where that is needed."""
         if gaps.data is None or not _is_decisive(gaps) or all(map(_is_finite, gaps.data.sizes.values())):
             return gaps
         index = gaps.data.index
         return measure_gaps(*self._run_both(arm, f"record{index}", numbers=(index, index)))
 
     def _name(self, look: Look) -> Look:
-        """Name what differs, by the gradients and weights of the step that was read."""
-        told = look.reading.beyond or look.reading.first
-        if told is None or told.where not in ("gradient", "optimizer", "update") or look.gaps.pairs is None:
+        """Return a look with what differs in words, by the gradients and weights of the step that was read."""
+        found = look.reading.beyond or look.reading.first
+        if found is None or found.where not in ("gradient", "optimizer", "update") or look.gaps.pairs is None:
             return look
-        pair = look.gaps.pairs[told.optimizer]
-        wholes = self._wholes(look, told, pair)
+        pair = look.gaps.pairs[found.optimizer]
+        wholes = self._wholes(look, found, pair)
         if wholes is None:
             return look
-        settings = next((step.settings for step in look.followed.steps if step.step == told.step), {})
-        words = name_gradients(pair, *wholes) if told.where == "gradient" else name_update(pair, *wholes, settings)
+        settings = next((step.settings for step in look.followed.steps if step.step == found.step), {})
+        words = name_gradients(pair, *wholes) if found.where == "gradient" else name_update(pair, *wholes, settings)
         return dataclasses.replace(look, words=words)
 
     def _wholes(self, look: Look, at: Difference, pair: Pair) -> tuple[Whole, Whole] | None:
-        """Return the step whole, of both runs: they are run again where it wasn't kept."""
+        """Return both runs' gradients and weights at a step. The runs are repeated where those weren't kept."""
         in_double = look.is_read_in_double
         runs = look.double[:2] if in_double and look.double else look.runs
         if at.count not in WHOLE:
@@ -269,7 +269,7 @@ UNREAD = Reading(name="unseen")
 
 
 def _window(look: Look) -> tuple[int, int] | None:
-    """The steps among which a late difference begins; None where that step is known."""
+    """Return the steps among which a late difference begins; None where that step is known."""
     beyond = look.reading.beyond
     if look.reading.name != "late" or beyond is None or look.gaps.pairs is None:
         return None
@@ -288,7 +288,7 @@ def _can_be_read(run: Ended) -> bool:
 
 
 def _control_for(gaps: Gaps, control: ControlName) -> str:
-    """Which control: weights perturbed from the beginning where runs differ before anything was learned."""
+    """Return the name of the control. Where runs differ before the first step, weights are perturbed from the start."""
     first = find_first(gaps)
     early = first is not None and (first.where == "initial weights" or (first.where == "data" and first.step <= 1))
     return "initial" if control == "jitter" and early else control

@@ -1,4 +1,4 @@
-"""Which optimizer of one run is which of another's, and which tensor is which."""
+"""The optimizers and tensors of two runs that correspond."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ class Pair:
     """An optimizer of each of two runs, whose tensors correspond.
 
     Attributes:
-        a: The first run's.
+        a: The first run's optimizer.
         b: The second run's.
-        order: For each of a's tensors, the index of b's.
+        order: For each tensor of a, the index of b's.
     """
 
     a: Optimizer
@@ -27,7 +27,11 @@ class Pair:
 
 
 def match(a: Recording, b: Recording) -> list[Pair] | None:
-    """Pair the optimizers of two runs, in the order of their first steps; None where their tensors differ in shape."""
+    """Pair the optimizers of two runs, in the order of their first steps.
+
+    Returns:
+        The pairs; None where the numbers of optimizers or the shapes of their tensors differ.
+    """
     if len(a.optimizers) != len(b.optimizers):
         return None
     pairs = []
@@ -40,7 +44,7 @@ def match(a: Recording, b: Recording) -> list[Pair] | None:
 
 
 def _match_tensors(a: Optimizer, b: Optimizer) -> list[int] | None:
-    """For each of a's tensors, which of b's it is: by name, by order, or else by their initial values."""
+    """Return for each tensor of a the index of b's, by name, by order, or else by their initial values."""
     if sorted(a.names) == sorted(b.names) and len(set(a.names)) == len(a.names):
         order = [b.names.index(name) for name in a.names]
         if [_plain(b.shapes[index]) for index in order] == [_plain(shape) for shape in a.shapes]:
@@ -52,7 +56,7 @@ def _match_tensors(a: Optimizer, b: Optimizer) -> list[int] | None:
 
 
 def _plain(shape: Sequence[int]) -> tuple[int, ...]:
-    """A shape without its ones: a row vector holds what a vector does."""
+    """Return a shape without its ones: a row vector has the numbers of a vector."""
     return tuple(length for length in shape if length != 1)
 
 
@@ -61,9 +65,10 @@ def _are_alike(a: Optimizer, b: Optimizer, order: Sequence[int]) -> bool:
 
 
 def _match_by_values(a: Optimizer, b: Optimizer) -> list[int] | None:
-    """Give each of a's tensors one of b's that has its shape and its values, unique ones first.
+    """Return for each tensor of a the index of one of b's with its shape and its values; None if one has none.
 
-    Biases that all are zero have the values of each other: such a one is that of the module whose other tensors match.
+    Tensors with unique values come first. Biases that are zero have the same values: such a bias is matched by its
+    module, whose other tensors match.
     """
     left = set(range(len(b.names)))
     order: dict[int, int] = {}
@@ -79,7 +84,7 @@ def _match_by_values(a: Optimizer, b: Optimizer) -> list[int] | None:
 
 
 def _is_constant(optimizer: Optimizer, index: int) -> bool:
-    """Whether a tensor's initial values are zero, so that they don't tell which it is."""
+    """Return whether a tensor's initial values are all zero, so that other tensors may have the same."""
     return not np.any(optimizer.sketches[index]) if optimizer.sketches else False
 
 
@@ -88,7 +93,7 @@ def _module(name: str) -> str:
 
 
 def _distance(a: Optimizer, index: int, b: Optimizer, other: int) -> float:
-    """The relative distance of two tensors' initial values."""
+    """Return the relative distance of two tensors' initial values."""
     if not a.hashes or not b.hashes or a.hashes[index] == b.hashes[other]:
         return 0.0
     one, two = np.array(a.sketches[index]), np.array(b.sketches[other])

@@ -1,4 +1,4 @@
-"""What a run amounts to, from whatever its trainer writes: episodes, TensorBoard, CSV, JSON or its output."""
+"""The outcome of a run, from what its trainer writes: episodes, TensorBoard, CSV, JSON or its output."""
 
 import dataclasses
 import json
@@ -15,9 +15,9 @@ from study.errors import ConfigError, NoMetricError
 
 FORMS = "episodes, tb:TAG, csv:FILE:COLUMN, json:FILE:KEY or stdout:REGEX"
 LAST = 0.1
-"""The part of a run's steps whose mean is its final outcome."""
+"""The fraction of a run's steps, at its end, whose mean is `final_return`."""
 PARTS = 20
-"""Of a run's steps, which count equally in the mean over all of them, however many points each has."""
+"""Parts of a run's steps that count equally in `auc_return`, whatever the number of points in each."""
 
 Points = list[tuple[float, float]]
 """Steps and values."""
@@ -38,11 +38,11 @@ class Outcome:
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """What is read of a run.
+    """A metric of a run.
 
     Attributes:
-        text: As it was asked for.
-        points: Reads a run's folder.
+        text: The text that names it.
+        points: Reads steps and values from a run's folder.
     """
 
     text: str
@@ -52,7 +52,7 @@ class Metric:
         """Return a run's outcome.
 
         Raises:
-            NoMetricError: The run hasn't written it.
+            NoMetricError: The run hasn't written the metric.
         """
         return summarise(self.points(folder))
 
@@ -79,7 +79,7 @@ def parse(text: str) -> Metric:
 
 
 def summarise(points: Points) -> Outcome:
-    """Return the outcome of a run's points, by their steps."""
+    """Return the outcome of a run's points, which may be in any order."""
     steps, values = np.array(sorted(points), dtype=float).T
     late = steps > (1 - LAST) * steps[-1]
     edges = np.linspace(min(0.0, steps[0]), steps[-1], PARTS + 1)
@@ -91,7 +91,11 @@ def summarise(points: Points) -> Outcome:
 
 
 def read_episodes(folder: Path) -> Points:
-    """Return the returns of the environments that a run trains in: those that make the most steps."""
+    """Return the episodes' returns in the environments that a run trains in: those with the most steps.
+
+    Raises:
+        NoMetricError: No episode ended.
+    """
     texts = [path.read_text(encoding="utf-8") for path in _files(folder / "watch", "episodes-*.jsonl")]
     rows = [json.loads(line) for text in texts for line in text.splitlines()]
     if not rows:
@@ -105,11 +109,15 @@ def read_episodes(folder: Path) -> Points:
 
 
 def read_tensorboard(folder: Path, tag: str) -> Points:
-    """Return a tag's scalars."""
+    """Return the scalars of a tag of TensorBoard.
+
+    Raises:
+        NoMetricError: There is no such tag.
+    """
     points: Points = []
     tags: set[str] = set()
-    for place in sorted({path.parent for path in _files(folder, FILES)}):
-        accumulator = load_events(place)
+    for logdir in sorted({path.parent for path in _files(folder, FILES)}):
+        accumulator = load_events(logdir)
         tags |= set(accumulator.Tags()["scalars"])
         if tag in accumulator.Tags()["scalars"]:
             points += [(float(event.step), float(event.value)) for event in accumulator.Scalars(tag)]
@@ -117,7 +125,11 @@ def read_tensorboard(folder: Path, tag: str) -> Points:
 
 
 def read_csv(folder: Path, name: str, column: str) -> Points:
-    """Return a column of a CSV file, a step for each row; lines that begin with # are comments."""
+    """Return a column of a CSV file, a step for each row; lines that begin with # are comments.
+
+    Raises:
+        NoMetricError: There is no such file, or no number in such a column.
+    """
     table = pd.read_csv(_file(folder, name), comment="#", skipinitialspace=True)
     values = pd.to_numeric(table[column], errors="coerce").dropna() if column in table else pd.Series(dtype=float)
     points = [(float(row + 1), float(value)) for row, value in enumerate(values)]
@@ -127,7 +139,11 @@ def read_csv(folder: Path, name: str, column: str) -> Points:
 
 
 def read_json(folder: Path, name: str, key: str) -> Points:
-    """Return a number in a JSON file; dots lead into what is nested."""
+    """Return a number in a JSON file as a single point; dots in the key separate nested keys.
+
+    Raises:
+        NoMetricError: There is no such file or key, or no number.
+    """
     content: Any = json.loads(_file(folder, name).read_text(encoding="utf-8"))
     for part in key.split("."):
         names = list(content) if isinstance(content, dict) else []

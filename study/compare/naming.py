@@ -1,4 +1,4 @@
-"""What differs in a step, in words: gradients by tensor, or the update that is made of the same gradients."""
+"""What differs in a step, in words: gradients by tensor, or the update computed from the same gradients."""
 
 import dataclasses
 import itertools
@@ -20,12 +20,12 @@ MOST_NAMES = 4
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Compared:
-    """A tensor's gradient in both runs.
+    """A tensor's gradients in both runs.
 
     Attributes:
-        name: Of the tensor.
-        factor: How many times larger the second is, along the first.
-        cosine: Of the angle between them.
+        name: The tensor's name.
+        factor: The second gradient's component along the first, as a multiple of the first.
+        cosine: The cosine of the angle between them.
     """
 
     name: str
@@ -34,15 +34,20 @@ class Compared:
 
     @property
     def is_parallel(self) -> bool:
-        """Whether both have the same direction, or opposite ones."""
+        """Return whether both have the same direction, or opposite ones."""
         return abs(self.cosine) > 1 - PARALLEL
 
 
 def name_gradients(pair: Pair, a: Whole, b: Whole) -> list[str]:
-    """Return in what gradients differ, tensor by tensor.
+    """Return how gradients differ, tensor by tensor, in words.
 
-    A factor that most tensors share is told apart from those of single tensors: clipping the norm of all gradients
-    rescales them together, whatever the cause.
+    A factor that most tensors share is named by itself, apart from those of single tensors: clipping the norm of all
+    gradients rescales them together, whatever the cause.
+
+    Args:
+        pair: The optimizers.
+        a: The step of the first run.
+        b: The step of the second run.
     """
     compared = [
         _compare(name, one, other)
@@ -74,16 +79,16 @@ def name_gradients(pair: Pair, a: Whole, b: Whole) -> list[str]:
 
 
 def name_update(pair: Pair, a: Whole, b: Whole, settings: Mapping[str, tuple[Any, Any]]) -> list[str]:
-    """Return in what the update of the same gradients differs: the optimizer's settings, or the size of the step."""
-    told = [f"{name} {one} against {other}" for name, (one, other) in settings.items() if one != other]
+    """Return how updates of the same gradients differ, in words: the optimizer's settings, and the size of the step."""
+    changed = [f"{name} {one} against {other}" for name, (one, other) in settings.items() if one != other]
     move, other = (np.concatenate(own) for own in _split(pair, a.after - a.before, b.after - b.before))
     size = _compare("the step", move, other)
     step = f"the step is {size.factor:.4g} times as large" if size.is_parallel else "the step has another direction"
-    return [f"the optimizer: {', '.join(told)}"] * bool(told) + [step]
+    return [f"the optimizer: {', '.join(changed)}"] * bool(changed) + [step]
 
 
 def brief(names: Sequence[str]) -> str:
-    """Return names in a few words."""
+    """Return names as a list in words, which is cut after `MOST_NAMES`."""
     if len(names) <= MOST_NAMES:
         return ", ".join(names)
     return f"{', '.join(names[: MOST_NAMES - 1])} and {len(names) - MOST_NAMES + 1} more"
@@ -99,14 +104,14 @@ def _compare(name: str, one: Floats, other: Floats) -> Compared:
 
 
 def _split(pair: Pair, one: Floats, other: Floats) -> tuple[list[Floats], list[Floats]]:
-    """Both runs' numbers by the first run's tensors."""
+    """Return both runs' numbers by tensor, in the order of the first run's tensors."""
     own = np.split(one, np.cumsum([math.prod(shape) for shape in pair.a.shapes])[:-1])
     their = np.split(other, np.cumsum([math.prod(shape) for shape in pair.b.shapes])[:-1])
     return own, [their[index] for index in pair.order]
 
 
 def _common_factor(factors: Sequence[float]) -> float:
-    """The factor that most share; 1 where no two do."""
+    """Return the factor that most gradients share; 1 where no two share one."""
     votes = {factor: sum(_is_same(factor, other) for other in factors) for factor in factors}
     best = max(votes, key=lambda factor: votes[factor], default=1.0)
     ones = sum(_is_same(factor, 1.0) for factor in factors)

@@ -13,18 +13,18 @@ from study.compare.metrics import Metric
 
 TABLE = "outcomes.csv"
 SPARING: dict[str, Any] = {"first": 8, "records": 0}
-"""What is asked of the probe in full runs: little is recorded, since the look has compared the first steps."""
+"""The probe's settings in full runs: little is recorded, since the look has compared the first steps."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Which runs are wanted.
+    """The runs that are wanted.
 
     Attributes:
         arms: The first is the reference.
         seeds: Each arm is run with each.
-        control: What is done to each arm and seed once more: "jitter", "one_ulp" or "rerun".
-        shared: What is asked of all arms but the first where they share its initial weights; None where they don't.
+        control: The control of each arm and seed, which is a second run: "jitter", "one_ulp" or "rerun".
+        shared: How all arms take the first arm's initial weights; None where they have their own.
     """
 
     arms: Sequence[Arm]
@@ -33,7 +33,7 @@ class Plan:
     shared: Shared | None = None
 
     def jobs(self, folder: Path) -> list[list[Job]]:
-        """Return the runs in a folder, those first of which others take weights; otherwise seed by seed."""
+        """Return the runs in stages, seed by seed. If weights are shared, the first arm's runs are the first stage."""
         jobs = [self._job(arm, seed, kind, folder) for seed in self.seeds for kind in self.kinds for arm in self.arms]
         if self.shared is None:
             return [jobs]
@@ -41,7 +41,7 @@ class Plan:
 
     @property
     def kinds(self) -> dict[str, dict[str, Any]]:
-        """What is asked of the probe, by kind of run."""
+        """Return the probe's settings by kind of run."""
         control = {} if self.control == "rerun" else {"control": self.control, "control_seed": 1}
         return {"plain": SPARING, f"{self.control}-1": {**SPARING, **control}}
 
@@ -54,7 +54,13 @@ class Plan:
 
 
 def train(plan: Plan, folder: Path, launcher: Launcher, metric: Metric) -> pd.DataFrame:
-    """Run what has not ended, and return what all runs came to.
+    """Run what has not ended, and return the outcomes of all runs.
+
+    Args:
+        plan: The runs.
+        folder: The folder that the launcher has.
+        launcher: Runs them.
+        metric: Reads their outcomes.
 
     Returns:
         A table for `study report`: columns run, condition, seed, replicate, status, error, seconds, final_return and
@@ -82,7 +88,7 @@ def _row(run: Ended, metric: Metric) -> dict[str, object]:
 
 
 def seconds_a_seed(table: pd.DataFrame) -> float:
-    """Return how long the runs of a seed take, one after the other."""
+    """Return the total seconds of the runs of a seed, the mean over seeds."""
     return float(table["seconds"].sum() / table["seed"].nunique())
 
 

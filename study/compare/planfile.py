@@ -4,7 +4,7 @@ import dataclasses
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from reports.errors import near
 from study.compare.arms import Arm
@@ -15,14 +15,14 @@ from study.errors import ConfigError
 T = TypeVar("T")
 
 ARM = {"command": str, "env": dict, "cwd": str, "shell": bool}
-"""What an arm of a file may have, and the type of each."""
+"""The keys that an arm of a file may have, with their types."""
 
 
 def read_arms(path: Path, content: Mapping[str, Any]) -> list[Arm]:
     """Return the arms of a file.
 
     Raises:
-        ConfigError: One isn't described as it must be.
+        ConfigError: There is none, or one has an unknown key or a value of another type.
     """
     arms = content.get("arms")
     if not isinstance(arms, dict) or not arms:
@@ -48,14 +48,14 @@ _NAMES = {str: "text", dict: "a mapping", bool: "true or false", int: "a whole n
 
 
 def read_options(path: Path, options: T) -> tuple[list[Arm], T]:
-    """Return a file's arms, and a dataclass of options with what the file says of them.
+    """Return a file's arms, and a dataclass of options with the file's values.
 
     Args:
         path: The file.
-        options: A dataclass, with the values that the file doesn't give.
+        options: A dataclass, with the values of options that the file doesn't have.
 
     Raises:
-        ConfigError: Naming the file, and what in it can't be used.
+        ConfigError: Something in the file can't be used. The text names the file.
     """
     try:
         content = read_yaml(path)
@@ -68,18 +68,18 @@ def read_options(path: Path, options: T) -> tuple[list[Arm], T]:
 
 
 def _with_options(options: T, given: Mapping[str, Any]) -> T:
-    fields = {field.name: field for field in dataclasses.fields(options)}  # type: ignore[arg-type]
+    types_by_name = get_type_hints(type(options))
     changes = {}
     for key, value in given.items():
         name = key.replace("-", "_")
-        if name not in fields:
-            raise ConfigError(f"has an unknown key {key!r}{near(name, fields)}")
-        changes[name] = _convert(key, value, getattr(options, name), fields[name].type)
+        if name not in types_by_name:
+            raise ConfigError(f"has an unknown key {key!r}{near(name, types_by_name)}")
+        changes[name] = _convert(key, value, getattr(options, name), types_by_name[name])
     return dataclasses.replace(options, **changes)  # type: ignore[type-var]
 
 
 def _convert(key: str, value: Any, default: Any, declared: Any) -> Any:
-    """A value as its option has it: YAML reads 0 as a number where seeds are text."""
+    """Return a value with the type of its option: YAML reads seeds, which are text, as numbers."""
     choices = get_args(declared)
     wanted = type(default)
     if choices and isinstance(declared, types.UnionType):

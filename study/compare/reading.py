@@ -1,13 +1,13 @@
-"""The reading: what two arms' first steps say of their mechanism.
+"""The reading: the mechanism of two arms, from their first steps.
 
-A difference is round-off's where it is of the size of a control's. The controls are the first arm again, with weights
-moved by one ULP: what that changes after a step is what rounding alone may change. Two of them tell how much controls
-differ among themselves, and ten times that is the threshold: the thread's own advice was "about ten times typical
-round-off". Where both arms also run in float64, their gap there is what is followed: round-off is too small there to
-hide a real difference, or to flip a comparison. That holds only if the first gap does shrink in float64.
+A difference is read as round-off if it is of the size of a control's. The controls are the first arm again, with
+weights moved by one ULP: rounding alone may change as much after a step. Two of them show how much controls differ
+among themselves, and ten times that is the threshold: the thread's own advice was "about ten times typical round-off".
+Where both arms also run in float64, their gap there is followed: round-off is too small there to hide a real
+difference, or to flip a comparison. That holds only if the first gap does shrink in float64.
 
-Two runs that part at a late step have then had no time to come apart: the control's steps are counted from where it
-was perturbed, and theirs from the first difference.
+The gap of two runs that part at a late step grows from there on. So the control's steps are counted from its
+perturbation, and theirs from the first difference.
 """
 
 import dataclasses
@@ -27,10 +27,10 @@ Name = Literal["identical", "round-off", "real", "late", "unpaired", "unseen"]
 Where = Literal["initial weights", "data", "gradient", "optimizer", "update", "steps", "networks"]
 
 NO_SMALLER = "it is no smaller in float64: a real change of this size, or something that is kept in float32"
-"""Of a gap of round-off's size: a real one as small can't be told from it."""
+"""The remark on a gap of round-off's size that doesn't shrink: a real difference as small looks the same."""
 
 TYPICAL = 10.0
-"""How many times larger than the controls' a gap of round-off may be, beside what controls differ among themselves."""
+"""The factor by which a gap of round-off may exceed the controls', times their own spread."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class Difference:
     """Something in which two runs differ.
 
     Attributes:
-        where: What it is.
+        where: The kind of difference.
         step: The optimizer step, among all optimizers', at which it shows; 0 for before the first.
         optimizer: The index of the pair of optimizers.
         count: The number of the step among this optimizer's.
@@ -53,23 +53,23 @@ class Difference:
 
     @property
     def size(self) -> float:
-        """The largest gap."""
+        """Return the largest gap; infinite where none is known."""
         return max(self.sizes.values(), default=math.inf)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What is read.
+    """The mechanism of two arms.
 
     Attributes:
         name: The mechanism.
         first: The first difference in any bit.
         beyond: The first difference beyond round-off.
-        over_control: The largest ratio of a gap to the controls', as far as it was followed.
+        over_control: The largest ratio of a gap to the controls', among the steps that were followed.
         threshold: The ratio beyond which a gap isn't round-off's.
         in_double: Whether gaps were followed in float64.
         steps: The last optimizer step that was compared.
-        because: Why, where the name alone doesn't say it.
+        because: The reason, where the name alone doesn't tell it.
     """
 
     name: Name
@@ -99,7 +99,7 @@ def find_first(gaps: Gaps) -> Difference | None:
 
 
 def _in_step(step: StepGap, gaps: Gaps) -> Difference | None:
-    """The first difference in a step: in the data, the gradients, or the update that is made of them."""
+    """Return the first difference in a step: in the data, the gradients, or the update computed from them."""
     if not step.same_data:
         return _of_data(gaps.data, step.step) if gaps.data else Difference(where="data", step=step.step)
     if step.gradients.any():
@@ -108,7 +108,7 @@ def _in_step(step: StepGap, gaps: Gaps) -> Difference | None:
 
 
 def _at(step: StepGap, where: Where, gaps: Gaps) -> Difference:
-    """A difference in a step: in its gradients, or else in the weights after it."""
+    """Return a difference in a step: in its gradients, or else in the weights after it."""
     assert gaps.pairs is not None
     names = gaps.pairs[step.optimizer].a.names
     sizes = step.gradients if where == "gradient" else step.parameters
@@ -130,13 +130,13 @@ def _of_data(data: DataGap, step: int) -> Difference:
 
 
 class Control:
-    """How far runs of the first arm come apart by rounding alone.
+    """The gaps that rounding alone makes between runs of the first arm.
 
     Args:
-        perturbed: The gaps of its run and of those with weights moved by one ULP.
-        reruns: The gaps of its run and of equal ones, where those aren't the same.
+        perturbed: The gaps between its run and those with weights moved by one ULP.
+        reruns: The gaps between its run and equal ones, where those aren't the same.
         epsilon: The relative size of a rounding: no gap is expected to be smaller.
-        compared: What it is the control of: steps count from its first difference on.
+        compared: The gaps that are read. Steps count from their first difference on.
     """
 
     def __init__(self, perturbed: Sequence[Gaps], reruns: Sequence[Gaps], epsilon: float, compared: Gaps) -> None:
@@ -147,7 +147,7 @@ class Control:
         self._before = {step.optimizer: step.count for step in compared.steps if step.step < first}
 
     def _until(self, run: "_Running", step: StepGap) -> tuple[Floats, Floats]:
-        """A control's largest gaps until the next step: a perturbation after a step shows in the next gradients."""
+        """Return a control's largest gaps until the next step, whose gradients show a perturbation after this one."""
         return run.until(step.optimizer, step.count - self._before.get(step.optimizer, 0) + 1, step)
 
     def gap(self, step: StepGap) -> tuple[Floats, Floats]:
@@ -166,7 +166,7 @@ class Control:
         return float(ratios.max(initial=1.0))
 
     def threshold(self, step: StepGap) -> float:
-        """Return how many times larger than the controls' a gap of round-off may be."""
+        """Return the factor by which a gap of round-off may exceed the controls'."""
         return TYPICAL * self.spread(step)
 
 
@@ -189,7 +189,7 @@ class _Running:
 
 
 def _finite(gaps: Floats) -> Floats:
-    """Gaps of which none is infinite: of what was exactly 0, everything is infinitely far."""
+    """Return gaps with 0 for infinite ones, which are those from tensors of zeros."""
     return np.where(np.isfinite(gaps), gaps, 0.0)
 
 
@@ -200,14 +200,14 @@ def read(
     reruns: Sequence[Gaps] = (),
     unseeded: frozenset[str] = frozenset(),
 ) -> Reading:
-    """Read the mechanism of two arms.
+    """Return the mechanism of two arms.
 
     Args:
-        gaps: Of their runs.
-        perturbed: Of the first arm's run and of those with weights moved by one ULP.
-        double: Of both arms' runs in float64, where those can be had.
-        reruns: Of the first arm's run and of equal ones, where those aren't the same.
-        unseeded: Random generators that are in other states in two equal runs: they tell nothing.
+        gaps: The gaps between their runs.
+        perturbed: Those between the first arm's run and runs of it with weights moved by one ULP.
+        double: Those between both arms' runs in float64; None where these failed.
+        reruns: Those between the first arm's run and equal ones, where these aren't the same.
+        unseeded: Random generators whose states differ between two equal runs, and so are ignored.
     """
     if not gaps.is_seen:
         return Reading(name="unseen", because="no optimizer step was seen in one of the arms")
@@ -247,14 +247,14 @@ OTHER_DRAWS = "other random numbers were drawn before optimizer step {}"
 
 
 def _first_other_draw(gaps: Gaps, unseeded: frozenset[str]) -> int | None:
-    """The first step before which other random numbers were drawn from a generator that somebody seeded."""
+    """Return the first step before which other random numbers were drawn from a generator that was seeded."""
     return next((step.step for step in gaps.steps if step.other_random - unseeded), None)
 
 
 def _before_the_first_step(
     first: Difference, gaps: Gaps, control: Control, unseeded: frozenset[str]
 ) -> tuple[Name, str] | None:
-    """What is read of weights or data that already differ beyond round-off before anything was learned."""
+    """Return what is read if weights or data differ beyond round-off before the first step; None if they don't."""
     threshold = control.threshold(gaps.steps[0])
     if first.where == "initial weights" and first.size > threshold * control.epsilon:
         return "unpaired", "the initial weights are others"
@@ -273,11 +273,11 @@ def _before_the_first_step(
 
 
 Size = tuple[float, float]
-"""A gap over the controls', and up to which such a ratio it is round-off's."""
+"""The ratio of a gap to the controls', and the largest such ratio that is read as round-off."""
 
 
 def _follow(gaps: Gaps, control: Control) -> tuple[Difference | None, Size]:
-    """The first difference beyond round-off, and the size of it, or else of the one that comes nearest to that."""
+    """Return the first difference beyond round-off and its size; None and the size nearest to that, without one."""
     largest = 0.0, TYPICAL
     for step in gaps.steps:
         largest = max(largest, _size(step, control), key=lambda size: size[0] / size[1])
@@ -298,9 +298,9 @@ def _is_beyond(step: StepGap, control: Control) -> bool:
 
 
 def _shrinks(single: Gaps, double: Gaps) -> bool:
-    """Whether the first gap is round-off's by precision, so that float64 hides no more of it than float32 does.
+    """Return whether the first gap shrinks in float64 as round-off does.
 
-    Where something is kept in float32 in both, such as a replay buffer, it doesn't shrink, and the same chaos follows.
+    It doesn't where both runs keep something in float32, such as a replay buffer. Then float64 tells nothing new.
     """
     first = [next((_size_of(step) for step in gaps.steps if not step.is_same), 0.0) for gaps in (single, double)]
     return first[1] <= SHRINKS * first[0]
@@ -311,20 +311,20 @@ def _size_of(step: StepGap) -> float:
 
 
 def _has_another_optimizer(step: StepGap) -> bool:
-    """Whether the optimizers' settings are other mathematics, in a step in which something differs."""
+    """Return whether something differs in a step, and the optimizers' settings differ by mathematics."""
     differs = step.parameters.any() or step.gradients.any()
     return bool(differs) and bool(step.settings)
 
 
 def _ratio(step: StepGap, control: Control) -> float:
-    """The largest ratio of a tensor's gap to the controls'."""
+    """Return the largest ratio of a tensor's gap to the controls'."""
     gradients, parameters = control.gap(step)
     ratios = np.concatenate([step.gradients / gradients, step.parameters / parameters])
     return float(ratios.max(initial=0.0))
 
 
 def _largest(step: StepGap, gaps: Gaps, control: Control) -> Difference:
-    """The part of a step that is beyond round-off: the gradients, or else the update."""
+    """Return the difference in a step that is beyond round-off: in the gradients, or else in the update."""
     gradients, _ = control.gap(step)
     is_beyond = (step.gradients > control.threshold(step) * gradients).any()
     return _at(step, "gradient" if is_beyond else _of_update(step), gaps)

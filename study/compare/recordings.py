@@ -1,4 +1,4 @@
-"""What the probe wrote of a run: its optimizers' steps, and what its environments were told and answered."""
+"""The recording of a run by the probe: its optimizers' steps, and its environments' actions and answers."""
 
 import dataclasses
 import hashlib
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 RECORD_BYTES = 20
-"""Of a record of an environment: its number, and hashes of observation, action, reward and end."""
+"""Bytes of a record of an environment: its number, and hashes of observation, action, reward and end."""
 PARTS = ("observations", "actions", "rewards", "episode ends")
-"""Of a record, in the order of their hashes."""
+"""The parts of a record, in the order of their hashes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,14 +24,14 @@ class Optimizer:
     """An optimizer before its first step.
 
     Attributes:
-        number: Optimizers are counted in the order of their first steps.
+        number: Its index in the order of the optimizers' first steps.
         type: Its class.
-        names: Of its tensors.
-        shapes: Of its tensors.
-        hashes: Of its tensors' initial values.
-        sketches: Of its tensors' initial values.
-        dtypes: Its tensors' precisions, such as "torch.float32".
-        threads: Of torch.
+        names: Names of its tensors.
+        shapes: Shapes of its tensors.
+        hashes: Hashes of its tensors' initial values.
+        sketches: Sketches of its tensors' initial values.
+        dtypes: Its tensors' dtypes, such as "torch.float32".
+        threads: Number of torch's threads.
     """
 
     number: int
@@ -52,12 +52,12 @@ class Step:
         step: Its number among the steps of all optimizers, from 1.
         optimizer: The optimizer's number.
         count: Its number among the steps of this optimizer, from 1.
-        records: How many records each environment had.
+        records: Number of records of each environment so far.
         gradients: Hashes of the gradients.
         gradient_sketches: Sketches of the gradients.
         parameters: Hashes of the weights after the step.
         parameter_sketches: Sketches of them.
-        settings: The optimizer's, such as its learning rate.
+        settings: The optimizer's settings, such as its learning rate.
         random: Hashes of the global random generators' states before the step.
     """
 
@@ -75,7 +75,7 @@ class Step:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Whole:
-    """Weights and gradient of a step, `[numbers]` in float64."""
+    """Weights before and after a step, and its gradient, `[numbers]` in float64."""
 
     before: Floats
     gradient: Floats
@@ -83,10 +83,10 @@ class Whole:
 
 
 class Recording:
-    """What the probe wrote of a run."""
+    """The recording of a run: what the probe wrote."""
 
     def __init__(self, folder: Path) -> None:
-        """Read a folder, of several processes the one that made most steps."""
+        """Read a folder. Of several processes, the one that made most steps is read."""
         processes = {path.stem.rpartition("-")[2]: _read_events(path) for path in sorted(folder.glob("events-*.jsonl"))}
         self._folder = folder
         self._process = max(processes, key=lambda process: _steps_in(processes[process]), default="")
@@ -98,12 +98,12 @@ class Recording:
 
     @cached_property
     def optimizers(self) -> dict[int, Optimizer]:
-        """By their numbers."""
+        """Return the optimizers by their numbers."""
         return {event["number"]: Optimizer(**_fields(Optimizer, event)) for event in self.of("optimizer")}
 
     @cached_property
     def steps(self) -> dict[tuple[int, int], Step]:
-        """By optimizer and count, in the order in which they were made."""
+        """Return the steps by optimizer and count, in the order in which they were made."""
         found, settings = {}, dict[int, Mapping[str, Any]]()
         for event in self.of("step"):
             settings[event["optimizer"]] = event.get("settings", settings.get(event["optimizer"], {}))
@@ -113,12 +113,12 @@ class Recording:
 
     @cached_property
     def environments(self) -> list[str]:
-        """Names of the environments, in the order in which they were made."""
+        """Return the names of the environments, in the order in which they were made."""
         return [event["id"] or "" for event in self.of("environment")]
 
     @cached_property
     def records(self) -> dict[int, list[bytes]]:
-        """By environment, the four hashes of each record."""
+        """Return the four hashes of each record, by environment."""
         found: dict[int, list[bytes]] = {number: [] for number in range(len(self.environments))}
         for path in self._folder.glob(f"records-{self._process}.bin"):
             content = path.read_bytes()
@@ -129,22 +129,22 @@ class Recording:
 
     @cached_property
     def numbers(self) -> dict[tuple[int, int], dict[str, Any]]:
-        """By environment and index, those records that were kept in numbers."""
+        """Return the records that were kept in numbers, by environment and index."""
         return {(event["environment"], event["index"]): event for event in self.of("record")}
 
     @property
     def random(self) -> Mapping[str, str]:
-        """Hashes of the global random generators' states at the environments' first step."""
+        """Return hashes of the global random generators' states at the environments' first step."""
         return next((event["states"] for event in self.of("random")), {})
 
     @property
     def versions(self) -> Mapping[str, str]:
-        """Of the packages that were loaded."""
+        """Return the versions of the packages that were loaded."""
         return next((event["versions"] for event in self.of("end")), {})
 
     @property
     def changed_sources(self) -> list[Path]:
-        """The program's files that have changed since."""
+        """Return the program's files that have changed since."""
         recorded: dict[str, str] = next((event["sources"] for event in self.of("end")), {})
         return [
             path for path, known in ((Path(path), known) for path, known in recorded.items()) if _hash(path) != known
@@ -152,11 +152,11 @@ class Recording:
 
     @property
     def errors(self) -> list[str]:
-        """What went wrong in watching."""
+        """Return the errors of the probe itself."""
         return [f"{event['where']}: {event['error']}" for event in self.of("error")]
 
     def whole(self, optimizer: int, count: int) -> Whole | None:
-        """Return a step whole, where it was kept."""
+        """Return a step's weights and gradient; None where they weren't kept."""
         path = self._folder / f"whole-{optimizer}-{count}-{self._process}.npz"
         if not path.is_file():
             return None
@@ -165,7 +165,7 @@ class Recording:
 
 
 def _fields(of: type[Optimizer | Step], event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an event has of a dataclass."""
+    """Return the values of a dataclass's fields that an event has."""
     return {field.name: event[field.name] for field in dataclasses.fields(of) if field.name in event}
 
 
@@ -174,7 +174,7 @@ def _hash(path: Path) -> str:
 
 
 def _read_events(path: Path) -> list[dict[str, Any]]:
-    """Return the whole lines of a file: a process that is killed may leave a last one that isn't."""
+    """Return the events in a file's complete lines: a process that is killed may leave an incomplete last one."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.endswith("\n")]
 

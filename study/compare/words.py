@@ -1,4 +1,4 @@
-"""A look in words, and as `look.json` has it."""
+"""The result of a look, in words and for `look.json`."""
 
 import math
 from typing import Any
@@ -10,12 +10,12 @@ from study.compare.reading import Difference, Reading, find_first
 
 
 def describe_looks(looks: Looks) -> list[str]:
-    """Return what was found, a line each."""
+    """Return what was found, in lines of text."""
     return [*_describe_rerun(looks), *(line for look in looks.looks for line in ("", *describe_look(look, looks)))]
 
 
 def describe_look(look: Look, looks: Looks) -> list[str]:
-    """Return what was found of one arm, a line each."""
+    """Return what was found of one arm, in lines of text."""
     rows = [
         ("versions", _versions(look)),
         ("initial weights", _initial(look.gaps)),
@@ -32,7 +32,7 @@ def describe_look(look: Look, looks: Looks) -> list[str]:
 
 
 def plain_looks(looks: Looks) -> dict[str, Any]:
-    """Return what was found, as `look.json` has it."""
+    """Return what was found, as the content of `look.json`."""
     return {
         "schema": 1,
         "reference": looks.reference.name,
@@ -75,7 +75,7 @@ def _plain_difference(difference: Difference | None) -> dict[str, Any] | None:
 
 
 def _first_gap_in_double(look: Look) -> float | None:
-    """The size of the first difference in any bit in float64."""
+    """Return the size of the first difference in any bit in float64; None without one, or where it is infinite."""
     first = None if look.double_gaps is None else find_first(look.double_gaps)
     return first.size if first is not None and math.isfinite(first.size) else None
 
@@ -124,10 +124,10 @@ def _data(gaps: Gaps) -> str:
         return f"the same bits in {_count(before, 'record')} before the first optimizer step"
     assert gaps.data is not None
     sizes = {part: size for part, size in gaps.data.sizes.items() if math.isfinite(size)}
-    told = [f"{part} by {_size(sizes[part])}" if part in sizes else part for part in gaps.data.parts]
+    parts = [f"{part} by {_size(sizes[part])}" if part in sizes else part for part in gaps.data.parts]
     return (
         f"record {gaps.data.index} of environment {gaps.data.environment} is the first that differs, in "
-        + ", ".join(told)
+        + ", ".join(parts)
     )
 
 

@@ -23,7 +23,7 @@ LARGEST_SEED = 2**53
 """Larger whole numbers are rounded by most readers of JSON, so that two seeds might become one."""
 
 LARGEST_BLOCK = 10_000
-"""More seeds than this in one call are likely a mistake."""
+"""Seeds of one call, at most: more are likely a mistake."""
 
 _SEEDS = re.compile(r"\d{1,16}(-\d{1,16}(:[1-9]\d{0,15})?)?(,\d{1,16}(-\d{1,16}(:[1-9]\d{0,15})?)?)*")
 
@@ -96,7 +96,7 @@ class RunConfig(Hyperparameters):
 
     @functools.cached_property
     def id(self) -> str:
-        """The same for the same description, everywhere: 16 hexadecimal digits of its hash.
+        """Return 16 hexadecimal digits of the description's hash: the same description has the same id everywhere.
 
         Parameters that came after the first studies are left out at their defaults, so that ids of their runs hold.
         """
@@ -107,41 +107,46 @@ class RunConfig(Hyperparameters):
 
     @property
     def parameterization(self) -> str:
-        """What the learned scale means: "variance" or "std"."""
+        """Return what the policy takes the scale for: "variance" or "std"."""
         return CONDITIONS[self.condition].parameterization
 
     @property
     def implementation(self) -> str:
-        """Which class computes: "mvn" or "normal"."""
+        """Return the short name of the torch class: "mvn" or "normal"."""
         return CONDITIONS[self.condition].implementation
 
     @property
     def hyperparameters(self) -> Hyperparameters:
-        """What it is trained with, which may depend on the condition."""
+        """Return what it is trained with, which may depend on the condition."""
         factor = COMPENSATION[self.optimizer] if self.compensated and self.parameterization == "std" else 1.0
         own = {field.name: getattr(self, field.name) for field in dataclasses.fields(Hyperparameters)}
         return Hyperparameters(**{**own, "scale_lr_factor": factor * self.scale_lr_factor})
 
     @property
     def numerics(self) -> Numerics:
-        """In what, and on what, engine reference computes."""
+        """Return the precision and device of engine reference."""
         return Numerics(precision=self.precision, device=self.device, compile=self.compile, allow_tf32=self.allow_tf32)
 
     @property
     def kind(self) -> tuple[Any, ...]:
-        """Runs of the same kind take equally long: they differ in condition, seed and replicate only."""
+        """Return what runs share that take equally long: they differ in condition, seed and replicate only."""
         return (self.engine, *dataclasses.astuple(self.numerics), *dataclasses.astuple(self.hyperparameters))
 
     @property
     def cohort_key(self) -> tuple[Any, ...]:
-        """Runs with the same key can be trained as one cohort: those of a kind, but for those of engine reference."""
+        """Return what runs share that can be trained as one cohort: their kind. Engine reference trains each alone."""
         return (*self.kind, self.id) if self.engine == "reference" else self.kind
 
 
 def require_trainable(configs: Iterable[RunConfig]) -> None:
-    """Look at what only the environments can tell, before anything is trained.
+    """Check what only the environments and this machine can tell, before anything is trained.
 
-    **Raises**: `UnsuitableEnvironmentError`; `ConfigError`, when there is no such replicate.
+    Args:
+        configs: The runs.
+
+    Raises:
+        ConfigError: There is no such replicate, or no such device.
+        UnsuitableEnvironmentError: An environment can't be used.
     """
     sizes: dict[str, int] = {}
     for config in configs:
@@ -164,7 +169,14 @@ def _has_cuda() -> bool:
 
 
 def make_config(description: Mapping[str, Any]) -> RunConfig:
-    """Return a config from names and values as YAML or JSON have them. **Raises**: `ConfigError`."""
+    """Return a config from names and values as YAML or JSON have them.
+
+    Args:
+        description: Values by parameter.
+
+    Raises:
+        ConfigError: A parameter is unknown, missing or out of range.
+    """
     types = get_type_hints(RunConfig)
     values = {}
     for name, value in description.items():
@@ -184,7 +196,11 @@ def make_config(description: Mapping[str, Any]) -> RunConfig:
 def make_configs(description: Mapping[str, Any]) -> list[RunConfig]:
     """Return the configs of a description in which `seeds`, such as "0-9", may stand for `seed`.
 
-    **Raises**: `ConfigError`.
+    Args:
+        description: Values by parameter.
+
+    Raises:
+        ConfigError: A parameter is unknown, missing or out of range.
     """
     if "seeds" not in description:
         return [make_config(description)]
@@ -195,10 +211,13 @@ def make_configs(description: Mapping[str, Any]) -> list[RunConfig]:
 
 
 def read_seeds(text: Any) -> list[int]:
-    """Return seeds from text such as "0-9", "0-4,7" or, each second one, "0-8:2"; YAML has one alone as a number.
+    """Return the seeds in a text such as "0-9", "0-4,7" or "0-8:2".
+
+    Args:
+        text: The text. YAML has a lone seed as a number.
 
     Raises:
-        ConfigError: The text is none.
+        ConfigError: It is no such text.
     """
     if isinstance(text, bool) or not _SEEDS.fullmatch(str(text)):
         raise ConfigError(f"parameter 'seeds' must be seeds such as 0-9, 0-4,7 or 0-8:2, not {brief(text)}")
@@ -214,7 +233,7 @@ def read_seeds(text: Any) -> list[int]:
 
 
 def _convert(name: str, value: Any, wanted: Any) -> Any:
-    """`value`, if it is of the parameter's type: what is silently made to fit here may be another run under W&B."""
+    """Return a value if it is of the parameter's type: what is made to fit here may be another run under W&B."""
     exponential = wanted is float and isinstance(value, str) and _EXPONENT.fullmatch(value)
     try:
         return _validator(wanted).validate_python(float(value) if exponential else value)
@@ -229,7 +248,7 @@ def _convert(name: str, value: Any, wanted: Any) -> Any:
 
 
 def brief(value: Any) -> str:
-    """What a value is, in a line: YAML can hold more in itself than a screen, or any memory."""
+    """Return a value in one line: YAML can hold more in itself than a screen, or any memory."""
     try:
         return textwrap.shorten(reprlib.repr(value), 80)
     except ValueError:  # Python refuses to write them

@@ -27,9 +27,14 @@ ATTEMPTS = 20
 
 
 def read_space(path: Path, base: RunConfig) -> tuple[Space, dict[str, Any]]:
-    """A search space, and what its file says. **Raises**: `ConfigError`, naming the file.
+    """Return a search space, and the content of its file.
 
-    **Arguments**: `base`, the run whose hyperparameters are varied.
+    Args:
+        path: The file.
+        base: The run whose hyperparameters are varied.
+
+    Raises:
+        ConfigError: The file isn't one, or has points that make no run. The text names the file.
     """
     try:
         content = read_yaml(path)
@@ -43,7 +48,15 @@ def read_space(path: Path, base: RunConfig) -> tuple[Space, dict[str, Any]]:
 
 
 def parse_space(content: Mapping[str, Any], base: RunConfig) -> Space:
-    """Distributions by hyperparameter. **Raises**: `ConfigError`, when there are points that make no run."""
+    """Return distributions by hyperparameter.
+
+    Args:
+        content: Of a search space's file.
+        base: The run whose hyperparameters are varied.
+
+    Raises:
+        ConfigError: There are points that make no run.
+    """
     space = {str(name): _distribution(str(name), given) for name, given in content.items()}
     for name, distribution in space.items():
         for value in _ends(distribution):
@@ -75,16 +88,28 @@ def _ends(distribution: BaseDistribution) -> list[Any]:
 
 
 def config_at(base: RunConfig, params: Mapping[str, Any]) -> RunConfig:
-    """Return the config at a point of the space. **Raises**: `ConfigError`, if it makes no run."""
+    """Return the config at a point of the space.
+
+    Args:
+        base: The run whose hyperparameters are varied.
+        params: Values by hyperparameter.
+
+    Raises:
+        ConfigError: The point makes no run.
+    """
     return make_config({**dataclasses.asdict(base), **params})
 
 
 def suggest(space: Space, trials: list[FrozenTrial], taken: list[dict[str, Any]], seed: int) -> dict[str, Any] | None:
-    """The next point, by a tree-structured Parzen estimator; None if the space seems to have no other.
+    """Return the next point by a tree-structured Parzen estimator; None if the space seems to have no other.
 
-    It depends on nothing but the arguments, whoever asks, and however often.
+    The same arguments give the same point.
 
-    **Arguments**: `trials`, what is known; `taken`, points that are tried or to be tried.
+    Args:
+        space: Distributions by hyperparameter.
+        trials: What is known.
+        taken: Points that are tried or to be tried.
+        seed: Of the sampler.
     """
     for attempt in range(ATTEMPTS):
         sampler = TPESampler(n_startup_trials=STARTUP_TRIALS, seed=seed + attempt)

@@ -1,8 +1,8 @@
 """W&B sweep files, read as what they are here: a grid of runs. W&B itself checks nothing before it queues.
 
-Nested parameters are a way of writing, and mean what they would mean without their groups. An agent passes a group
-whole, as `--group={'gamma': 0.9}`: `study train` takes it apart again. `seeds: 0-9` is one value, of ten runs: an
-agent's call trains them as one cohort.
+Nested parameters mean what they would mean without their groups. An agent passes a group whole, as
+`--group={'gamma': 0.9}`, and `study train` takes it apart. `seeds: 0-9` is one value, of ten runs: an agent's call
+trains them as one cohort.
 """
 
 import dataclasses
@@ -40,8 +40,8 @@ DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 OWN_COMMAND = ("${env}", "${interpreter}", "-m", "study", "train", "${args}")
 """What an agent of this project's sweeps runs."""
 
-HOLES = ("run_cap", "early_terminate")
-"""Those by which it would leave out what is trained here."""
+LEAVE_OUT_RUNS = ("run_cap", "early_terminate")
+"""Those by which W&B would leave out runs that are trained here."""
 
 FIXED = ("margin", "factor", "must_agree")
 """Parameters that fix the report before the data, and are no part of a run: W&B refuses other keys for them."""
@@ -50,7 +50,7 @@ OUTCOME = "final_return"
 """The primary outcome, where nothing names another."""
 
 LARGEST_GRID = 100_000
-"""More runs than this are a slip."""
+"""Runs of a sweep file, at most: more are likely a mistake."""
 
 
 LARGEST_FILE = 10_000_000
@@ -77,9 +77,14 @@ class _Loader(yaml.SafeLoader):
 
 
 def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
-    """Return about how many characters a node has, its aliases written out. **Raises**: `RecursionError`.
+    """Return about how many characters a node has, its aliases written out.
 
-    **Arguments**: `known`, the same of nodes that have been looked at; zero of those that this one is in.
+    Args:
+        node: The node.
+        known: The same of nodes that have been counted; zero for those that this one is in.
+
+    Raises:
+        RecursionError: The node is in itself.
     """
     if id(node) not in known:
         known[id(node)] = 0
@@ -92,14 +97,25 @@ def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
 
 
 def read_configs(path: Path) -> list[RunConfig]:
-    """All runs of a sweep file, in the grid's order. **Raises**: `ConfigError`, naming the file."""
+    """Return all runs of a sweep file, in the grid's order.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ConfigError: The file can't be used. The text names it.
+    """
     return list({config.id: config for call in read_calls(path) for config in call}.values())
 
 
 def read_calls(path: Path) -> list[list[RunConfig]]:
-    """The runs of each point of a sweep file's grid: what an agent's call trains together.
+    """Return the runs of each point of a sweep file's grid, which an agent's call trains together.
 
-    **Raises**: `ConfigError`, naming the file.
+    Args:
+        path: The file.
+
+    Raises:
+        ConfigError: The file can't be used. The text names it.
     """
     read_design(path)
     try:
@@ -145,7 +161,14 @@ class Design:
 
 
 def read_design(path: Path) -> Design:
-    """Return what a sweep file fixes before the data. **Raises**: `ConfigError`, naming the file."""
+    """Return what a sweep file fixes before the data.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ConfigError: The file can't be used. The text names it.
+    """
     try:
         sweep = _read(path)
         metric = sweep.get("metric") or {}
@@ -192,7 +215,14 @@ def _margin(axes: Mapping[str, list[Any]]) -> float | None:
 
 
 def read_yaml(path: Path) -> Any:
-    """What a YAML file says. **Raises**: `ConfigError`."""
+    """Return the content of a YAML file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ConfigError: It can't be read, or isn't YAML.
+    """
     try:
         if path.exists() and not path.is_file():
             raise ConfigError("can't be read: it isn't a file")
@@ -215,7 +245,10 @@ def require_own_program(path: Path) -> None:
     """Refuse a sweep file by which W&B's agents would run another project's program.
 
     Agents run the file's `command`, or by default its `program`, with a run's parameters as arguments. A command that
-    doesn't contain `${program}` is taken as it is: it may be a script around `study train`.
+    doesn't contain `${program}` is accepted: it may be a script around `study train`.
+
+    Args:
+        path: The file.
 
     Raises:
         ConfigError: An agent would run a program other than `study`; the text names the file.
@@ -251,7 +284,7 @@ def _grid(sweep: Mapping[str, Any]) -> Iterator[tuple[tuple[str, Any], ...]]:
     if not (sweep.get("program") or sweep.get("command")):
         raise ConfigError("has neither `program` nor `command`: an agent would consume every run and run none")
     _check_command(sweep.get("command"))
-    for key in HOLES:
+    for key in LEAVE_OUT_RUNS:
         if key in sweep:
             raise ConfigError(f"{key} would leave out runs under W&B that are trained here: leave {key} out")
     parameters = sweep.get("parameters")
@@ -270,7 +303,7 @@ def _grid(sweep: Mapping[str, Any]) -> Iterator[tuple[tuple[str, Any], ...]]:
 
 
 def _check_command(command: Any) -> None:
-    """An agent leaves out of a command what it doesn't know, and trains whatever is left."""
+    """Refuse a command that an agent would run otherwise: it leaves out what it doesn't know, and trains the rest."""
     if command is None:
         return
     if not isinstance(command, list):
@@ -284,7 +317,7 @@ def _check_command(command: Any) -> None:
 
 
 def _axes(parameters: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
-    """Each parameter's name and values; those of nested parameters too, as if they had no group."""
+    """Yield each parameter's name and values, those of nested parameters too, as if they had no group."""
     for name, given in parameters.items():
         if not isinstance(given, dict) or len(given.keys() & {"value", "values", "parameters"}) != 1:
             raise ConfigError(f"parameter {name!r} must have one of `value:`, `values:` or nested `parameters:`")

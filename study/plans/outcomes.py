@@ -1,4 +1,4 @@
-"""What runs came to, from the run store, as analyses take it."""
+"""Runs' outcomes from the run store, as analyses take them."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,16 @@ from study.store.run_store import RunStore
 
 
 def table_of_runs(store: RunStore, configs: Sequence[RunConfig], outcome: str) -> pd.DataFrame:
-    """Return the runs as `reports.attribution` takes them; one that hasn't ended is "missing"."""
+    """Return the runs as `reports.attribution` takes them. A run that hasn't ended is "missing".
+
+    Args:
+        store: The run store.
+        configs: The runs.
+        outcome: The outcome's name.
+
+    Returns:
+        A row for each run, with its status, its error, its levels and its outcome.
+    """
     rows = []
     for config in dict.fromkeys(configs):
         ending = store.summary(config) or {"status": "missing", "error": "not in the run store"}
@@ -33,7 +42,7 @@ def table_of_runs(store: RunStore, configs: Sequence[RunConfig], outcome: str) -
 
 
 def mean_outcome(store: RunStore, configs: Sequence[RunConfig], outcome: str) -> float:
-    """Return the mean over those runs that have finished; minus infinity if none has."""
+    """Return the mean outcome over those runs that have finished; minus infinity if none has."""
     endings = [ending for config in configs if (ending := store.summary(config)) is not None]
     values = [ending[outcome] for ending in endings if ending["status"] == "finished"]
     return fmean(values) if values else -math.inf

@@ -1,4 +1,4 @@
-"""What is decided before the first run of a study, and stays so: `RUNS/plans/NAME.json`."""
+"""Keeps what is decided before the first run of a study, in `RUNS/plans/NAME.json`."""
 
 import json
 from pathlib import Path
@@ -20,8 +20,13 @@ def keep_plan(runs_dir: Path, name: str, plan: Json) -> None:
     A rule for stopping, a margin or a search space that is changed after runs were seen would undo what the study
     guarantees.
 
+    Args:
+        runs_dir: The run store.
+        name: The study's.
+        plan: What is decided.
+
     Raises:
-        ConfigError: A study of that name has another plan, which is left as it is.
+        ConfigError: A study of that name has another plan, which is left unchanged.
     """
     path = runs_dir / PLANS / f"{quote(name, safe='')}.json"
     with writing(path):
@@ -33,7 +38,7 @@ def keep_plan(runs_dir: Path, name: str, plan: Json) -> None:
     for key in sorted(plan.keys() | kept.keys()):
         if json.loads(json.dumps(plan.get(key))) != kept.get(key):
             raise ConfigError(
-                f"{path}: the study {name!r} was planned with another {key}: give this one another --name, or the same "
+                f"{path}: the study {name!r} was planned with another {key}: give this one another name, or the same "
                 f"{key}"
             )
 
@@ -46,5 +51,5 @@ def _read(path: Path) -> Json:
     except ValueError:
         plan = None
     if not isinstance(plan, dict):
-        raise ConfigError(f"{path} is damaged: give this study another --name")
+        raise ConfigError(f"{path} is damaged: give this study another name")
     return plan

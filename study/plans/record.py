@@ -50,7 +50,12 @@ class Record:
         self._is_lost = False
 
     def add(self, index: int, trial: FrozenTrial) -> None:
-        """Record a finished trial, unless it is there."""
+        """Record a finished trial, unless it is there.
+
+        Args:
+            index: Of the trial in its study.
+            trial: The trial.
+        """
         if index not in self._recorded:
             trial.set_user_attr(INDEX, index)
             if self._wandb_mode == "online":
@@ -66,7 +71,7 @@ class Record:
 
     @contextlib.contextmanager
     def _said_if_lost(self) -> Iterator[None]:
-        """A storage that goes away costs no run: the same command records again what is missing."""
+        """Warn, once, of a storage that has failed. It costs no run: the same command records what is missing."""
         try:
             yield
         except UNUSABLE as error:
@@ -87,7 +92,7 @@ def _open(url: str) -> BaseStorage:
 
 
 def _load_journal(path: Path, name: str) -> optuna.Study:
-    """Return the study in the run store's own record, which is made anew if a full disk has cut it short."""
+    """Return the study in the run store's own record. One that a full disk has cut short is replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         return _load(_journal(path), name)
@@ -107,7 +112,7 @@ def _load(storage: BaseStorage, name: str) -> optuna.Study:
 
 
 def _first_line(error: BaseException) -> str:
-    """Return the first line of the first cause: drivers say a lot."""
+    """Return the first line of the first cause: drivers print many."""
     while error.__cause__ is not None:
         error = error.__cause__
     return (str(error) or type(error).__name__).strip().splitlines()[0]

@@ -1,4 +1,4 @@
-"""How many seeds: blocks, the runs of one seed, are trained until the study's verdict is decided."""
+"""Adds blocks, the runs of one seed, until the study's verdict is decided."""
 
 import asyncio
 import dataclasses
@@ -37,10 +37,7 @@ SEED_DISTRIBUTION = IntDistribution(0, LARGEST_SEED)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Blocks:
-    """What is trained for each seed, and when results are looked at.
-
-    **Raises**: `ConfigError`.
-    """
+    """What is trained for each seed, and when results are analysed."""
 
     configs: Sequence[RunConfig]
     """of one seed"""
@@ -50,11 +47,11 @@ class Blocks:
     """the equivalence margin, fixed before the data"""
 
     def of(self, seed: int) -> list[RunConfig]:
-        """The runs of a seed."""
+        """Return the runs of a seed."""
         return [dataclasses.replace(config, seed=seed) for config in self.configs]
 
     def describe(self) -> Json:
-        """As a study's plan."""
+        """Return all this as a study's plan."""
         return {
             "kind": "seeds",
             "block": [dataclasses.asdict(config) for config in self.configs],
@@ -65,7 +62,14 @@ class Blocks:
 
 
 def block(configs: Sequence[RunConfig]) -> list[RunConfig]:
-    """The first seed's runs of a sweep, of which every other seed has the like. **Raises**: `ConfigError`."""
+    """Return the runs of a sweep's first seed. The other seeds have the same runs but for the seed.
+
+    Args:
+        configs: The sweep's runs.
+
+    Raises:
+        ConfigError: They are of several designs, or of one condition alone.
+    """
     designs = {tuple(v for k, v in vars(config).items() if k in _design_fields()) for config in configs}
     if len(designs) != 1:
         raise ConfigError(f"a study of seeds is of one design, and the sweep has {len(designs)}")
@@ -87,7 +91,7 @@ async def train_until_decided(
     """Train seed after seed, and stop at the first interim analysis that decides, or at the budget.
 
     Args:
-        train: Has runs trained that haven't ended.
+        train: Trains those of the runs that haven't ended.
         store: The run store.
         blocks: What is trained for each seed, and when to analyse.
         name: The study's.
@@ -114,7 +118,7 @@ async def train_until_decided(
 
 
 def _trial(store: RunStore, configs: Sequence[RunConfig], outcome: str) -> FrozenTrial:
-    """Return a seed as Optuna has trials: its value is the mean over the runs."""
+    """Return a seed as a trial of Optuna's: its value is the mean over the runs."""
     return create_trial(
         value=mean_outcome(store, configs, outcome),
         params={"seed": configs[0].seed},
@@ -124,7 +128,7 @@ def _trial(store: RunStore, configs: Sequence[RunConfig], outcome: str) -> Froze
 
 
 def _keep(runs_dir: Path, name: str, blocks: Blocks, analyses: Sequence[InterimAnalysis], runs: pd.DataFrame) -> None:
-    """Write down beside the runs that they were looked at, and what was found: a report must know."""
+    """Write beside the runs that they were analysed, and what was found: a report depends on it."""
     kept = {
         "outcome": blocks.outcome,
         "budget": blocks.schedule.budget,
@@ -138,11 +142,18 @@ def _keep(runs_dir: Path, name: str, blocks: Blocks, analyses: Sequence[InterimA
 
 
 Effects = dict[str, tuple[str, str, statistics.Array]]
-"""By factor: the levels a and b, and b minus a, `[seeds]`; NaN for a seed whose block has a hole."""
+"""By factor: the levels a and b, and b minus a, `[seeds]`; NaN for a seed whose block is incomplete."""
 
 
 def analyse(runs: pd.DataFrame, first_seed: int, tried: int, blocks: Blocks) -> tuple[list[InterimAnalysis], Effects]:
-    """All interim analyses of these runs, and each effect's differences."""
+    """Return all interim analyses of these runs, and each effect's differences.
+
+    Args:
+        runs: As `table_of_runs` returns them.
+        first_seed: The study's first seed.
+        tried: The number of seeds that were trained.
+        blocks: The study.
+    """
     answer = attribute(runs, blocks.outcome, FACTORS, blocks.margin)
     effects: Effects = {}
     for effect in answer.effects:
@@ -160,7 +171,7 @@ def analyse(runs: pd.DataFrame, first_seed: int, tried: int, blocks: Blocks) -> 
 
 
 def make_schedule(first: int, every: int, budget: int) -> Schedule:
-    """Interim analyses after `first` seeds, then after each `every` more, and at the budget."""
+    """Return interim analyses after `first` seeds, then after each `every` more, and at the budget."""
     return Schedule(analyses=tuple(sorted({*range(first, budget, every), budget})))
 
 
@@ -169,8 +180,12 @@ def fewest_first(every: int, budget: int) -> int | None:
 
     Sign flips of n seeds have no one-sided p below 1 / 2^n; Holm's first step asks for half of alpha.
 
+    Args:
+        every: Seeds from an analysis to the next.
+        budget: Seeds at most.
+
     Returns:
-        None where not even the last analysis can.
+        The number; None where not even the last analysis can.
     """
     for first in range(1, budget + 1):
         if 0.5**first <= make_schedule(first, every, budget).level(0, ALPHA / 2 / 2):
@@ -179,7 +194,14 @@ def fewest_first(every: int, budget: int) -> int | None:
 
 
 def describe(seen: InterimAnalysis, effects: Effects, margin: float, schedule: Schedule) -> list[str]:
-    """What an analysis has shown, in lines for people."""
+    """Return lines on what an analysis has shown.
+
+    Args:
+        seen: The analysis.
+        effects: By factor.
+        margin: The equivalence margin.
+        schedule: Of the study.
+    """
     lines = [f"after {seen.seeds} seeds of at most {schedule.budget}, margin ±{number(margin)}:"]
     undecided = [factor for factor, finding in seen.findings.items() if finding.decision == "undecided"]
     for factor, finding in seen.findings.items():
@@ -198,7 +220,12 @@ def describe(seen: InterimAnalysis, effects: Effects, margin: float, schedule: S
 
 
 def ending(analyses: Sequence[InterimAnalysis], tried: int) -> str:
-    """Return the line that a study ends with."""
+    """Return the line that a study ends with.
+
+    Args:
+        analyses: All of the study.
+        tried: The number of seeds that were trained.
+    """
     if analyses and analyses[-1].is_decided:
         number = len(analyses)
         return f"decided after {analyses[-1].seeds} seeds, with at most 5% false decisions over all {number} analyses"

@@ -1,8 +1,9 @@
 """Fair tuning: each condition by itself, with the same budget, space and sampler seeds; then the best on other seeds.
 
 A trial is a cohort of one point over several seeds, and its value their interquartile mean. Its first half of seeds,
-four at least, is trained first, and when Wilcoxon's test finds them worse than the best trial's, the rest isn't. Points
-are drawn in batches, from what earlier batches have shown: the search is the same in whatever order runs are trained.
+four at least, is trained first. The rest isn't trained when Wilcoxon's test finds those worse than the best trial's.
+Points are drawn in batches, from what earlier batches have shown: the search is the same in whatever order runs are
+trained.
 """
 
 import asyncio
@@ -54,7 +55,7 @@ class Search:
     outcome: str
 
     def configs(self, point: Mapping[str, Any]) -> list[RunConfig]:
-        """The runs of a trial."""
+        """Return the runs of a trial."""
         base = config_at(self.base, point)
         return [dataclasses.replace(base, seed=base.seed + number) for number in range(self.seeds)]
 
@@ -63,7 +64,7 @@ class Searching:
     """A condition's search, under way.
 
     Args:
-        train: Has runs trained that haven't ended.
+        train: Trains those of the runs that haven't ended.
         store: The run store.
         what: The search.
         record: Where its trials are shown.
@@ -79,7 +80,7 @@ class Searching:
         """in the order of their points"""
 
     async def run(self) -> list[FrozenTrial]:
-        """Try batch after batch, each drawn from what the earlier ones have shown. **Returns**: all trials."""
+        """Try batch after batch, each drawn from what the earlier ones have shown, and return all trials."""
         for start in range(0, self._what.trials, BATCH):
             points = self._draw(range(start, min(start + BATCH, self._what.trials)))
             earlier = list(self.trials)
@@ -92,13 +93,17 @@ class Searching:
         return self.trials
 
     def study(self) -> optuna.Study:
-        """The search as Optuna's own functions take it."""
+        """Return the search as Optuna's own functions take it."""
         study = optuna.create_study(direction=StudyDirection.MAXIMIZE, study_name=self._what.base.condition)
         study.add_trials(self.trials)
         return study
 
     def best(self) -> FrozenTrial:
-        """The best trial, the first of equals. **Raises**: `ConfigError`, if none has come to a value."""
+        """Return the best trial, the first of equals.
+
+        Raises:
+            ConfigError: No trial has a finite value.
+        """
         complete = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
         finite = [trial for trial in complete if trial.value is not None and math.isfinite(trial.value)]
         if not finite:
@@ -107,18 +112,18 @@ class Searching:
             )
         return max(finite, key=lambda trial: trial.value or -math.inf)
 
-    def _draw(self, places: range) -> list[Point]:
+    def _draw(self, indices: range) -> list[Point]:
         points: list[Point] = []
-        for place in places:
+        for index in indices:
             taken = [*(trial.params for trial in self.trials), *points]
-            point = suggest(self._space, self.trials, taken, seed=self._what.sampler_seed + 1000 * place)
+            point = suggest(self._space, self.trials, taken, seed=self._what.sampler_seed + 1000 * index)
             if point is None:
                 break
             points.append(point)
         return points
 
     async def _try(self, point: Point, earlier: Sequence[FrozenTrial]) -> FrozenTrial:
-        """Train a first stage of seeds, and the rest if there is hope; where there is no rest, nothing is pruned."""
+        """Train a first stage of seeds, and the rest unless the trial is pruned."""
         configs = self._what.configs(point)
         stage = configs[: first_stage(len(configs))]
         await self._train(stage)
@@ -173,7 +178,7 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tuned:
-    """What came of it."""
+    """What a fair tuning has found."""
 
     searches: dict[str, optuna.Study]
     """by condition"""
@@ -186,10 +191,16 @@ async def tune(train: Train, store: RunStore, plan: Plan, record: Callable[[str]
     """Search for each condition at once; then compare the best, and what was before, on held-out seeds.
 
     Args:
-        train: Has runs trained that haven't ended.
+        train: Trains those of the runs that haven't ended.
         store: The run store.
         plan: What to do.
         record: Returns where a condition's trials are shown.
+
+    Returns:
+        The searches, and the runs on held-out seeds.
+
+    Raises:
+        ConfigError: No trial of a condition has a finite value.
     """
     searching = {
         what.base.condition: Searching(train, store, what, record(what.base.condition)) for what in plan.searches
@@ -212,7 +223,7 @@ def first_stage(seeds: int) -> int:
 
 
 def interquartile_mean(values: Sequence[float]) -> float:
-    """The mean of the middle half; a run that failed is the worst of all."""
+    """Return the mean of the middle half. A run that failed is the worst of all."""
     ordered = sorted(values)
     cut = int(0.25 * len(ordered))
     middle = ordered[cut : len(ordered) - cut]
@@ -220,9 +231,12 @@ def interquartile_mean(values: Sequence[float]) -> float:
 
 
 def is_hopeless(values: Sequence[float], seeds: int, earlier: Sequence[FrozenTrial]) -> bool:
-    """Whether a trial that came to these values need not be trained on.
+    """Return whether the rest of a trial's seeds need not be trained.
 
-    **Arguments**: `values`, of its first seeds, minus infinity for runs that failed; `seeds`, that it would have.
+    Args:
+        values: Of its first seeds, minus infinity for runs that failed.
+        seeds: How many the trial would have.
+        earlier: The complete trials before it.
     """
     if sum(not math.isfinite(value) for value in values) > int(0.25 * seeds):
         return True

@@ -16,8 +16,8 @@ _SECRET = re.compile("pass|pwd|secret|token|key|auth|credential|options", re.IGN
 def without_password(url: str) -> str:
     """Return a storage URL with `***` for each password, whether or not the URL is well-formed.
 
-    SQLAlchemy's own `render_as_string` refuses URLs with a mistake, which are those that errors print, and shows
-    passwords in the query string, and what follows an @ in a password.
+    SQLAlchemy's own `render_as_string` refuses malformed URLs, which are those that errors print. It shows passwords in
+    the query string, and what follows an @ in a password.
     """
     if url.startswith(FILES):
         return _PARAMETER.sub(_masked, url)

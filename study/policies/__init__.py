@@ -1,4 +1,4 @@
-"""Policies alone: are two the same distribution, and is one a distribution at all? For tests, with pytest or without.
+"""Checks of policies: whether two are the same distribution, and whether one is a distribution at all. For tests.
 
     from study.policies import assert_policy, assert_same_policy, from_module
 
@@ -8,20 +8,21 @@
     def test_density():
         assert_policy(from_module(new), observation_size=17, action_size=6)
 
-A `Policy` is a function from parameters and observations to what has `log_prob`, and, where they are to be compared,
-`entropy`, `sample` and `rsample`, as `torch.distributions` have. Both are tried at the same parameters, moved away from
-those given: where every std is 1, it is its own variance. Actions are real numbers: discrete ones aren't supported.
+A `Policy` is a function from parameters and observations to a distribution. That has `log_prob` and, to be compared,
+`entropy`, `sample` and `rsample`, as `torch.distributions` have. Both policies are called with the same parameters,
+moved away from those given: a std of 1 couldn't be told from its variance. Actions are real numbers: discrete ones
+aren't supported.
 
-- `policy`: what a policy is, and how modules and Stable-Baselines3's policies become one.
-- `trial`: whether a policy can be compared or checked at all.
-- `pairing`: which parameter of one policy is which of the other.
-- `seen`: log-densities, the Gaussian that they look like, gradients and entropy.
+- `policy`: the policy, from a module or from Stable-Baselines3's policies.
+- `trial`: a first call, which refuses what can't be compared or checked.
+- `pairing`: the parameters of two policies that correspond.
+- `seen`: log-densities, the Gaussian that fits them, gradients and entropy.
 - `slopes`: finite differences.
-- `samples`: whether samples are of one distribution, and gradients of reparameterised ones.
+- `samples`: tests that samples are of one distribution, and gradients of reparameterised ones.
 - `laws`, `laws_of_samples`: the mistakes that have a name.
 - `comparison`: two policies.
-- `alone`: one.
-- `cost`: what each of the project's four policies costs by the width of the action.
+- `alone`: one policy.
+- `cost`: the CPU time of the project's four policies, by the number of action dimensions.
 """
 
 from study.policies.alone import assert_policy, check

@@ -15,13 +15,14 @@ from study.policies.slopes import FLOAT32, FLOAT64, Step, along, density_slopes,
 from study.policies.trial import call_once
 
 PROBE = torch.distributions.StudentT(torch.tensor(5.0, dtype=torch.float64))
-"""Where a density is integrated, in the samples' standard deviations: its tails are heavier than most policies'."""
+"""The distribution of the points at which a density is integrated, in the samples' standard deviations: its tails are
+heavier than most policies'."""
 SATURATED = 14.0
-"""Beyond which a tanh is so close to one that float64 doesn't tell the action from its bound."""
+"""The latent action beyond which its tanh rounds to 1 in float64, so that the action equals its bound."""
 ENOUGH = 50
-"""Points of a group that count, by their weights, for averages that can be compared."""
+"""The smallest effective sample size of a group whose weighted averages are compared."""
 SLACK = 1.3
-"""By how much standard errors may be too small: weighted averages are skewed."""
+"""The factor by which standard errors may be too small: weighted averages are skewed."""
 
 
 def check(policy: Policy, *, observation_size: int, action_size: int) -> list[Finding]:
@@ -29,8 +30,8 @@ def check(policy: Policy, *, observation_size: int, action_size: int) -> list[Fi
 
     Its density must integrate to one, samples must have the means, standard deviations, correlations and tails that
     the density has, the entropy must be minus the mean log-density, and gradients of the log-density and of the entropy
-    must be those of finite differences. Gradients of `rsample` must be those of the density. What it has no `sample`,
-    `rsample` or `entropy` for isn't checked.
+    must be those of finite differences. Gradients of `rsample` must be those of the density. Where it has no `sample`,
+    `rsample` or `entropy`, that isn't checked.
 
     Args:
         policy: The policy.
@@ -65,7 +66,7 @@ def assert_policy(policy: Policy, *, observation_size: int, action_size: int) ->
     """Fail unless a policy's density, samples, entropy and gradients belong to one distribution.
 
     Raises:
-        AssertionError: It names what is wrong.
+        AssertionError: Something is wrong. The text names it.
     """
     found = check(policy, observation_size=observation_size, action_size=action_size)
     assert not found, "that isn't a policy:\n" + "\n".join(f"- {finding}" for finding in found)
@@ -80,7 +81,7 @@ def _check_shape(seen: Seen) -> Iterator[Finding]:
 def _check_slopes(
     policy: Policy, parameters: Mapping[str, Tensor], observation_size: int, action_size: int
 ) -> Iterator[Finding]:
-    """Along one random direction of each parameter."""
+    """Yield gradients that differ from finite differences, along one random direction of each parameter."""
     sizes = observation_size, action_size
     seen = look(policy, parameters, *sizes)
     yield from _check_shape(seen)
@@ -95,14 +96,14 @@ def _check_slopes(
 def _compare_slopes(
     gradients: Mapping[str, Tensor], expected: Mapping[str, float], step: Step, name: str
 ) -> Iterator[Finding]:
-    for parameter, told in along(gradients).items():
-        if not step.is_close(told, expected[parameter]):
-            detail = f"by {parameter}: {told:.6g}, by finite differences {expected[parameter]:.6g}"
+    for parameter, slope in along(gradients).items():
+        if not step.is_close(slope, expected[parameter]):
+            detail = f"by {parameter}: {slope:.6g}, by finite differences {expected[parameter]:.6g}"
             yield Finding(name=name, detail=detail)
 
 
 def _check_far(policy: Policy, observation_size: int, action_size: int) -> list[Finding]:
-    """Gradients where vectors are moved further. That parameters are refused there is no mistake of the policy."""
+    """Return wrong gradients where vectors are moved further. A policy may refuse parameters there."""
     try:
         return list(_check_slopes(policy, policy.moved(FAR, torch.float64), observation_size, action_size))
     except ValueError:
@@ -118,11 +119,11 @@ def _check_paths(policy: Policy, observation_size: int, action_size: int) -> lis
 
 
 Drawn = tuple[Tensor, Tensor, Tensor]
-"""Samples and points of another distribution, `[groups, draws, actions]`, and the latter's weights in averages."""
+"""Samples, and points of another distribution, `[groups, draws, actions]`, with the points' weights in averages."""
 
 
 def _draw(policy: Policy, distribution: Any, actions: Tensor, seed: int) -> Drawn:
-    """Samples are brought to mean 0 and standard deviation 1."""
+    """Return samples, scaled to mean 0 and standard deviation 1, and weighted points to compare them with."""
     latent = in_groups(policy, actions)
     centre, std = latent.mean(1, keepdim=True), latent.std(1, keepdim=True).clamp(min=1e-12)
     with seeded(seed):
@@ -134,7 +135,7 @@ def _draw(policy: Policy, distribution: Any, actions: Tensor, seed: int) -> Draw
 
 
 def _density(policy: Policy, distribution: Any, latent: Tensor) -> Tensor:
-    """The logarithm of the density before the tanh, `[groups, draws]`, of `[groups, draws, actions]`."""
+    """Return the log-density before the tanh, `[groups, draws]`, of latent actions, `[groups, draws, actions]`."""
     inside = latent.clamp(-SATURATED, SATURATED) if policy.bounded else latent
     action = policy.act(inside).flatten(0, 1)
     log_density = over_dimensions(distribution.log_prob(action), latent.shape[2]).reshape(latent.shape[:2])
@@ -144,7 +145,7 @@ def _density(policy: Policy, distribution: Any, latent: Tensor) -> Tensor:
 
 
 def _check_samples(latent: Tensor, probe: Tensor, weights: Tensor) -> Iterator[Finding]:
-    """Where few points count, as in many dimensions, samples can't be compared with the density."""
+    """Yield the first difference of samples and density. In many dimensions too few points have weight to compare."""
     if _is_off(weights - 1):
         error = float(weights.std()) / math.sqrt(weights.numel())
         detail = f"{float(weights.mean()):.4g} +- {error:.1g}"
@@ -159,18 +160,18 @@ def _check_samples(latent: Tensor, probe: Tensor, weights: Tensor) -> Iterator[F
 
 def _check_entropy(distribution: Any, actions: Tensor) -> Iterator[Finding]:
     with torch.no_grad():
-        told, log_prob = entropy_of(distribution), over_dimensions(distribution.log_prob(actions), actions.shape[1])
-    if told is None:
+        entropy, log_prob = entropy_of(distribution), over_dimensions(distribution.log_prob(actions), actions.shape[1])
+    if entropy is None:
         return
     name = "the entropy isn't the density's"
-    if told.shape != log_prob.shape:
-        yield Finding(name=name, detail=f"shape {list(told.shape)}, not {list(log_prob.shape)}")
-    elif _is_off((told + log_prob).reshape(GROUPS, -1)):
+    if entropy.shape != log_prob.shape:
+        yield Finding(name=name, detail=f"shape {list(entropy.shape)}, not {list(log_prob.shape)}")
+    elif _is_off((entropy + log_prob).reshape(GROUPS, -1)):
         expected = f"minus the mean log-density {-float(log_prob.mean()):.4g}"
-        yield Finding(name=name, detail=f"{float(told.mean()):.4g}, {expected}")
+        yield Finding(name=name, detail=f"{float(entropy.mean()):.4g}, {expected}")
 
 
 def _is_off(values: Tensor) -> bool:
-    """Whether averages over each group, or over all, aren't zero."""
+    """Return whether the average over a group, or over all, isn't zero."""
     errors = values.std(1) / math.sqrt(values.shape[1]) + 1e-9
     return worst({"average": (values.mean(1) / errors)[:, None]}, SLACK) is not None

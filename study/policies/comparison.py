@@ -1,4 +1,4 @@
-"""Two policies: the same, the same up to rounding, or different, and in what."""
+"""The comparison of two policies: the same, the same up to rounding, or different, and in what."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -19,11 +19,11 @@ from study.policies.trial import call_once
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 EPSILON = torch.finfo(torch.float64).eps
 CANCELLATION = 2**14
-"""By how much cancellation may amplify rounding: of terms of some hundreds, less than one may be left."""
+"""The factor by which cancellation may amplify rounding: the sum of terms of some hundreds may be less than one."""
 ROUNDED = 2**-22
-"""What a constant that was rounded to float32 does to a log-density in float64, with some cancellation."""
+"""The largest relative change of a log-density in float64 by a constant that was rounded to float32."""
 COMPUTED = 2**-17
-"""What float32 inside does to it, where cancellation amplifies the rounding of each term."""
+"""The largest one by computation in float32, where cancellation amplifies the rounding of each term."""
 FAR_AWAY = f"where vectors, such as a log std, are moved by {FURTHER} and more"
 HARMLESS = frozenset({"lower precision inside"})
 
@@ -60,7 +60,7 @@ class Compared:
 
     @property
     def are_same(self) -> bool:
-        """Whether both are the same mathematics."""
+        """Return whether both are the same mathematics."""
         return all(finding.name in HARMLESS for finding in self.findings)
 
     def __str__(self) -> str:
@@ -106,7 +106,7 @@ def assert_same_policy(
     """Fail unless two policies are the same mathematics: see `compare`.
 
     Raises:
-        AssertionError: It names what sets them apart.
+        AssertionError: They differ. The text names in what.
     """
     compared = compare(a, b, observation_size=observation_size, action_size=action_size, rename=rename)
     assert compared.are_same, f"the policies aren't the same:\n{compared}"
@@ -166,7 +166,7 @@ def _compare_far(
     observation_size: int,
     action_size: int,
 ) -> list[Finding]:
-    """What sets two policies apart that are the same near the parameters given; where both refuse, nothing."""
+    """Return how two policies differ that are the same near the parameters given; nothing where both refuse."""
     far, errors = [], []
     for which, policy, own in zip(("the first", "the second"), (a, b), point, strict=True):
         try:
@@ -181,7 +181,7 @@ def _compare_far(
 
 
 def _take(a: Policy, b: Policy, names: Mapping[str, str], point: int, dtype: torch.dtype) -> Pair:
-    """The first's parameters at a point, and the same numbers for the second, by its names and in its shapes."""
+    """Return the first's parameters at a point, and the same numbers by the second's names and in its shapes."""
     moved = a.moved(point, dtype)
     taken = {
         own: moved[other].detach().reshape(b.parameters[own].shape).clone().requires_grad_()
@@ -217,7 +217,10 @@ def _compare_samples(
 
 
 def _compare_paths(a: Policy, b: Policy, point: Pair, observation_size: int, action_size: int) -> list[Finding]:
-    """Of reparameterised samples, where both have them: the densities are the same, and so must be their gradients."""
+    """Compare gradients of reparameterised samples: they must be the same, since the densities are.
+
+    Nothing is compared where a policy has none.
+    """
     one, other = (
         path_mistakes(policy, own, observation_size, action_size) for policy, own in zip((a, b), point, strict=True)
     )
@@ -233,7 +236,7 @@ def _gap(a: Seen, b: Seen) -> float:
 
 
 def _find(at_points: Sequence[Seen], of_other: Sequence[Seen], rounding: float) -> list[Finding]:
-    """What sets two densities apart, in float64, where gaps up to `rounding` are those of a lower precision."""
+    """Return how two densities differ, in float64, where gaps up to `rounding` are those of a lower precision."""
     a, b = combine(at_points), combine(of_other)
     gap, findings = _gap(a, b), []
     if lacks_sum(a, b):

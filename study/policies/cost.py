@@ -1,4 +1,4 @@
-"""What each condition's policy costs, by the number of action dimensions: CPU time of one thread.
+"""The CPU time of each condition's policy in one thread, by the number of action dimensions.
 
 Conditions take turns in each round, so that a noisy machine disturbs all alike. Ratios are taken within a round.
 """
@@ -16,29 +16,29 @@ import torch
 from matplotlib.figure import Figure
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import track
 from rich.table import Column, Table
 
 from agents.cohort import use_one_thread
 from agents.conditions import Condition
 from agents.policies import POLICIES
 from study.benchmarks.speed import timed
+from study.progress import counted
 from study.store.files import write_atomically
 
 WIDTHS = tuple(2**power for power in range(11))
 """Action dimensions: 1 to 1024."""
 
 ACTIONS = 64
-"""In a batch: that of a minibatch. The scale is one for all of them, as where it doesn't depend on the state."""
+"""Actions of a batch, as many as a minibatch has. All share one scale, which doesn't depend on the state."""
 
 REFERENCE: Condition = "normal_std"
-"""To which ratios are taken: what most of the field writes."""
+"""The condition that ratios are relative to: most agents use it."""
 
 COLORS = dict(zip(POLICIES, ("#D55E00", "#E69F00", "#56B4E9", "#0072B2"), strict=True))
-"""Okabe and Ito's."""
+"""Colours by condition, of Okabe and Ito's palette."""
 
 Phase = Literal["forward", "backward"]
-"""The distribution and log_prob; or the gradients by mean and scale, from log_prob on."""
+"""Forward makes the distribution and `log_prob`; backward makes the gradients in mean and scale from `log_prob`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,8 +46,10 @@ class Cost:
     """CPU time of one condition at one width.
 
     Attributes:
-        width: Action dimensions.
-        microseconds: For a batch, in each round.
+        phase: What was measured.
+        width: Number of action dimensions.
+        condition: The policy's condition.
+        microseconds: CPU time of a batch, in each round.
     """
 
     phase: Phase
@@ -57,10 +59,10 @@ class Cost:
 
 
 def measure(widths: Sequence[int], rounds: int, seconds: float, console: Console) -> list[Cost]:
-    """Measure every condition at every width `rounds` times, each for `seconds` and one batch at least."""
+    """Measure every condition at every width `rounds` times, each for at least `seconds` and one batch."""
     use_one_thread()
     entries = [(phase, width, name) for width in widths for phase in get_args(Phase) for name in POLICIES]
-    turns = track([entry for _ in range(rounds) for entry in entries], "measuring", console=console)
+    turns = counted([entry for _ in range(rounds) for entry in entries], console, "measurements", "measuring")
     measured = [(entry, _microseconds(_work(*entry), seconds)) for entry in turns]
     return [
         Cost(
@@ -74,7 +76,7 @@ def measure(widths: Sequence[int], rounds: int, seconds: float, console: Console
 
 
 def tables(costs: Sequence[Cost]) -> Iterator[Table]:
-    """Yield a table for each phase: a width a row, with ratios to `REFERENCE`, the median and range over rounds."""
+    """Yield a table for each phase, with a row for each width: ratios to `REFERENCE`, as median and range of rounds."""
     for phase in get_args(Phase):
         here = {(cost.width, cost.condition): cost.microseconds for cost in costs if cost.phase == phase}
         others = [name for name in POLICIES if name != REFERENCE]
@@ -127,7 +129,7 @@ def _median_and_range(ratios: Sequence[float]) -> str:
 
 
 def _draw(costs: Sequence[Cost]) -> bytes:
-    """Return a figure as PNG: a panel a phase, a line a condition, a band for the range over rounds."""
+    """Return a PNG with a panel for each phase, a line for each condition, and a band for the range of rounds."""
     phases = get_args(Phase)
     with mpl.rc_context({"font.size": 9, "savefig.dpi": 150}):
         figure = Figure(figsize=(7, 3.2), layout="constrained")

@@ -1,6 +1,7 @@
-"""Mistakes that have a name: what each does to a log-density, its Gaussian, its gradients or its entropy.
+"""The mistakes that have a name: how each changes a log-density, its Gaussian, its gradients or its entropy.
 
-Those of samples are in `laws_of_samples`. To add one, write what it makes of what is seen of the right policy.
+Those of samples are in `laws_of_samples`. To add a mistake, write the law by which it changes what is seen of the right
+policy.
 """
 
 import math
@@ -12,11 +13,11 @@ from torch import Tensor
 from study.policies.seen import Seen, tanh_log_det
 
 EXACT = 1e-6
-"""The relative distance within which what a law predicts is what is seen: far from round-off, and from other laws."""
+"""The relative distance within which a law's prediction must fit: far from round-off, and from other laws."""
 
 
 def is_close(one: Tensor, other: Tensor, tolerance: float = EXACT) -> bool:
-    """Whether two tensors are the same but for a relative distance."""
+    """Return whether two tensors are within a relative distance of each other."""
     if one.shape != other.shape or not (torch.isfinite(one).all() and torch.isfinite(other).all()):
         return False
     return float((one - other).norm()) <= tolerance * (float(one.norm()) + 1e-12)
@@ -26,11 +27,11 @@ Law = Callable[[Seen, Seen], bool]
 
 HALF_LOG = 0.5 * math.log(2 * math.pi)
 EPSILONS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
-"""What is added to keep a logarithm finite."""
+"""Constants that are commonly added to keep a logarithm finite."""
 
 
 def _adds(term: Callable[[Seen], Tensor]) -> Law:
-    """The law of a log-density to which a term was added."""
+    """Return the law of a log-density to which a term was added."""
     return lambda a, b: is_close(b.log_prob - a.log_prob, term(a), 1e-5)
 
 
@@ -72,7 +73,7 @@ def _clamped(a: Seen, b: Seen) -> bool:
 
 
 def _clipped_action(a: Seen, b: Seen) -> bool:
-    """The density of an action doesn't change any more beyond a bound."""
+    """Return whether b's density doesn't change beyond a bound of the actions."""
     flat = ~torch.isfinite(b.variance)
     if not flat.any() or flat.all() or not torch.isfinite(b.variance[~flat]).all():
         return False
@@ -99,21 +100,21 @@ DENSITY: dict[str, Law] = {
     "clamped log-density": _clamped,
     "action clipped before the log-density": _clipped_action,
 }
-"""Of the density itself."""
+"""The laws of the density itself, given a's and b's."""
 
 
 def _std_is(std: Callable[[Tensor], Tensor]) -> Law:
-    """The law of a Gaussian with the same mean and another standard deviation."""
+    """Return the law of a Gaussian with the same mean and another standard deviation."""
     return lambda a, b: _has_same_mean(a, b) and _explains(std(a.std), a.std, b.std)
 
 
 def _mean_is(mean: Callable[[Tensor], Tensor]) -> Law:
-    """The law of a Gaussian with the same variance and another mean."""
+    """Return the law of a Gaussian with the same variance and another mean."""
     return lambda a, b: is_close(b.variance, a.variance) and _explains(mean(a.mean), a.mean, b.mean)
 
 
 def _explains(predicted: Tensor, a: Tensor, b: Tensor) -> bool:
-    """Whether a prediction of b is right about its difference from a, which may be small."""
+    """Return whether a prediction of b is right about its difference from a, which may be small."""
     return is_close(b - a, predicted - a, 1e-4)
 
 
@@ -122,13 +123,13 @@ def _has_same_mean(a: Seen, b: Seen) -> bool:
 
 
 def _log_std_is_std(a: Seen, b: Seen) -> bool:
-    """Where the std is above 1; elsewhere its logarithm is none, and something else was done."""
+    """Return whether b's std is the log of a's, where that is above 1: a negative log can't be a std."""
     above = a.std > 1.01
     return bool(above.any()) and is_close(b.std[above], torch.log(a.std[above]))
 
 
 def _softplus_of_another_beta(a: Seen, b: Seen) -> bool:
-    """Solve for beta by the first number, and look whether it explains all others."""
+    """Solve for beta by the first number, and return whether it explains all others."""
     if not _has_same_mean(a, b):
         return False
     raw = torch.log(torch.expm1(a.std))
@@ -163,11 +164,11 @@ GAUSSIAN: dict[str, Law] = {
     "clipped mean": lambda a, b: _mean_is(lambda mean: mean.clamp(b.mean.min(), b.mean.max()))(a, b),
     "mean of another dimension": lambda a, b: a.width > 1 and _mean_is(lambda mean: mean.flip(1))(a, b),
 }
-"""Of the Gaussian that a density looks like."""
+"""The laws of the Gaussian that fits a density."""
 
 
 def _is_gaussian(seen: Seen) -> bool:
-    """Whether the density is, normalisation included, that of the diagonal Gaussian that it looks like."""
+    """Return whether the density is that of the diagonal Gaussian that fits it, normalisation included."""
     if not torch.isfinite(seen.mean).all():
         return False
     gaussian = torch.distributions.Normal(seen.mean, seen.std, validate_args=False).log_prob(seen.latent).sum(1)
@@ -175,7 +176,7 @@ def _is_gaussian(seen: Seen) -> bool:
 
 
 def _is_factor_for_covariance(a: Seen, b: Seen) -> bool:
-    """Of a Gaussian with correlations: torch reads the lower triangle of what it is given as a covariance."""
+    """Return whether b has a Cholesky factor as its covariance, of which torch reads the lower triangle."""
     if not torch.isfinite(a.precision).all() or not torch.isfinite(b.precision).all():
         return False
     factor, failed = torch.linalg.cholesky_ex(torch.linalg.inv(a.precision))
@@ -185,19 +186,19 @@ def _is_factor_for_covariance(a: Seen, b: Seen) -> bool:
 
 
 def name_density(a: Seen, b: Seen) -> str | None:
-    """Return the name of what sets b's density apart from a's; None where it has none."""
+    """Return the name of the mistake by which b's density differs from a's; None where it has none."""
     laws = {**DENSITY, **GAUSSIAN} if _is_gaussian(b) else DENSITY
     name = next((name for name, law in laws.items() if law(a, b)), None)
     return "scale_tril used as a covariance" if name is None and _is_factor_for_covariance(a, b) else name
 
 
 def lacks_sum(a: Seen, b: Seen) -> bool:
-    """Whether b alone has a log-density for each dimension of an action."""
+    """Return whether b has a log-density for each dimension of an action, and a hasn't."""
     return len(b.shape) > len(a.shape) and b.shape[-1] == b.width
 
 
 def name_gradients(a: Seen, b: Seen) -> Iterator[str]:
-    """Return what sets gradients of equal densities, and of equal entropies, apart, by parameter."""
+    """Yield how gradients of equal densities, and of equal entropies, differ, by parameter."""
     found = list(_name_slopes(a.gradients, b.gradients, "gradient"))
     yield from found
     if not found and a.entropy is not None and b.entropy is not None and name_entropy(a, b) is None:
@@ -218,7 +219,7 @@ def _name_slopes(of_a: Mapping[str, Tensor], of_b: Mapping[str, Tensor], what: s
 
 
 def name_entropy(a: Seen, b: Seen) -> str | None:
-    """Return the name of what sets b's entropy apart from a's; None where they are the same, or aren't known."""
+    """Return the name of the mistake by which b's entropy differs from a's; None where they are equal or not known."""
     if a.entropy is None or b.entropy is None:
         return None
     if a.entropy[0].shape != b.entropy[0].shape and b.entropy[0].shape[-1:] == (b.width,) and b.width > 1:
@@ -226,7 +227,7 @@ def name_entropy(a: Seen, b: Seen) -> str | None:
     one, other = (torch.cat([own.reshape(-1) for own in seen.entropy or ()]) for seen in (a, b))
     if is_close(one, other):
         return None
-    dimensions = torch.stack([(torch.log(a.std[:, place]) + HALF_LOG + 0.5) for place in range(a.width)])
+    dimensions = torch.stack([(torch.log(a.std[:, index]) + HALF_LOG + 0.5) for index in range(a.width)])
     expected = dimensions.sum(0)
     if other.shape == expected.shape and a.width > 1 and is_close(one, expected):
         if any(is_close(other, own) for own in dimensions):

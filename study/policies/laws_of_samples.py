@@ -1,4 +1,4 @@
-"""Mistakes that have a name: what each makes of samples of the right policy."""
+"""The mistakes of samples that have a name: how each changes samples of the right policy."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ Samples = Callable[[Tensor, Tensor], Tensor]
 
 
 def _noise_is(noise: Callable[[Tensor], Tensor]) -> Samples:
-    """What samples become whose noise, of mean 0 and standard deviation 1, is another."""
+    """Return the law of samples with other noise, a function of noise of mean 0 and standard deviation 1."""
 
     def become(one: Tensor, _: Tensor) -> Tensor:
         centre, std = one.mean(1, keepdim=True), one.std(1, keepdim=True)
@@ -22,7 +22,7 @@ def _noise_is(noise: Callable[[Tensor], Tensor]) -> Samples:
 
 
 def _std_of_samples_is(std: Callable[[Tensor], Tensor]) -> Samples:
-    """What samples become whose standard deviation is a function of the right one."""
+    """Return the law of samples whose standard deviation is a function of the right one."""
     return lambda one, _: (
         one.mean(1, keepdim=True) + (one - one.mean(1, keepdim=True)) * (std(own := one.std(1, keepdim=True)) / own)
     )
@@ -44,11 +44,11 @@ SAMPLES: dict[str, Samples] = {
     "samples: clipped": lambda one, other: one.clamp(other.amin(1, keepdim=True), other.amax(1, keepdim=True)),
     "samples: std times a constant": _by_a_constant,
 }
-"""What a's samples become, `[observations, draws, actions]`, given b's."""
+"""How each mistake changes a's samples, `[observations, draws, actions]`, given b's."""
 
 
 def name_samples(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[str, Apart] | None:
-    """Return the name of what sets b's samples apart from a's, and how far they are apart; None if nothing does.
+    """Return the name of the mistake by which b's samples differ from a's, and how far; None if they don't differ.
 
     Args:
         pairs: Samples of both, `[observations, draws, actions]`, for each value of the parameters.

@@ -1,4 +1,4 @@
-"""Which parameter of one policy is which of the other."""
+"""The parameters of two policies that correspond."""
 
 import collections
 import dataclasses
@@ -11,12 +11,12 @@ from study.errors import ConfigError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pairing:
-    """How parameters correspond: by the second's name, the first's.
+    """The names of the first policy's parameters, by those of the second's.
 
     Attributes:
-        by_name: Those whose names agree, after renaming.
-        by_shape: Those that are alone in their shape among the others.
-        by_order: The others, in their order.
+        by_name: Parameters whose names agree, after renaming.
+        by_shape: Of the others, those whose shape no other has.
+        by_order: The rest, in their order.
     """
 
     by_name: dict[str, str]
@@ -25,7 +25,7 @@ class Pairing:
 
     @property
     def names(self) -> dict[str, str]:
-        """All of them."""
+        """Return all names."""
         return {**self.by_name, **self.by_shape, **self.by_order}
 
     def __str__(self) -> str:
@@ -47,14 +47,14 @@ def pair(
     """Return how parameters correspond; None if some have no counterpart.
 
     Args:
-        one: The first policy's.
+        one: The first policy's parameters.
         other: The second's.
         used: For each policy, the names of the parameters that its density or entropy depends on. Others, such as a
             value head's, need no counterpart.
         rename: Beginnings of names, the second's and the first's.
 
     Raises:
-        ConfigError: No parameter's name begins as `rename` has it.
+        ConfigError: No parameter's name has a beginning that `rename` has.
     """
     for beginning in rename:
         if not any(name.startswith(beginning) for name in other):
@@ -97,7 +97,7 @@ def _without_ones(tensor: Tensor) -> tuple[int, ...]:
 def _by_shape(
     one: Parameters, other: Parameters, names: Collection[str], names_of_other: Collection[str]
 ) -> dict[str, str]:
-    """Those that are alone in their shape in both."""
+    """Return the parameters whose shape no other of the same policy has."""
     found = {}
     for own in names_of_other:
         same = [name for name in names if one[name].shape == other[own].shape]
@@ -110,7 +110,7 @@ def _by_shape(
 def _by_order(
     one: Parameters, other: Parameters, names: Collection[str], names_of_other: Collection[str]
 ) -> dict[str, str]:
-    """The first of those of the same shape but for dimensions of one; otherwise of the same size."""
+    """Pair each with the first that is left of the same shape, dimensions of one aside, or else of the same size."""
     left, found = list(names), {}
     for own in names_of_other:
         same = [name for name in left if _without_ones(one[name]) == _without_ones(other[own])]

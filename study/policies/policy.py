@@ -1,4 +1,4 @@
-"""What a policy is: a function from parameters and observations to a distribution of actions."""
+"""A policy: a function from parameters and observations to a distribution of actions."""
 
 import dataclasses
 from collections.abc import Callable, Collection, Mapping
@@ -12,13 +12,14 @@ from study.errors import ConfigError
 SPREAD = 0.3
 """The standard deviation of the noise by which parameters are moved."""
 NEAR, FAR = (1, 2, 3), 4
-"""Points whose parameters are moved by such noise, and one whose vectors are moved by `FURTHER`, too."""
+"""Points whose parameters are moved by such noise, and one whose vectors are also moved by `FURTHER`."""
 FURTHER = 1.5
-"""Beyond bounds of a log std such as -1 and 1. Matrices stay near: networks would be saturated."""
+"""The further move of vectors: beyond bounds of a log std, such as -1 and 1. It would saturate networks, so matrices
+aren't moved by it."""
 
 
 class DistributionLike(Protocol):
-    """What a policy returns. `entropy` and `sample` are used where it has them."""
+    """The distribution that a policy returns. `entropy` and `sample` are used where it has them."""
 
     def log_prob(self, action: Tensor, /) -> Tensor:
         """Return log-densities, `[N]`, of actions `[N, actions]`."""
@@ -26,11 +27,11 @@ class DistributionLike(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Policy:
-    """A policy.
+    """A policy and the parameters near which it is called.
 
     Attributes:
         distribution: From parameters by name and observations `[N, observations]` to a distribution.
-        parameters: By name, the values near which it is tried.
+        parameters: By name, the values near which it is called.
         bounded: Whether actions lie within -1 and 1, by a tanh.
     """
 
@@ -39,11 +40,11 @@ class Policy:
     bounded: bool = False
 
     def act(self, latent: Tensor) -> Tensor:
-        """Return the actions of latent ones: behind the tanh where the policy is bounded."""
+        """Return the actions of latent actions: their tanh if the policy is bounded, and otherwise the same."""
         return torch.tanh(latent) if self.bounded else latent
 
     def moved(self, point: int, dtype: torch.dtype) -> dict[str, Tensor]:
-        """Return parameters: as given for point 0, otherwise moved by normal noise that is the point's own.
+        """Return the parameters at a point: as given for point 0, and otherwise moved by the point's own normal noise.
 
         Each moves away from zero, so that what must be positive stays so; a zero moves either way.
         """
@@ -72,7 +73,7 @@ class Policy:
 
 
 class _Calls(nn.Module):
-    """A module whose forward is another's method."""
+    """A module whose `forward` is a method of another."""
 
     def __init__(self, module: nn.Module, method: str) -> None:
         super().__init__()
@@ -103,7 +104,7 @@ def _from_calls(calls: _Calls, bounded: bool) -> Policy:
 
 
 class _CallsSB3(_Calls):
-    """Stable-Baselines3 casts observations to float32: its networks are given the parameters' precision."""
+    """A policy of Stable-Baselines3, whose networks get observations in the parameters' precision, not in float32."""
 
     def __init__(self, policy: nn.Module) -> None:
         super().__init__(policy, "get_distribution")

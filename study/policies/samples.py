@@ -1,4 +1,4 @@
-"""What a policy draws: whether two lots of samples, or samples and a density, are of one distribution."""
+"""Samples of policies: whether two sets, or samples and a density, are of one distribution."""
 
 import dataclasses
 import itertools
@@ -19,18 +19,24 @@ GROUPS = 16
 DRAWS = 5_000
 """Actions at each of them, all in one batch."""
 CHANCE = 1e-7
-"""The probability that two lots of one distribution are called different."""
+"""The probability that two sets of samples of one distribution are called different."""
 EDGES = (-4.0, -3.2, -2.4, -1.6, -0.8, 0.0, 0.8, 1.6, 2.4, 3.2, 4.0)
 """Standard deviations between which actions are counted. Beyond the last, heavy tails would be noise alone."""
 PATHS, PATH_DRAWS = 8, 2_000
 """Observations, and actions at each, for gradients of reparameterised samples."""
 PATH_ERRORS = 12.0
-"""Standard errors of these gradients, the root of the sum of squares: by chance some 3, and less than 6."""
+"""The largest difference of these gradients in standard errors, as the root of the sum of squares over observations. It
+is about 3 by chance, and less than 6."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Apart:
-    """What sets two lots of samples apart: a name such as "spread", and by how many standard errors."""
+    """How two sets of samples differ.
+
+    Attributes:
+        name: What differs, such as "spread".
+        errors: The difference in standard errors.
+    """
 
     name: str
     errors: float
@@ -57,19 +63,22 @@ def in_groups(policy: Policy, actions: Tensor) -> Tensor:
 
 
 def apart(one: Tensor, other: Tensor) -> Apart | None:
-    """Return what sets two lots, `[groups, draws, actions]`, apart; None if nothing does."""
+    """Return how two sets of samples, `[groups, draws, actions]`, differ; None if they don't."""
     both = torch.cat([one, other], 1)
     centre, spread = both.mean(1, keepdim=True), both.std(1, keepdim=True).clamp(min=1e-12)
     return worst(scores((one - centre) / spread, (other - centre) / spread, torch.ones_like(other[..., 0])))
 
 
 def scores(one: Tensor, other: Tensor, weights: Tensor) -> dict[str, Tensor]:
-    """Return by how many standard errors averages over two lots are apart, `[groups, averages]`, by what is averaged.
+    """Return the differences of averages of two sets of samples, in standard errors.
 
     Args:
         one: Samples, `[groups, draws, actions]`, of mean 0 and standard deviation 1 or so.
-        other: The other lot.
-        weights: Of the other lot's samples, `[groups, draws]`.
+        other: The other set.
+        weights: Weights of the other set's samples, `[groups, draws]`.
+
+    Returns:
+        By what is averaged, `[groups, averages]`.
     """
     found = {}
     expected = _averages(other, weights)
@@ -81,7 +90,7 @@ def scores(one: Tensor, other: Tensor, weights: Tensor) -> dict[str, Tensor]:
 
 
 def _averages(x: Tensor, weights: Tensor) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
-    """By name: weighted averages, the variances of what is averaged, and those of the weighted terms."""
+    """Return by name weighted averages, the variances of what is averaged, and those of the weighted terms."""
     within = x.clamp(EDGES[0], EDGES[-1])
     w, count, square = weights[:, None], x.shape[1], within**2
 
@@ -108,11 +117,11 @@ def _averages(x: Tensor, weights: Tensor) -> dict[str, tuple[Tensor, Tensor, Ten
 
 
 def worst(found: Mapping[str, Tensor], slack: float = 1.0) -> Apart | None:
-    """Return the first of some averages that are apart, in one group or over all; None if none is.
+    """Return the first kind of averages that differ by more than chance, in one group or over all; None if none does.
 
     Args:
-        found: By name, standard errors, `[groups, averages]`.
-        slack: By how much standard errors may be too small.
+        found: By name, differences in standard errors, `[groups, averages]`.
+        slack: The factor by which standard errors may be too small.
     """
     values = {
         name: torch.cat([own, own.sum(0, keepdim=True) / math.sqrt(len(own))]).abs() for name, own in found.items()
@@ -134,7 +143,7 @@ def path_mistakes(
     derivatives of their log-densities (Williams 1992, REINFORCE).
     """
     observations, _ = inputs(observation_size, action_size, torch.float64)
-    told: dict[str, list[float]] = {name: [] for name in parameters}
+    measured: dict[str, list[float]] = {name: [] for name in parameters}
     off: dict[str, list[float]] = {name: [] for name in parameters}
     for group in range(PATHS):
         repeated = observations[group].expand(PATH_DRAWS, -1)
@@ -153,18 +162,18 @@ def path_mistakes(
         for name, slope in slopes.items():
             terms = centred * score[name]
             error = float(terms.std()) / math.sqrt(PATH_DRAWS)
-            told[name].append(slope)
+            measured[name].append(slope)
             off[name].append((slope - float(terms.mean())) / (error + 1e-9))
     wrong = [name for name in parameters if not math.hypot(*off[name]) <= PATH_ERRORS]
     kinds = {
-        "no gradient": [name for name in wrong if not any(told[name])],
-        "another gradient": [name for name in wrong if any(told[name])],
+        "no gradient": [name for name in wrong if not any(measured[name])],
+        "another gradient": [name for name in wrong if any(measured[name])],
     }
     return [f"rsample: {kind} by {', by '.join(names)}" for kind, names in kinds.items() if names]
 
 
 def _value(drawn: Tensor, group: int) -> Tensor:
-    """What is averaged: a bounded function of samples that tells means and stds, with weights by dimension."""
+    """Return a bounded function of samples, `[draws]`, that depends on their means and stds, weighted by dimension."""
     fixed = drawn.detach()
     scaled = (drawn - fixed.mean(0)) / fixed.std(0).clamp(min=1e-12)
     generator = torch.Generator().manual_seed(group)

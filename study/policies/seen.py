@@ -1,4 +1,4 @@
-"""What is seen of a policy: log-densities of actions, the Gaussian that they look like, gradients and entropy."""
+"""What is seen of a policy: log-densities of actions, the Gaussian that fits them, gradients and entropy."""
 
 import contextlib
 import dataclasses
@@ -11,7 +11,7 @@ from torch import Tensor
 from study.policies.policy import DistributionLike, Policy
 
 ACTIONS = 64
-"""Actions and observations at each point."""
+"""The number of actions, and of observations, at each point."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,15 +20,15 @@ class Seen:
 
     Attributes:
         actions: The actions.
-        latent: Before the tanh where the policy is bounded; otherwise the actions.
-        shape: Of the log-densities of one point.
+        latent: The actions before the tanh where the policy is bounded; otherwise the actions.
+        shape: The shape of the log-densities of one point, as the policy has them.
         log_prob: `[N]`, summed over action dimensions where the policy doesn't.
         precision: `[N, actions, actions]`, minus the second derivatives of the log-density by the latent action: a
             Gaussian's precision matrix.
-        mean: `[N, actions]` of the diagonal Gaussian that has the first derivatives, and the diagonal of the second.
-        variance: `[N, actions]` of it.
+        mean: `[N, actions]`, of the diagonal Gaussian with these first derivatives and this diagonal of the second.
+        variance: `[N, actions]`, of the same Gaussian.
         gradients: By parameter, `[points, numbers]`, of a weighted sum of log-densities.
-        entropy: As the policy has it, for each point; None where it has none.
+        entropy: The entropy as the policy has it, for each point; None where it has none.
         entropy_gradients: By parameter, `[points, numbers]`, of a weighted sum of entropies.
     """
 
@@ -45,12 +45,12 @@ class Seen:
 
     @property
     def width(self) -> int:
-        """How many dimensions an action has."""
+        """Return the number of action dimensions."""
         return self.actions.shape[1]
 
     @property
     def std(self) -> Tensor:
-        """The standard deviation of the Gaussian, `[N, actions]`."""
+        """Return the standard deviation of the Gaussian, `[N, actions]`."""
         return self.variance.abs().sqrt()
 
 
@@ -121,7 +121,7 @@ def look(policy: Policy, parameters: Mapping[str, Tensor], observation_size: int
 
 
 def over_dimensions(log_prob: Tensor, action_size: int) -> Tensor:
-    """Return log-densities `[N]`, where a policy has one for each dimension of an action."""
+    """Return log-densities `[N]`, summed over action dimensions where a policy doesn't sum them."""
     if log_prob.dim() > 1 and log_prob.shape[-1] == action_size:
         log_prob = log_prob.sum(-1)
     return log_prob.reshape(len(log_prob), -1).mean(-1)
@@ -133,7 +133,7 @@ def tanh_log_det(latent: Tensor) -> Tensor:
 
 
 def _derivatives(log_prob: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
-    """The first, `[N, actions]`, and second, `[N, actions, actions]`, derivatives of a log-density."""
+    """Return the first, `[N, actions]`, and second, `[N, actions, actions]`, derivatives of a log-density."""
     (first,) = torch.autograd.grad(log_prob.sum(), latent, create_graph=True)
     second = torch.zeros(*first.shape, first.shape[1], dtype=first.dtype)
     if first.requires_grad:
@@ -144,7 +144,7 @@ def _derivatives(log_prob: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def weighted(log_prob: Tensor) -> Tensor:
-    """Return a sum that weights each action otherwise, so that no symmetry hides anything."""
+    """Return a sum with another weight for each action, so that no symmetry hides a difference."""
     return torch.linspace(-1, 1, len(log_prob), dtype=log_prob.dtype) @ log_prob
 
 
@@ -155,7 +155,7 @@ def entropy_sum(entropy: Tensor) -> Tensor:
 
 
 def gradients(value: Tensor, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return gradients of a number by each parameter; zeros for none."""
+    """Return gradients of a number by each parameter; zeros where it doesn't depend on one."""
     found: Sequence[Tensor | None] = [None] * len(parameters)
     if value.requires_grad:
         found = torch.autograd.grad(value, list(parameters.values()), allow_unused=True, retain_graph=True)

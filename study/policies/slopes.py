@@ -14,20 +14,20 @@ from study.policies.seen import entropy_of, entropy_sum, inputs, over_dimensions
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Step:
-    """The step of finite differences, about the cube root of a precision's epsilon, and how exact they then are."""
+    """The step of finite differences, about the cube root of a precision's epsilon, and their tolerances."""
 
     size: float
     relative: float
     absolute: float
 
-    def is_close(self, told: float, expected: float) -> bool:
+    def is_close(self, slope: float, expected: float) -> bool:
         """Return whether a derivative is that of finite differences."""
-        return math.isclose(told, expected, rel_tol=self.relative, abs_tol=self.absolute)
+        return math.isclose(slope, expected, rel_tol=self.relative, abs_tol=self.absolute)
 
 
 FLOAT64 = Step(size=1e-5, relative=1e-4, absolute=1e-5)
 FLOAT32 = Step(size=5e-3, relative=2e-2, absolute=2e-2)
-"""For what is computed in float32 inside."""
+"""For policies that compute in float32 inside."""
 
 Quantity = Callable[[Any], Tensor]
 """From a distribution of `inputs` to a number, or to one for each observation."""
@@ -53,10 +53,10 @@ def differences(
 
     Args:
         policy: The policy.
-        parameters: In float64.
+        parameters: The parameters, in float64.
         observations: `[N, observations]`.
-        quantity: What is differentiated; random numbers in it are the same on both sides.
-        step: How far to go to either side.
+        quantity: The quantity that is differentiated. Random numbers in it are the same on both sides.
+        step: The distance to either side.
     """
 
     def at(name: str, shift: Tensor) -> Tensor:
@@ -98,6 +98,6 @@ def entropy_slopes(
 
 
 def is_staircase(policy: Policy, parameters: Mapping[str, Tensor], observation_size: int, action_size: int) -> bool:
-    """Return whether the density, in float64, is a staircase: something inside is computed in a lower precision."""
+    """Return whether the density is a staircase in float64, since something inside is computed in a lower precision."""
     long, short = (density_slopes(policy, parameters, observation_size, action_size, step) for step in (1e-5, 1e-10))
     return not all(math.isclose(long[name], short[name], rel_tol=0.1, abs_tol=0.01) for name in parameters)

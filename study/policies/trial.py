@@ -1,4 +1,4 @@
-"""A first call of a policy: whether it can be compared or checked at all, in words that say what to change."""
+"""The first call of a policy, which refuses what can't be compared or checked, and tells what to change."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from study.policies.seen import entropy_of, inputs, over_dimensions, seeded
 def call_once(policy: Policy, observation_size: int, action_size: int) -> set[str]:
     """Call a policy at the parameters given, and return the names of those that its density or entropy depends on.
 
-    Parameters that `torch.distributions` refuse are no mistake of the call: all names are returned.
+    Parameters that `torch.distributions` refuse aren't an error here: all names are returned.
 
     Raises:
         ConfigError: The policy can't be called with such observations and actions, has discrete actions, isn't
@@ -59,7 +59,7 @@ def _refuse_discrete(distribution: Any) -> None:
 
 
 def _refuse_other_sizes(distribution: Any, expected: list[int]) -> None:
-    """A log-density of actions of another size may be broadcast, and look right."""
+    """Raise a `ConfigError` for actions of another size: their log-density may be broadcast, and look right."""
     sample = getattr(distribution, "sample", None)
     if sample is not None:
         found = list(sample().shape)
@@ -72,7 +72,7 @@ def _refuse_other_sizes(distribution: Any, expected: list[int]) -> None:
 
 
 def _reached(value: Tensor, by: list[Tensor]) -> list[bool]:
-    """Whether a tensor depends on each of some."""
+    """Return for each of some tensors whether the value depends on it."""
     if not value.requires_grad:
         return [False] * len(by)
     return [own is not None for own in torch.autograd.grad(value.sum(), by, allow_unused=True, retain_graph=True)]

@@ -1,11 +1,11 @@
-"""Runs, trained by the workers of a Dask cluster: processes of this machine, or of any that reach a scheduler.
+"""Trains runs by the workers of a Dask cluster: processes of this machine, or of any that reach a scheduler.
 
 - `options`: where runs are trained, and where they are kept.
-- `driver`: which runs are wanted; has them trained, and keeps their files in the one run store.
+- `driver`: chooses which runs are trained, and keeps their files in one run store.
 - `engine`: the cluster.
 - `worker`: what a worker does.
-- `cohorts`: runs, cut to size.
-- `progress`: what people see of it.
+- `cohorts`: groups runs into cohorts.
+- `progress`: shows how much is done.
 
 Runs are idempotent and resumable, so whatever is lost is handed out again.
 """

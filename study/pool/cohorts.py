@@ -1,4 +1,4 @@
-"""Runs, cut into cohorts that fit into memory and keep every core busy: an efficiency, never a result."""
+"""Groups runs into cohorts that fit into memory and keep every core busy: an efficiency, never a result."""
 
 import itertools
 from collections.abc import Sequence
@@ -14,13 +14,18 @@ COHORT_SIZE = 40
 def cohorts(
     configs: Sequence[RunConfig], workers: int, memory: float, most: int = COHORT_SIZE
 ) -> list[list[RunConfig]]:
-    """Cut the runs into cohorts: evenly, enough for every worker, the longest first.
+    """Return the runs in cohorts: evenly, enough for every worker, the longest first.
 
     Within a cohort the runs of a condition stand together, so that one torch distribution serves them all.
 
-    **Arguments**: `memory`, bytes for all workers together; `most`, runs of a cohort at most.
+    Args:
+        configs: The runs.
+        workers: How many cohorts are trained at once.
+        memory: Bytes for all workers together.
+        most: Runs of a cohort, at most.
 
-    **Raises**: `ConfigError`, when that isn't enough for a run.
+    Raises:
+        ConfigError: The memory isn't enough for a run.
     """
 
     def order(config: RunConfig) -> tuple[Any, ...]:

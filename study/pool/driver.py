@@ -1,4 +1,4 @@
-"""The driver: which runs are wanted, and the one run store in which all of them come to lie."""
+"""The driver: has runs trained by workers, and keeps their files in one run store."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from study.errors import ConfigError, UnwritableError, WorkerError, in_one_line
 from study.pool.cohorts import cohorts
 from study.pool.engine import Engine
 from study.pool.options import PoolOptions
-from study.pool.progress import Bar
+from study.pool.progress import PoolProgress
 from study.pool.worker import Cohort, Files, read_files
 from study.store.files import writing
 from study.store.run_store import RunStore
@@ -30,7 +30,14 @@ TRIES_BEFORE_SAID = 2
 
 
 class Driver:
-    """Has runs trained: `async with Driver(...) as driver: await driver.train(runs)`."""
+    """Has runs trained: `async with Driver(...) as driver: await driver.train(runs)`.
+
+    Args:
+        store: The run store.
+        options: Of the pool.
+        wandb_mode: W&B's "online", "offline" or "disabled".
+        console: Where progress is shown.
+    """
 
     def __init__(self, store: RunStore, options: PoolOptions, wandb_mode: str, console: Console) -> None:
         self.store = store
@@ -38,8 +45,8 @@ class Driver:
         self._options = options
         self._given_up: dict[str, str] = {}
         """by run id, why"""
-        self._bar = Bar(console)
-        self._engine = Engine(options, self._bar.report, self._bar.say)
+        self._progress = PoolProgress(console)
+        self._engine = Engine(options, self._progress.report, self._progress.say)
         self._token = f"driver-{uuid.uuid4().hex}"
         self._threads = 0
         self._in_hand = 0
@@ -54,11 +61,10 @@ class Driver:
             with writing(token):
                 token.touch()
             if self._engine.dashboard:
-                self._bar.say(f"dashboard: {self._engine.dashboard}")
+                self._progress.say(f"dashboard: {self._engine.dashboard}")
             await self._count_workers()
             stack.callback(asyncio.create_task(self._keep_counting()).cancel)
-            stack.callback(self._bar.stop)
-            self._bar.start()
+            stack.enter_context(self._progress)
             self._exits = stack.pop_all()
         return self
 
@@ -66,14 +72,17 @@ class Driver:
         await self._exits.__aexit__(*error)
 
     async def train(self, configs: Sequence[RunConfig]) -> None:
-        """Have those of the runs trained that haven't ended, and return once each has ended, or was given up on.
+        """Train those of the runs that haven't ended, until each has ended or was given up on.
+
+        Args:
+            configs: The runs.
 
         Raises:
             WorkerError: Runs were given up on. All others have ended.
         """
         await asyncio.to_thread(self._give_up_damaged, configs)
         waiting = self._waiting(dict.fromkeys(configs))
-        self._bar.update(wanted=waiting)
+        self._progress.update(wanted=waiting)
         workers = max(self._threads, 1)
         memory = 1e9 * self._options.memory or workers * self._options.memory_each
         cut = cohorts(waiting, workers, memory, self._options.cohort)
@@ -84,7 +93,7 @@ class Driver:
             raise WorkerError(f"{number} no outcome: {'; '.join(dict.fromkeys(reasons))}")
 
     async def _have_trained(self, configs: Sequence[RunConfig]) -> None:
-        """Hand a cohort out until each of its runs has ended, or was given up on."""
+        """Give a cohort to workers until each of its runs has ended, or was given up on."""
         waiting, tries_held = list(configs), 0
         try:
             for attempt in itertools.count():
@@ -98,7 +107,7 @@ class Driver:
                 tries_held = tries_held + 1 if held else 0
                 if tries_held == TRIES_BEFORE_SAID:
                     number = "1 run is" if len(held) == 1 else f"{len(held)} runs are"
-                    self._bar.say(f"{number} being trained by another process: waiting for it")
+                    self._progress.say(f"{number} being trained by another process: waiting for it")
                 await asyncio.sleep(SECONDS_HELD)
         except Exception as error:
             if len(waiting) == 1 or isinstance(error, UnwritableError):
@@ -107,16 +116,16 @@ class Driver:
                 await asyncio.gather(*(self._have_trained([config]) for config in waiting))
 
     async def _hand_out(self, configs: Sequence[RunConfig], attempt: int) -> bool:
-        """Have a cohort trained. **Returns**: whether something came of it."""
+        """Give a cohort to a worker, and return whether a run has ended or made updates."""
         async with self._slot():
             cohort = await asyncio.to_thread(self._describe, configs, attempt)
-            self._bar.begin(cohort.key)
+            self._progress.begin(cohort.key)
             try:
                 files = await self._engine.train(cohort)
                 is_further = await asyncio.to_thread(self._keep, configs, files)
             finally:
                 ended = self._ended(configs)
-                self._bar.end(cohort.key, ended)
+                self._progress.end(cohort.key, ended)
         return is_further or bool(ended)
 
     def _describe(self, configs: Sequence[RunConfig], attempt: int) -> Cohort:
@@ -132,7 +141,7 @@ class Driver:
         )
 
     def _keep(self, configs: Sequence[RunConfig], files: Files) -> bool:
-        """Take over what came back. **Returns**: whether a run is further than before."""
+        """Adopt the files that came back, and return whether a run has made updates."""
         taken = False
         for config in configs:
             if config.id in files:
@@ -173,7 +182,7 @@ class Driver:
 
     @contextlib.asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
-        """A worker's thread: what waits for one isn't given to a scheduler, which might blame it for a death."""
+        """Reserve a worker's thread. Dask isn't given a cohort that waits for one: it might blame it for a death."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._in_hand < self._threads)
             self._in_hand += 1
@@ -192,18 +201,18 @@ class Driver:
     async def _count_workers(self) -> None:
         with contextlib.suppress(Exception):  # a scheduler that is away
             self._threads = await asyncio.wait_for(self._engine.threads(), timeout=5)
-        self._bar.update(workers=self._threads)
+        self._progress.update(workers=self._threads)
         async with self._changed:
             self._changed.notify_all()
 
 
 def _with_checkpoints(files: Files) -> Files:
-    """Of runs, those that can be resumed."""
+    """Return the files of those runs that can be resumed."""
     return {run_id: of_run for run_id, of_run in files.items() if "checkpoint" in of_run}
 
 
 def _reason(error: Exception) -> str:
-    """Return one line on what training raised; where it is unexpected, with the place."""
+    """Return one line on what training raised, with the file and line where that is unexpected."""
     if isinstance(error, KilledWorker):
         return f"{error.allowed_failures + 1} workers died over it"
     said = in_one_line(error)

@@ -1,4 +1,4 @@
-"""The cluster: this machine's processes, or the workers of a scheduler that is there."""
+"""The cluster: this machine's processes, or the workers of a running scheduler."""
 
 import asyncio
 import contextlib
@@ -45,11 +45,11 @@ CONFIG = {
 
 
 class Engine:
-    """Workers, and how to give them cohorts.
+    """Workers that train cohorts.
 
     Args:
-        options: Of which workers.
-        on_progress: Called with the key of a cohort, and how many updates its runs have made.
+        options: Of the pool.
+        on_progress: Called with a cohort's key, and how many updates its runs have made.
         say: Called with a line of text, when something is waited for.
     """
 
@@ -63,11 +63,11 @@ class Engine:
         self._reconnecting = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        """Begin, or join.
+        """Start this machine's workers, or connect to a scheduler.
 
         Raises:
             ConfigError: The scheduler can't be reached.
-            WorkerError: This machine's workers can't be begun.
+            WorkerError: This machine's workers can't be started.
         """
         dask.config.set(CONFIG)
         # What matters of a worker's death is said by the driver.
@@ -90,7 +90,7 @@ class Engine:
         await self._exits.__aexit__(*error)
 
     async def _end(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Have this machine's workers end what they train. Of a scheduler's, others may have the use."""
+        """End what this machine's workers train. A scheduler's workers may serve other drivers."""
         try:
             if self.is_local:
                 if kind is asyncio.CancelledError:
@@ -105,20 +105,25 @@ class Engine:
 
     @property
     def is_local(self) -> bool:
-        """Whether the workers are this machine's."""
+        """Return whether the workers are this machine's."""
         return not self._options.scheduler
 
     @property
     def dashboard(self) -> str | None:
-        """The address of Dask's dashboard, where what draws it is installed."""
+        """Return the address of Dask's dashboard; None where Bokeh, which draws it, isn't installed."""
         return str(self._client.dashboard_link) if importlib.util.find_spec("bokeh") else None
 
     async def threads(self) -> int:
-        """Return how many cohorts can be trained at once by the workers that are there."""
+        """Return how many cohorts the present workers can train at once."""
         return sum((await self._client.nthreads()).values())
 
     async def train(self, cohort: Cohort) -> Files:
-        """Have a cohort trained. What a worker had that died is given to another, and what a scheduler had, again.
+        """Train a cohort, and return the files of its runs.
+
+        If its worker dies, another gets the cohort. If the scheduler vanishes, the cohort waits until it is back.
+
+        Args:
+            cohort: The cohort.
 
         Raises:
             KilledWorker: Several workers died over it.

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from study.options import Omittable
 from study.training.memory import available_cores, machine_memory
 
 MEMORY_OF_A_WORKER = 2e9
@@ -16,15 +17,14 @@ class PoolOptions:
     workers: int = 0
     """processes of this machine, of one thread each; 0: as many as cores"""
     memory: float = 0.0
-    """GB for all workers together, by which cohorts are sized; 0: three quarters of this machine's, or, with
-    --scheduler, 2 for each worker"""
+    """GB for all workers together; 0: three quarters of this machine's, or with --scheduler 2 for each worker"""
     cohort: int = 40
     """runs that are trained together, at most: with few, many workers have work; with many, a run is cheaper"""
     runs_dir: Path = Path("runs")
     """where runs are kept: the run store"""
-    scheduler: str = ""
+    scheduler: Omittable[str] = ""
     """a Dask scheduler, such as tls://HOST:8786, or the file that it wrote, instead of this machine's processes"""
-    tls: Path | None = None
+    tls: Omittable[Path | None] = None
     """a folder with ca.pem, cert.pem and key.pem, for --scheduler"""
     step_timeout: float = 0.0
     """seconds that a step or a reset of an environment may take before its run has failed; 0: any"""

@@ -1,81 +1,70 @@
-"""Progress of many cohorts in one bar, and without a terminal in a line now and then."""
+"""Progress of many cohorts together."""
 
-import time
 from collections.abc import Iterable
+from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from study.config.run_config import RunConfig
+from study.progress import Progress
 
-SECONDS_BETWEEN_LINES = 30.0
 
+class PoolProgress:
+    """Shows how many updates were made of those that are wanted, of how many runs, by how many workers.
 
-class Bar:
-    """How many updates were made of those that are wanted, of how many runs, by how many workers."""
+    Args:
+        console: Where.
+    """
 
     def __init__(self, console: Console) -> None:
-        self._columns = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("updates, elapsed"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-        )
-        self._task = self._columns.add_task("", total=0)
+        self._shown = Progress(console, "updates")
         self._wanted: dict[str, int] = {}
         self._ended: dict[str, str] = {}
         self._in_training: dict[str, int] = {}
         self._workers = 0
-        self._said_at = time.monotonic()
 
-    def start(self) -> None:
-        """Show it."""
-        self._columns.start()
+    def __enter__(self) -> Self:
+        self._shown.__enter__()
+        return self
 
-    def stop(self) -> None:
-        """Leave it as it is."""
-        self._columns.stop()
+    def __exit__(self, *error: object) -> None:
+        self._shown.__exit__(*error)
 
     def update(self, wanted: Iterable[RunConfig] = (), workers: int | None = None) -> None:
-        """More runs are to be trained, or so many workers are there."""
+        """Add runs to be trained, or set the number of workers."""
         self._wanted |= {config.id: config.num_updates for config in wanted}
         self._workers = self._workers if workers is None else workers
         self._draw()
 
     def report(self, cohort: str, updates: int) -> None:
-        """The runs of a cohort have made so many updates."""
+        """Set how many updates the runs of a cohort have made together."""
         if cohort in self._in_training:
             self._in_training[cohort] = updates
             self._draw()
 
     def begin(self, cohort: str) -> None:
-        """A cohort is handed out."""
+        """Add a cohort that a worker trains."""
         self._in_training[cohort] = 0
 
     def end(self, cohort: str, statuses: dict[str, str]) -> None:
-        """A cohort has come back. Of its runs, these have ended: "finished" or "failed", by run id."""
+        """Remove a cohort that has come back.
+
+        Args:
+            cohort: Its key.
+            statuses: "finished" or "failed", by run id, of those of its runs that have ended.
+        """
         self._in_training.pop(cohort, None)
         self._ended |= statuses
         self._draw()
 
     def say(self, line: str) -> None:
-        """Print a line above the bar."""
-        self._columns.console.print(line, markup=False)
+        """Print a line, above the bar where there is one."""
+        self._shown.say(line)
 
     def _draw(self) -> None:
         made = sum(self._wanted.get(run_id, 0) for run_id in self._ended) + sum(self._in_training.values())
         total = sum(self._wanted.values())
-        self._columns.update(self._task, description=self._describe(), total=total, completed=min(made, total))
-        is_time = time.monotonic() - self._said_at >= SECONDS_BETWEEN_LINES
-        if is_time and not self._columns.console.is_terminal:
-            self._said_at = time.monotonic()
-            seconds = self._columns.tasks[0].time_remaining
-            left = f", about {seconds / 60:.0f} min left" if seconds else ""
-            self.say(f"{self._describe()}, {min(made, total)} of {total} updates{left}")
+        self._shown.update(min(made, total), total, self._describe())
 
     def _describe(self) -> str:
         failed = sum(status == "failed" for status in self._ended.values())

@@ -33,7 +33,7 @@ Files = dict[str, dict[str, bytes]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cohort:
-    """Runs to be trained together, and for which driver."""
+    """Runs to be trained together, and the driver that they are for."""
 
     configs: Sequence[RunConfig]
     key: str
@@ -51,6 +51,9 @@ class Cohort:
 
 def train(cohort: Cohort) -> Files:
     """Train a cohort, on a Dask worker.
+
+    Args:
+        cohort: The cohort.
 
     Returns:
         The files of its runs, also of runs that were interrupted because the worker leaves; none where the worker
@@ -72,7 +75,7 @@ def train(cohort: Cohort) -> Files:
 
 
 def _sees_store(cohort: Cohort) -> bool:
-    """Whether the driver's run store is there, and the driver lives. A folder that this user may not enter is not."""
+    """Return whether the driver's run store is visible, and the driver alive; False for a folder without permission."""
     return os.path.exists(os.path.join(cohort.runs_dir, ".locks", cohort.token))  # noqa: PTH110, PTH118 - Path raises
 
 
@@ -114,7 +117,7 @@ def _leaving(worker: Worker) -> "Leaving":
 
 
 def _once_a_second(report: Callable[[int], None]) -> Callable[[int], None]:
-    """Gather the numbers of updates: a message costs more than an update. Each report is of all so far."""
+    """Return a function that adds up numbers of updates and reports the sum: a message costs more than an update."""
     made, reported_at = 0, time.monotonic()
 
     def gather(updates: int) -> None:
@@ -142,7 +145,7 @@ class Leaving(WorkerPlugin):
     idempotent = True
 
     def setup(self, worker: Worker) -> None:
-        """Listen to signals and, where the worker's lifetime is bounded, to the clock."""
+        """Register for signals and, where the worker's lifetime is bounded, with the clock."""
         self._worker = worker
         self._asked = threading.Event()
         self._busy = 0
@@ -168,12 +171,12 @@ class Leaving(WorkerPlugin):
             await asyncio.sleep(0.02)
 
     def is_leaving(self) -> bool:
-        """Whether training is to end at the next update."""
+        """Return whether training is to end at the next update."""
         return self._asked.is_set()
 
     @contextlib.contextmanager
     def busy(self) -> Iterator[None]:
-        """What the worker mustn't leave in the middle of."""
+        """Keep the worker from leaving while `with` lasts."""
         self._busy += 1
         try:
             yield

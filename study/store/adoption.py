@@ -24,7 +24,7 @@ def count_updates(run_id: str, files: Mapping[str, bytes]) -> float:
         files: Contents, by name.
 
     Returns:
-        The number; infinity where the run has ended, -1 where nothing is worth keeping.
+        The number; infinity where the run has ended, -1 where it can't be resumed.
 
     Raises:
         ConfigError: The files are damaged.
@@ -48,18 +48,18 @@ def count_updates(run_id: str, files: Mapping[str, bytes]) -> float:
 
 
 def adopt(folder: Path, files: Mapping[str, bytes], update: float) -> bool:
-    """Take over a run's files, if they are of a later update than what is here.
+    """Take over a run's files, if they are of a later update than those in its directory.
 
     Args:
         folder: The run's directory, whose lock is held.
         files: Contents, by name.
-        update: What `count_updates` says of them.
+        update: What `count_updates` returns for them.
 
     Returns:
         Whether they were taken over.
 
     Raises:
-        UnwritableError: There is no room for them. What was here is as it was.
+        UnwritableError: There is no room for them. What was here is unchanged.
     """
     checkpoint, description = folder / "checkpoint", folder / "config.json"
     has_ended = update == math.inf
@@ -80,7 +80,7 @@ def adopt(folder: Path, files: Mapping[str, bytes], update: float) -> bool:
 
 
 def _update_of_checkpoint(path: Path) -> int:
-    """After how many updates a checkpoint was written; -1 where there is none that can be read."""
+    """Return after how many updates a checkpoint was written; -1 where there is none that can be read."""
     if not path.exists():
         return -1
     from study.store import checkpoints

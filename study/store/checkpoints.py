@@ -1,7 +1,7 @@
-"""Checkpoints: what a run that was cut off goes on from, with the same bits as if it never had been.
+"""Checkpoints: what an interrupted run continues from, to the same bits as without the interruption.
 
 A file is a line with the SHA-256 of all that follows, and what follows is `torch.save`'s. So a file that is damaged or
-cut short is seen, and one from a stranger can hold nothing but numbers and text.
+cut short is detected, and one from a stranger can hold nothing but numbers and text.
 """
 
 import hashlib
@@ -21,12 +21,20 @@ from study.config.run_config import RunConfig
 from study.errors import ConfigError
 from study.store.files import read_if_there, write_atomically
 
-VERSION = 4
+VERSION = 5
 """Of what a state consists of: to be raised whenever that changes."""
 
 
 def write(path: Path, state: RunState) -> None:
-    """Write a run's state, whole or not at all. **Arguments**: `state`, from `Cohort.state`."""
+    """Write a run's state, whole or not at all.
+
+    Args:
+        path: The file.
+        state: From `Cohort.state`.
+
+    Raises:
+        UnwritableError: The file can't be written.
+    """
     file = io.BytesIO()
     torch.save({"version": VERSION, "state": _map_arrays(state, np.ndarray, torch.from_numpy)}, file)
     content = file.getvalue()
@@ -34,13 +42,28 @@ def write(path: Path, state: RunState) -> None:
 
 
 def read(path: Path) -> RunState | None:
-    """A run's state; None where there is no file. **Raises**: `ConfigError`, when the file isn't what was written."""
+    """Return a run's state; None where there is no file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ConfigError: The file isn't what was written.
+    """
     written = read_if_there(path)
     return None if written is None else parse(written, path)
 
 
 def parse(written: bytes, path: Path) -> RunState:
-    """A run's state, from a file's content. **Raises**: `ConfigError`, that names the file, when it isn't one."""
+    """Return a run's state from a file's content.
+
+    Args:
+        written: The content.
+        path: The file, for errors.
+
+    Raises:
+        ConfigError: It isn't what was written.
+    """
     digest, _, content = written.partition(b"\n")
     if digest != hashlib.sha256(content).hexdigest().encode():
         raise _damaged(path)
@@ -59,9 +82,15 @@ def parse(written: bytes, path: Path) -> RunState:
 
 
 def require_fit(path: Path, state: RunState, config: RunConfig) -> None:
-    """Look whether a run can go on from a state: arrays of another shape would crash the kernels of its optimizer.
+    """Check that a run can continue from a state: arrays of another shape would crash the kernels of its optimizer.
 
-    **Raises**: `ConfigError`, naming the state's file.
+    Args:
+        path: The state's file, for errors.
+        state: The state.
+        config: The run.
+
+    Raises:
+        ConfigError: The state isn't of this run.
     """
     if config.engine == "reference" or config.precision == "bfloat16":  # they leave no checkpoints
         raise _damaged(path)
@@ -81,7 +110,7 @@ def _require_form(state: RunState, fresh: RunState) -> None:
     """Refuse a state whose arrays aren't like those of a run that begins. What an environment has may change."""
     if not fresh["learner"]["optimizer"]:  # some optimizers begin with nothing
         fresh["learner"]["optimizer"] = state["learner"]["optimizer"]
-    for name in ("learner", "leader", "actor"):
+    for name in ("learner", "behaviour", "actor"):
         found, expected = _form(state[name]), _form(fresh[name])
         if name == "actor":
             del found["environments"], expected["environments"]
@@ -92,7 +121,7 @@ def _require_form(state: RunState, fresh: RunState) -> None:
 
 
 def _form(state: Any) -> Any:
-    """The same nested dictionaries and lists, with the shape and type of each array, and the type of all else."""
+    """Return the same nested dictionaries and lists, with each array's shape and type, and the type of all else."""
     if isinstance(state, dict):
         return {name: _form(value) for name, value in state.items()}
     if isinstance(state, list):
@@ -105,7 +134,7 @@ def _damaged(path: Path) -> ConfigError:
 
 
 def _map_arrays(state: Any, kind: type, function: Callable[[Any], Any]) -> Any:
-    """The same nested lists and dictionaries, with another kind of array: safe loading knows no NumPy."""
+    """Return the same nested lists and dictionaries, with another kind of array: safe loading knows no NumPy."""
     if isinstance(state, kind):
         return function(state)
     if isinstance(state, dict):

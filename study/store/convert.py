@@ -17,13 +17,13 @@ def is_old(folder: Path) -> bool:
 
 
 def convert(runs_dir: Path) -> int:
-    """Give the files of an old run store their new names. What is in them stays as it is.
+    """Give the files of an old run store their new names. Their content stays the same.
 
     Args:
         runs_dir: The run store. After an interruption, the same call does the rest.
 
     Returns:
-        How many runs were converted.
+        The number of runs that were converted.
 
     Raises:
         ConfigError: There is no such directory, or a run has files of both names.

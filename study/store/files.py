@@ -1,4 +1,4 @@
-"""Reading files, and writing them so that whatever happens meanwhile, either the old or the new one is there, whole."""
+"""Reads files, and writes them so that at any moment either the old or the new one is there, whole."""
 
 import contextlib
 import errno
@@ -11,12 +11,19 @@ from reports.files import read_file
 from study.errors import ConfigError, UnwritableError
 
 DRAFT = ".rl-roundoff-draft"
-"""How the name of a file ends that is being written: nobody else's does."""
+"""The end of the name of a file that is being written: no other program's files have it."""
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """What is done to write a file. **Raises**: `UnwritableError`, when that fails."""
+    """Turn an `OSError` of what is done to write a file into an `UnwritableError`.
+
+    Args:
+        path: The file, which the error names.
+
+    Raises:
+        UnwritableError: Writing failed.
+    """
     try:
         yield
     except OSError as error:
@@ -25,14 +32,14 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def drafts(folder: Path, files: Mapping[str, bytes]) -> Iterator[dict[Path, Path]]:
-    """Write files to disk under other names. What isn't moved to its own name meanwhile is removed in the end.
+    """Write files to disk under other names. Those that aren't moved meanwhile are removed at the end.
 
     Args:
-        folder: Where they are to be.
+        folder: The directory of the files.
         files: Contents, by name.
 
     Yields:
-        For each file, where it is to be, and where it was written.
+        For each file, its path and that of its draft.
 
     Raises:
         UnwritableError: One of them can't be written.
@@ -54,29 +61,51 @@ def drafts(folder: Path, files: Mapping[str, bytes]) -> Iterator[dict[Path, Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file, on disk when this returns. **Raises**: `UnwritableError`, and then the old one is as it was."""
+    """Write a file, which is on disk when this returns.
+
+    Args:
+        path: The file.
+        content: Its content.
+
+    Raises:
+        UnwritableError: It can't be written. The old one is unchanged.
+    """
     with drafts(path.parent, {path.name: content}) as written, writing(path):
         written[path].replace(path)
 
 
 def require_writable(path: Path) -> None:
-    """Look whether a file can be written, before that takes long. **Raises**: `ConfigError`."""
+    """Check that a file can be written, before the work that takes long.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ConfigError: It can't.
+    """
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
-        raise ConfigError(f"{path} can't be written: {error.strerror}. Choose another file with -o") from error
+        raise ConfigError(f"{path} can't be written: {error.strerror}") from error
 
 
 def remove_drafts(folder: Path) -> None:
-    """Remove what was being written when a process was killed. Only for who holds the folder's lock."""
+    """Remove what was being written when a process was killed. The caller holds the folder's lock."""
     for draft in folder.glob(f".*{DRAFT}"):
         draft.unlink()
 
 
 def read_if_there(path: Path) -> bytes | None:
-    """Return a file's content; None if there is none. **Raises**: `ConfigError`, when it can't be read."""
+    """Return a file's content; None if there is none.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ConfigError: It can't be read.
+    """
     try:
         return read_file(path)
     except (FileNotFoundError, NotADirectoryError):

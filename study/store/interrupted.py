@@ -12,9 +12,13 @@ if TYPE_CHECKING:  # where no run was interrupted, torch isn't needed
 
 
 def read_interrupted(folder: Path) -> "tuple[RunState | None, list[Json]]":
-    """Return a run's checkpoint and the history up to it; nothing, if they don't fit each other.
+    """Return a run's checkpoint and the history up to it; neither, if they don't fit each other.
 
-    **Raises**: `ConfigError`, when one of them is damaged.
+    Args:
+        folder: The run's directory.
+
+    Raises:
+        ConfigError: One of them is damaged.
     """
     if not (folder / "checkpoint").exists():
         return None, []

@@ -9,7 +9,12 @@ Json = dict[str, Any]
 
 
 def dump(values: Mapping[str, Any], indent: int | None = None) -> str:
-    """Return an object in JSON. What isn't finite is null, since JSON has no word for it."""
+    """Return an object in JSON. What isn't finite is null, since JSON has no word for it.
+
+    Args:
+        values: The object.
+        indent: Spaces of each level; None for one line.
+    """
     finite = {
         name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
     }
@@ -17,7 +22,15 @@ def dump(values: Mapping[str, Any], indent: int | None = None) -> str:
 
 
 def parse_objects(lines: Sequence[bytes]) -> list[Json]:
-    """Return the object of each line. **Raises**: `ValueError`, when one has none; `RecursionError`."""
+    """Return the object of each line.
+
+    Args:
+        lines: JSON.
+
+    Raises:
+        ValueError: A line has none.
+        RecursionError: It is nested too deeply.
+    """
     found = [json.loads(line.decode()) for line in lines]
     if not all(isinstance(one, dict) for one in found):
         raise ValueError("it is no object")
@@ -25,7 +38,15 @@ def parse_objects(lines: Sequence[bytes]) -> list[Json]:
 
 
 def parse_summary(content: bytes) -> Json:
-    """Return a run's summary. **Raises**: `ValueError`, when it is none; `RecursionError`."""
+    """Return a run's summary.
+
+    Args:
+        content: Of `summary.json`.
+
+    Raises:
+        ValueError: It is none.
+        RecursionError: It is nested too deeply.
+    """
     (summary,) = parse_objects([content])
     numbers = [value for name, value in summary.items() if name not in ("status", "error")]
     match summary:

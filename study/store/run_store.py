@@ -25,7 +25,11 @@ from study.store.run_writer import RunWriter
 
 
 class RunStore:
-    """A directory of runs."""
+    """A directory of runs.
+
+    Args:
+        runs_dir: The directory, there or not.
+    """
 
     def __init__(self, runs_dir: Path) -> None:
         self.runs_dir = runs_dir
@@ -35,7 +39,14 @@ class RunStore:
         return self.runs_dir / config.id
 
     def summary(self, config: RunConfig) -> Json | None:
-        """Return the run's summary; None for a run that hasn't ended. **Raises**: `ConfigError`, if it is damaged."""
+        """Return the run's summary; None for a run that hasn't ended.
+
+        Args:
+            config: The run.
+
+        Raises:
+            ConfigError: It is damaged, or the run store is of an earlier version.
+        """
         path = self.path(config) / "summary.json"
         content = read_if_there(path)
         if content is None:
@@ -47,7 +58,14 @@ class RunStore:
             raise _damaged(path) from error
 
     def history(self, config: RunConfig) -> list[Json]:
-        """Return the updates of a run that has ended. **Raises**: `ConfigError`, if they are missing or damaged."""
+        """Return the updates of a run that has ended.
+
+        Args:
+            config: The run.
+
+        Raises:
+            ConfigError: They are missing or damaged.
+        """
         path = self.path(config) / "history.jsonl"
         content = read_if_there(path)
         try:
@@ -60,7 +78,11 @@ class RunStore:
     def waiting(self, configs: Iterable[RunConfig]) -> list[RunConfig]:
         """Return those of the runs that haven't ended.
 
-        **Raises**: `ConfigError`, when what one of them left is damaged.
+        Args:
+            configs: The runs.
+
+        Raises:
+            ConfigError: What one of them left is damaged.
         """
         waiting = [config for config in configs if self.summary(config) is None]
         for config in waiting:
@@ -68,17 +90,21 @@ class RunStore:
         return waiting
 
     def prepare(self) -> None:
-        """Make the directory, if it isn't there. **Raises**: `ConfigError`, when it can hold no runs."""
+        """Make the directory, if it isn't there.
+
+        Raises:
+            ConfigError: It can hold no runs.
+        """
         try:
             self._locks.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self._locks).close()
         except OSError as error:
             raise ConfigError(
-                f"{self.runs_dir} can hold no runs: {error.strerror}. Mend that, or choose another --runs-dir"
+                f"{self.runs_dir} can hold no runs: {error.strerror}. Fix that, or choose another run store"
             ) from error
 
     def begin(self, config: RunConfig, provenance: Mapping[str, Any]) -> RunWriter | None:
-        """Begin the run, or continue it, for this process alone.
+        """Begin the run, or resume it, for this process alone.
 
         Args:
             config: The run.
@@ -110,11 +136,11 @@ class RunStore:
             files: What its folder has, by name. Names that no run store has are left out.
 
         Returns:
-            Whether it was: not if the run has ended here, has a checkpoint here that is as new, or is being trained.
+            Whether that was done. It isn't if the run has ended here, has as new a checkpoint, or is being trained.
 
         Raises:
             ConfigError: What it has left is damaged.
-            UnwritableError: There is no room for it. What was here is as it was.
+            UnwritableError: There is no room for it. What was here is unchanged.
         """
         known = {name: files[name] for name in adoption.FILES if name in files}
         update = adoption.count_updates(config.id, known)

@@ -34,7 +34,7 @@ class RunWriter:
     """
 
     def __init__(self, path: Path, config: RunConfig, provenance: Mapping[str, Any], lock: FileLock) -> None:
-        """Begin, or continue.
+        """Begin the run, or resume it.
 
         Args:
             path: The run's directory.
@@ -83,7 +83,14 @@ class RunWriter:
         return self.path / "history.jsonl"
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Add an update's line to the history, at once on disk."""
+        """Add an update's line to the history, at once on disk.
+
+        Args:
+            record: The update.
+
+        Raises:
+            UnwritableError: The line can't be written.
+        """
         with writing(self._history):
             self._file.write(dump(record) + "\n")
             self._file.flush()
@@ -95,7 +102,7 @@ class RunWriter:
         checkpoints.write(self._checkpoint, state)
 
     def note_cost(self, core_seconds: float) -> None:
-        """Write what the run took, in core-seconds: its share of its cohort's processor time."""
+        """Write the run's core-seconds: its share of its cohort's processor time."""
         write_atomically(self.path / "cost.json", (dump({"core_seconds": core_seconds}) + "\n").encode())
 
     def keep_policy(self, learned: "Learned") -> None:
@@ -107,7 +114,14 @@ class RunWriter:
         write_atomically(self.path / "policy.pt", content)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Write how the run ended, after all else is on disk."""
+        """Write how the run ended, after all else is on disk.
+
+        Args:
+            summary: Of the run.
+
+        Raises:
+            UnwritableError: It can't be written.
+        """
         with writing(self._history):
             os.fsync(self._file.fileno())
         write_atomically(self.path / "summary.json", (dump(summary, indent=2) + "\n").encode())

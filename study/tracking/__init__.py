@@ -1,6 +1,6 @@
-"""Weights & Biases: what a run tells it, and what it asks of us.
+"""Weights & Biases: what is logged there, and what its agents ask for.
 
 - `runs`: a run as a W&B run.
 - `assignment`: what `wandb agent` asks for.
-- `elsewhere`: what other machines have trained, or are training.
+- `elsewhere`: which runs other machines have trained, or are training.
 """

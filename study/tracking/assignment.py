@@ -23,7 +23,7 @@ class Assignment:
 
 @functools.cache
 def assignment() -> Assignment | None:
-    """What the agent that started this process asks of it, if one did.
+    """Return what the agent that started this process asks of it; None where none did.
 
     It is taken out of the environment: W&B would else make every run of this process that one.
     """

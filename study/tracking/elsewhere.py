@@ -1,4 +1,4 @@
-"""What W&B knows of runs that other machines have trained, or are training: so that none is paid for twice."""
+"""Which runs other machines have trained, or are training, as W&B has it: so that none is trained twice."""
 
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -23,7 +23,12 @@ Run = Any
 def copy_finished(configs: Sequence[RunConfig], store: RunStore) -> dict[str, str]:
     """Copy to the run store those of the runs that have finished in this W&B project.
 
-    **Returns**: by run, the run it was copied from.
+    Args:
+        configs: The runs.
+        store: The run store.
+
+    Returns:
+        By id of a run that was copied, the id of its W&B run.
     """
     by_id = {config.id: config for config in configs}
     copied: dict[str, str] = {}
@@ -48,12 +53,17 @@ def copy_finished(configs: Sequence[RunConfig], store: RunStore) -> dict[str, st
 
 
 def rivals(runs: Iterable[TrackedRun]) -> dict[str, str]:
-    """Return those of our runs that other W&B runs are training, by the W&B run that claimed them first.
+    """Return those of our runs that another W&B run claimed first and is training.
 
-    A run says so in its config, before it looks for others: of two, at least one sees the other, and both tell alike
-    which was first, if their clocks agree to a second or so. Where they don't, both train it, to the same bits.
+    A W&B run writes the time of its claim to its config before it searches for others. So of two, at least one sees the
+    other. Both conclude alike which was first, if their clocks agree to a second or so. Where they don't, both train
+    the run, to the same bits.
 
-    **Returns**: by run, the other's id.
+    Args:
+        runs: Ours.
+
+    Returns:
+        By run id, the id of the other W&B run.
     """
     ours = {run.config.id: run for run in runs}
     claims = {config: (run.claimed, run.id) for config, run in ours.items()}
@@ -75,7 +85,7 @@ def _download(run: Run) -> dict[str, bytes]:
 
 
 def _runs_of(configs: Sequence[RunConfig]) -> list[Run]:
-    """Return the W&B runs of these configs, oldest first; none, if W&B doesn't say."""
+    """Return the W&B runs of these configs, oldest first; none where W&B doesn't answer."""
     ids = [config.id for config in configs]
     filters = {"config.run_id": {"$in": ids}}
     try:

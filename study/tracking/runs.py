@@ -1,12 +1,15 @@
-"""What a run tells Weights & Biases: all that the run store has, with the same numbers.
+"""A run as a W&B run: all that the run store has, with the same numbers.
 
-A run's id is its run's. Under `wandb agent` the server names it: the first run of the call becomes the run that the
-agent was assigned, and others of its cohort stand beside it in the sweep. Runs say their run's id in their config, by
-which machines that share nothing but W&B tell what the others have done, and are doing (`study.tracking.elsewhere`).
+Outside of `wandb agent`, a W&B run's id is the run's own. Under an agent the server chooses it. The first run of the
+call becomes the W&B run that the agent was assigned, and the others of its cohort stand beside it in the sweep. Each
+has its run's id in its config. By that, machines that share nothing but W&B see what the others have trained, and are
+training (`study.tracking.elsewhere`).
 """
 
 import dataclasses
 import functools
+import hashlib
+import json
 import os
 import shutil
 import threading
@@ -32,8 +35,8 @@ LOSSES = (
     "scale_grad_norm",
 )  # fmt: skip
 """What CleanRL calls `losses/`."""
-WITNESSES = ("params_sha256", "params_norm", "fingerprint")
-"""What tells when runs came apart."""
+FINGERPRINTS = ("params_sha256", "params_norm", "fingerprint")
+"""What shows from which update on two runs differ."""
 LEFT_OUT = ("tensor_sha256",)
 """What W&B would draw as a dozen charts without a number: it is in `history.jsonl`, which is saved with the run."""
 STEPS = ("update", "global_step")
@@ -50,21 +53,43 @@ OFFLINE = "-offline"
 
 
 def namespaced(name: str) -> str:
-    """What a number of an update is called in W&B, as CleanRL's users expect it."""
+    """Return the W&B name of an update's number, as CleanRL's users expect it."""
     if name in STEPS:
         return name
-    return f"{'losses' if name in LOSSES else 'witnesses' if name in WITNESSES else 'charts'}/{name}"
+    return f"{'losses' if name in LOSSES else 'fingerprints' if name in FINGERPRINTS else 'charts'}/{name}"
+
+
+def group_of(config: RunConfig) -> str:
+    """Return the W&B group of a run: the runs that differ from it in nothing but their seed.
+
+    W&B draws one line for each group, the mean over its runs. The digits at the end tell designs apart: they are the
+    same for all runs whose hyperparameters are.
+    """
+    own = {"condition", "seed", "precision", "replicate", "perturbation"}
+    shared = {name: value for name, value in dataclasses.asdict(config).items() if name not in own}
+    design = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:6]
+    replicate = f"r{config.replicate} {config.perturbation}" if config.replicate else "r0"
+    return f"{config.env_id} {config.condition} {config.precision} {replicate} {design}"
+
+
+def _read_provenance(path: Path) -> dict[str, Any]:
+    """Return the provenance in a run's `config.json`, by which W&B's users filter: `provenance.version_torch`."""
+    return dict(json.loads(path.read_text(encoding="utf-8")).get("provenance", {}))
 
 
 def project() -> str:
-    """The W&B project of this process's runs: `wandb agent` says its sweep's."""
+    """Return the W&B project of this process's runs, which `wandb agent` sets to its sweep's."""
     return os.environ.get("WANDB_PROJECT", PROJECT)
 
 
 def choose_mode(runs_dir: Path) -> str:
-    """W&B's "online" if it lets us in, else "offline", and a word on it. WANDB_MODE, where set, decides.
+    """Return W&B's "online" if its key is accepted, else "offline" with a warning. WANDB_MODE, where set, decides.
 
-    **Raises**: `ConfigError`, when WANDB_MODE is none of W&B's modes.
+    Args:
+        runs_dir: The run store, for the warning.
+
+    Raises:
+        ConfigError: WANDB_MODE is none of W&B's modes.
     """
     mode = os.environ.get("WANDB_MODE")
     if mode not in (None, *MODES):
@@ -79,7 +104,10 @@ def choose_mode(runs_dir: Path) -> str:
 
 
 def _reason_to_stay_offline() -> str | None:
-    """Asked once, before anything is trained: a run that can't reach W&B gives up after a minute and a half only."""
+    """Return why W&B can't be used; None where it can.
+
+    This is asked once, before anything is trained: a W&B run that can't reach its server waits for a minute and a half.
+    """
     just_talked_to_wandb = assignment() is not None  # the agent has, that started us
     try:
         return None if wandb.login(prompt=False, verify=not just_talked_to_wandb) else "no key is configured"
@@ -92,7 +120,7 @@ def _say_offline(reason: str | None, runs_dir: Path) -> None:
 
 
 def addresses(run_ids: Iterable[str]) -> dict[str, str]:
-    """Where runs are to be seen, by run id; nothing, if W&B doesn't say whose they are."""
+    """Return the runs' web addresses, by run id; nothing where W&B doesn't tell the entity."""
     entity = _entity()
     if entity is None:
         return {}
@@ -102,7 +130,7 @@ def addresses(run_ids: Iterable[str]) -> dict[str, str]:
 
 @functools.cache
 def _entity() -> str | None:
-    """Whose runs they are: asked once."""
+    """Return the entity of this process's runs. W&B is asked once."""
     try:
         return os.environ.get("WANDB_ENTITY") or wandb.Api().default_entity
     except (OSError, ValueError, wandb.Error):
@@ -110,18 +138,32 @@ def _entity() -> str | None:
 
 
 class Tracker:
-    """Begins runs, and remembers whether W&B can be reached."""
+    """Begins W&B runs, and remembers whether W&B can be reached.
+
+    Args:
+        runs_dir: The run store, which holds offline runs.
+        mode: W&B's "online", "offline" or "disabled".
+    """
 
     def __init__(self, runs_dir: Path, mode: str) -> None:
         self.runs_dir = runs_dir
         self.mode = mode
 
     def begin(self, config: RunConfig, files: Path) -> "TrackedRun":
-        """Begin a W&B run. **Arguments**: `files`, the run's folder in the run store, with `config.json`."""
+        """Begin a run's W&B run.
+
+        Args:
+            config: The run.
+            files: Its folder in the run store, with `config.json`.
+        """
         return TrackedRun(config, files, self)
 
     def open(self, **about: Any) -> wandb.Run:
-        """A W&B run, offline from the first for which W&B doesn't answer: nothing of it is lost."""
+        """Return a new W&B run: offline from the first for which W&B doesn't answer, so that nothing is lost.
+
+        Args:
+            about: Arguments of `wandb.init`.
+        """
         try:
             return self._init(**about)
         except wandb.Error as error:
@@ -129,7 +171,7 @@ class Tracker:
                 raise
             self.mode = "offline"
             _say_offline(in_one_line(error), self.runs_dir)
-            # The client goes on trying, and refuses another run of that id.
+            # The client keeps trying, and refuses another run of that id.
             return self._init(**about | {"id": f"{about['id']}{OFFLINE}"})
 
     def _init(self, **about: Any) -> wandb.Run:
@@ -178,39 +220,52 @@ class TrackedRun:
         self._run = tracker.open(
             id=self.id,
             name=f"{config.condition}-s{config.seed}-{config.precision}-r{config.replicate}",
-            group=f"{config.env_id} seed {config.seed}",
-            job_type=config.condition,
-            tags=[config.parameterization, config.implementation, config.precision, config.env_id],
+            group=group_of(config),
+            job_type="train",
+            tags=[config.condition, config.parameterization, config.implementation, config.precision, config.env_id],
             config={
                 **(asked.parameters if asked else {}),
                 **dataclasses.asdict(config),
                 "run_id": config.id,
+                "provenance": _read_provenance(self._files / "config.json"),
                 "claimed": self.claimed,
             },
         )
         self._run.define_metric("*", step_metric="global_step")
         self._run.define_metric("charts/episodic_return", step_metric="global_step", summary="last,max")
         self._run.define_metric("losses/value_loss", step_metric="global_step", summary="last,min")
+        # A summary is a table's row, in which W&B can't show a list.
+        self._run.define_metric(namespaced("fingerprint"), step_metric="global_step", summary="none")
         self._save(self._files / "config.json")
 
-    def log(self, record: Mapping[str, Any]) -> None:
-        """An update's record, into the history; without what isn't a number, which would spoil a maximum."""
+    def log(self, record: Mapping[str, Any], steps_per_second: float | None = None) -> None:
+        """Add an update to the history, without NaN, which would spoil a maximum.
+
+        Args:
+            record: The update, as in `history.jsonl`.
+            steps_per_second: Environment steps of this run a second, where it is being trained. It differs each time
+                that a run is trained, so it isn't in `history.jsonl`.
+        """
         row = {
             namespaced(name): value
             for name, value in record.items()
             if name not in LEFT_OUT and value is not None and value == value
         }
+        if steps_per_second is not None:
+            row["charts/SPS"] = round(steps_per_second)
         self._tell(lambda: self._run.log(row, step=record["update"]))
 
     def finish(self, outcome: Mapping[str, Any], **about: Any) -> None:
-        """Write the outcome into the summary, and save the run's files; a failed run is marked so, with the reason.
+        """Write the outcome into the summary, and save the run's files. A failed run is marked so, with the reason.
 
-        **Arguments**: `about`, what else there is to say of the run.
+        Args:
+            outcome: As in `summary.json`.
+            about: Further values of W&B's summary.
         """
         self._tell(lambda: self._finish(outcome, about))
 
     def begin_to_finish(self, outcome: Mapping[str, Any]) -> threading.Thread:
-        """Finish, while training goes on. The thread is a daemon, so that Ctrl-C ends the wait for it."""
+        """Finish in a thread, and return it. It is a daemon, so that Ctrl-C ends the wait for it."""
         self._finished = True
         thread = threading.Thread(target=self.finish, args=(outcome,), daemon=True)
         thread.start()
@@ -226,12 +281,12 @@ class TrackedRun:
         _end(self._run, {**outcome, **about}, exit_code=0 if outcome["status"] == "finished" else 1)
 
     def leave(self, rival: str) -> None:
-        """Leave the run to another run, that claimed it before."""
+        """Leave the run to another W&B run, which claimed it before."""
         self._finished = True
         self._tell(lambda: _end(self._run, {"status": "elsewhere", "same_as": rival}, exit_code=0))
 
     def _save(self, *files: Path) -> None:
-        """Save copies with the run: W&B uploads what is in its folder only when it is told to."""
+        """Save copies of files with the W&B run, which uploads what is in its folder only on request."""
         if self._run.disabled:
             return
         folder = Path(self._run.dir)
@@ -241,7 +296,7 @@ class TrackedRun:
             self._run.save(folder / path.name, base_path=folder, policy="now", glob=False)
 
     def _tell(self, word: Callable[[], None]) -> None:
-        """Tell W&B something, or nothing once it has failed: the run store has all, and training continues."""
+        """Call a function that talks to W&B, unless one has failed before: the run store has all the same."""
         if self._failed:
             return
         try:
@@ -252,7 +307,7 @@ class TrackedRun:
             warn(f"W&B hasn't taken run {self.id} in time: `wandb sync --include-online {folder}` uploads it")
         except Exception as error:
             self._failed = True
-            warn(f"W&B has failed, and run {self.id} goes on in the run store alone: {in_one_line(error)}")
+            warn(f"W&B has failed, and run {self.id} continues in the run store alone: {in_one_line(error)}")
 
     def __enter__(self) -> Self:
         return self
@@ -269,7 +324,12 @@ class TrackedRun:
 
 
 def settle_assigned_run(summary: Mapping[str, Any], runs_dir: Path = Path("runs")) -> None:
-    """Say what became of the run that an agent assigned to this process, if none of its runs became it."""
+    """End the W&B run that an agent assigned to this process, if none of its runs became it.
+
+    Args:
+        summary: Its summary, with a `status`.
+        runs_dir: The run store.
+    """
     asked, mode = assignment(), os.environ.get("WANDB_MODE", "online")
     if asked is None or asked.config or mode not in MODES:
         return

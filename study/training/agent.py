@@ -1,8 +1,8 @@
-"""What `wandb agent` asks for: every run of a call becomes a W&B run of its sweep, and none is paid for twice."""
+"""Carries out calls of `wandb agent`: each run of a call becomes a W&B run of its sweep, and none is trained twice."""
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from study.config.run_config import RunConfig
@@ -13,13 +13,23 @@ from study.training import cohort as training
 
 
 def carry_out(
-    configs: Sequence[RunConfig], runs_dir: Path, mode: str, step_timeout: float | None = None
+    configs: Sequence[RunConfig],
+    runs_dir: Path,
+    mode: str,
+    on_update: Callable[[int], None] = lambda _: None,
+    step_timeout: float | None = None,
 ) -> dict[str, str]:
-    """Train the runs, or, of what has ended here or in W&B, have the sweep's runs repeat it.
+    """Train the runs, and have the sweep's W&B runs repeat those that have ended here or in W&B.
 
-    **Arguments**: `step_timeout`, as of `training.train`.
+    Args:
+        configs: The runs of the agent's call.
+        runs_dir: The run store.
+        mode: W&B's mode.
+        on_update: Called with the numbers of updates that runs have made.
+        step_timeout: As of `training.train`.
 
-    **Returns**: by run, who else is training it.
+    Returns:
+        By id of a run that isn't trained here, what trains it.
     """
     store = RunStore(runs_dir)
     waiting = store.waiting(configs)
@@ -34,7 +44,7 @@ def carry_out(
                 run.log(update)
             run.finish(outcome, copied_from=sources.get(config.id, "the run store"))
     waiting = store.waiting(configs)
-    left = training.train(waiting, runs_dir, tracker.mode, step_timeout=step_timeout) if waiting else {}
+    left = training.train(waiting, runs_dir, tracker.mode, on_update, step_timeout=step_timeout) if waiting else {}
     here = {config.id: "another process of this machine" for config in store.waiting(configs) if config.id not in left}
     if here:
         settle_assigned_run({"status": "elsewhere", "same_as": "another process of this machine"}, runs_dir)
@@ -42,12 +52,12 @@ def carry_out(
 
 
 def say_how_agents_give_up() -> None:
-    """An agent stops for good after a few failures in its first minute, and says so nowhere."""
+    """Print that agents end for good after a few failures in their first minute, which they print nowhere."""
     wanted = {"WANDB_AGENT_DISABLE_FLAPPING": "true", "WANDB_AGENT_MAX_INITIAL_FAILURES": "1000000"}
     missing = [f"{name}={value}" for name, value in wanted.items() if name not in os.environ]
     if missing:
         print(
             "An agent gives up after 3 failures in its first minute, or 5 at its start, and its sweep's other runs "
-            f"wait: {' '.join(missing)} wandb agent ... goes on.",
+            f"wait: {' '.join(missing)} wandb agent ... continues.",
             file=sys.stderr,
         )

@@ -1,4 +1,4 @@
-"""Train a cohort of runs, each into its own run store writer and its own W&B run."""
+"""Trains a cohort of runs, each with its own directory in the run store and its own W&B run."""
 
 import dataclasses
 import itertools
@@ -11,7 +11,7 @@ from threading import Thread
 
 from agents.audit import precision_leaks
 from agents.cohort import Cohort, use_one_thread
-from agents.environments import can_be_put_aside
+from agents.environments import can_be_checkpointed
 from agents.records import Failure, Outcome, Run
 from agents.reference import Reference
 from study.config.run_config import RunConfig
@@ -40,7 +40,7 @@ def train(
     should_end: Callable[[], bool] = lambda: False,
     step_timeout: float | None = None,
 ) -> dict[str, str]:
-    """Train those of the runs that haven't ended, and that nobody else is training, to their end.
+    """Train those of the runs that haven't ended, and that no other process is training, to their end.
 
     Args:
         configs: All of one `RunConfig.kind`.
@@ -52,10 +52,10 @@ def train(
         step_timeout: Seconds that a step or a reset of an environment may take before its run has failed; None for any.
 
     Returns:
-        By run, the W&B run on another machine to which it was left. Only `wandb agent`'s calls ask for such.
+        By run id, the W&B run on another machine to which the run was left. Only `wandb agent`'s calls ask for such.
 
     Raises:
-        Interrupted: Because `should_end` said so.
+        Interrupted: Because `should_end` returned true.
     """
     keeper = Keeper(checkpoint_seconds, should_end)
     use_one_thread()
@@ -63,7 +63,7 @@ def train(
     facts = {
         **provenance.describe(),
         "leaks_precision": precision_leaks(configs[0].hyperparameters, step_timeout),
-        "can_be_put_aside": can_be_put_aside(configs[0].env_id),
+        "can_be_checkpointed": can_be_checkpointed(configs[0].env_id),
     }
     with ExitStack() as stack:
         writers: list[RunWriter] = [
@@ -89,14 +89,19 @@ def train(
 
 
 def _left_to_others(tracked: Iterable[TrackedRun]) -> dict[str, str]:
-    """By run, the W&B run on another machine to which it is left."""
+    """Return, by run id, the W&B run on another machine to which the run is left."""
     from study.tracking import elsewhere  # W&B's public API: nothing for each worker of a pool
 
     return elsewhere.rivals(tracked)
 
 
 class Keeper:
-    """Decides when runs write checkpoints: now and then, and when they are to end early."""
+    """Decides when runs write checkpoints: after some time, and when they are to end early.
+
+    Args:
+        seconds: Time between two checkpoints.
+        should_end: Asked whether to end early.
+    """
 
     def __init__(self, seconds: float, should_end: Callable[[], bool]) -> None:
         self._seconds = seconds
@@ -104,15 +109,19 @@ class Keeper:
         self._kept_at = time.monotonic()
 
     def keep(self, cohort: Cohort | Reference, writers: Sequence[RunWriter]) -> None:
-        """After an update: write checkpoints, if it is time to.
+        """Write checkpoints after an update, if it is time to.
+
+        Args:
+            cohort: What is trained.
+            writers: Of its runs.
 
         Raises:
             Interrupted: Training is to end.
         """
         should_end = self._should_end()
         if should_end or time.monotonic() - self._kept_at >= self._seconds:
-            for place, writer in enumerate(writers):
-                if place not in cohort.failures and (state := cohort.state(place)) is not None:
+            for index, writer in enumerate(writers):
+                if index not in cohort.failures and (state := cohort.state(index)) is not None:
                     writer.keep(state)
             self._kept_at = time.monotonic()
         if should_end:
@@ -120,7 +129,12 @@ class Keeper:
 
 
 def make_cohort(configs: Sequence[RunConfig], step_timeout: float | None = None) -> Cohort | Reference:
-    """Runs of one `RunConfig.cohort_key`, ready to be trained together."""
+    """Return runs of one `RunConfig.cohort_key`, ready to be trained together.
+
+    Args:
+        configs: The runs.
+        step_timeout: Seconds that a step or a reset of an environment may take; None for any.
+    """
     runs = [Run(condition=config.condition, seed=config.seed, replicate=config.replicate) for config in configs]
     first = configs[0]
     if first.engine == "reference":
@@ -130,9 +144,9 @@ def make_cohort(configs: Sequence[RunConfig], step_timeout: float | None = None)
 
 
 def _cohort(writer: RunWriter) -> tuple[int, str]:
-    """What runs that are trained together have in common.
+    """Return what runs that are trained together have in common.
 
-    A process may have been killed between the checkpoints of its runs: those of an update go on together.
+    A process may have been killed between the checkpoints of its runs. Those of the same update continue together.
     """
     return len(writer.history), repr(writer.config.cohort_key)
 
@@ -157,16 +171,16 @@ def _train(
         finishing = _record(cohort, writers, tracked, on_update, keeper)
         outcomes = cohort.outcomes()
         core_seconds = None if began_at is None else (time.process_time() - began_at) / len(writers)
-        ended = [place for place in range(len(writers)) if place not in cohort.failures]
-        summaries = {place: summarise(outcomes[place]) for place in ended}
-        for place in ended:
-            if isinstance(outcomes[place], Outcome):
-                writers[place].keep_policy(cohort.policy(place))
+        ended = [index for index in range(len(writers)) if index not in cohort.failures]
+        summaries = {index: summarise(outcomes[index]) for index in ended}
+        for index in ended:
+            if isinstance(outcomes[index], Outcome):
+                writers[index].keep_policy(cohort.policy(index))
             if core_seconds is not None:
-                writers[place].note_cost(core_seconds)
-            writers[place].finish(summaries[place])
+                writers[index].note_cost(core_seconds)
+            writers[index].finish(summaries[index])
         # Where W&B can't be reached, they wait for it together.
-        finishing += [tracked[place].begin_to_finish(summaries[place]) for place in ended]
+        finishing += [tracked[index].begin_to_finish(summaries[index]) for index in ended]
         for thread in finishing:
             thread.join()
 
@@ -178,23 +192,25 @@ def _record(
     on_update: Callable[[int], None],
     keeper: Keeper,
 ) -> list[Thread]:
-    """Train to the end, and write down each update, and each run that fails; W&B takes those in these threads."""
+    """Train to the end, write each update, and finish each run that fails, for W&B in the threads that are returned."""
     failed: set[int] = set()
     finishing: list[Thread] = []
 
     def finish_failed() -> None:
-        summaries = {place: summarise(cohort.failures[place]) for place in cohort.failures.keys() - failed}
-        for place, summary in summaries.items():
-            writers[place].finish(summary)
-        finishing.extend(tracked[place].begin_to_finish(summary) for place, summary in summaries.items())
+        summaries = {index: summarise(cohort.failures[index]) for index in cohort.failures.keys() - failed}
+        for index, summary in summaries.items():
+            writers[index].finish(summary)
+        finishing.extend(tracked[index].begin_to_finish(summary) for index, summary in summaries.items())
         failed.update(summaries)
 
     finish_failed()
+    began_at, steps_before = time.monotonic(), cohort.update * writers[0].config.batch_size
     for records in cohort.train():
-        for place, record in records.items():
+        seconds = time.monotonic() - began_at
+        for index, record in records.items():
             line = vars(record)
-            writers[place].append(line)
-            tracked[place].log(line)
+            writers[index].append(line)
+            tracked[index].log(line, (record.global_step - steps_before) / seconds)
         finish_failed()
         on_update(len(records))
         if cohort.update < writers[0].config.num_updates:
@@ -203,7 +219,7 @@ def _record(
 
 
 def summarise(outcome: Outcome | Failure) -> Json:
-    """What `summary.json` says: an outcome that isn't finite is no outcome."""
+    """Return the content of `summary.json`. An outcome that isn't finite makes a run a failed one."""
     if isinstance(outcome, Failure):
         return {"status": "failed", "error": outcome.reason}
     values = dataclasses.asdict(outcome)

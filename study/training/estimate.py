@@ -12,9 +12,11 @@ PROBED = 10
 
 
 def estimate(configs: Sequence[RunConfig], on_progress: Callable[[], None] = lambda: None) -> float:
-    """Seconds of one core that the runs take, trained in cohorts: an update of each kind is made, and timed.
+    """Return the core-seconds of runs trained in cohorts, from one timed update of each kind.
 
-    **Arguments**: `on_progress`, called after each kind of run.
+    Args:
+        configs: The runs.
+        on_progress: Called after each kind of run.
     """
     use_one_thread()
     alike: dict[object, list[RunConfig]] = {}

@@ -21,18 +21,20 @@ LEAST = {"hidden_size": 16, "num_envs": 1, "num_steps": 1, "eval_episodes": 1}
 
 
 def available_cores() -> int:
-    """Cores that this process may use, where the system says so: a cluster's job rarely has the whole machine."""
+    """Return how many cores this process may use: a cluster's job rarely has the whole machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def machine_memory() -> float:
-    """Bytes of memory that this machine has."""
+    """Return the bytes of memory that this machine has."""
     return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
 
 
 def run_bytes(config: RunConfig) -> float:
-    """What a run adds to the memory of its cohort, at most and roughly: its environments, those it is evaluated in,
-    its parameters, and what is kept of every transition while a rollout is learned from.
+    """Return about how many bytes a run adds to the memory of its cohort, at most.
+
+    They are its environments, those it is evaluated in, its parameters, and what is kept of every transition while the
+    agent learns from a rollout.
     """
     observation, action = environments.sizes(config.env_id)
     number, hidden = 4 if config.precision == "float32" else 8, config.hidden_size
@@ -40,18 +42,26 @@ def run_bytes(config: RunConfig) -> float:
     transition = number * (6 * observation + 8 * action + 2 * action**2) + 8 * (2 * action + 16)
     weights = 2 * hidden * (hidden + observation + action + 32)
     activations = 2 * config.minibatch_size * (4 * hidden + observation)
-    places = config.num_envs + config.eval_episodes
+    environments_held = config.num_envs + config.eval_episodes
     try:
-        alone = config.batch_size * transition + number * (5 * weights + activations) + places * ENVIRONMENT_BYTES
+        alone = (
+            config.batch_size * transition
+            + number * (5 * weights + activations)
+            + environments_held * ENVIRONMENT_BYTES
+        )
     except OverflowError:  # of numbers with hundreds of digits
         return math.inf
     return alone if config.rollouts == "own" else 2 * alone  # beside it, the run from whose rollouts it learns
 
 
 def require_memory(configs: Sequence[RunConfig]) -> None:
-    """Look whether runs of one kind can be trained together here.
+    """Check that runs of one kind can be trained together here.
 
-    **Raises**: `ConfigError`, naming the parameter that takes the most memory.
+    Args:
+        configs: The runs.
+
+    Raises:
+        ConfigError: They can't. The text names the parameter that takes the most memory, or the number of runs.
     """
     config, memory = configs[0], machine_memory()
     require_fit(config, memory, f"this machine has {memory / 1e9:.1f} GB")
@@ -65,7 +75,7 @@ def require_memory(configs: Sequence[RunConfig]) -> None:
 
 
 def require_fit(config: RunConfig, memory: float, has: str) -> None:
-    """Look whether a run fits into a worker's memory.
+    """Check that a run fits into a worker's memory.
 
     Args:
         config: The run.
@@ -85,6 +95,6 @@ def require_fit(config: RunConfig, memory: float, has: str) -> None:
 
 
 def _with_least(config: RunConfig, name: str) -> RunConfig:
-    """The run with a parameter's smallest value, of which any batch is one minibatch."""
+    """Return the run with a parameter's smallest value, of which any batch is one minibatch."""
     changes: dict[str, Any] = {name: LEAST[name], "num_minibatches": 1, "norm_adv": False}
     return dataclasses.replace(config, **changes)

@@ -1,4 +1,4 @@
-"""Where and with what a run was made: what a reader needs to make it again, or to see why it came out otherwise."""
+"""With what, and on what, a run was trained: to train it again, or to see why it came out otherwise."""
 
 import functools
 import importlib.metadata
@@ -17,7 +17,7 @@ PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "wandb")
 
 @functools.cache
 def describe() -> dict[str, Any]:
-    """Versions, git commit, threads and CPU, flat."""
+    """Return versions, git commit, threads and CPU, by name."""
     return {
         **{f"version_{name}": importlib.metadata.version(name) for name in PACKAGES},
         "version_python": platform.python_version(),
@@ -32,12 +32,12 @@ def describe() -> dict[str, Any]:
 
 
 def _name(blas: Mapping[str, Any]) -> str:
-    """Its name, version, and the processors for which it chose its kernels."""
+    """Return a BLAS library's name and version, and the processors for which it chose its kernels."""
     return " ".join(str(blas[key]) for key in ("internal_api", "version", "architecture") if blas.get(key))
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of the code that runs; None where it isn't a checkout."""
+    """Return git's output for the code that runs; None where it isn't a checkout."""
     command = ["git", "-C", str(Path(__file__).parent), *arguments]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -46,7 +46,7 @@ def _git(*arguments: str) -> str | None:
 
 
 def _cpu() -> str:
-    """The processor's name; `platform` knows it everywhere but on Linux."""
+    """Return the processor's name, which `platform` doesn't have on Linux."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -87,7 +87,7 @@ NO_TEXT = os.fsdecode(b"\xff")
         (["report", "wandb:../../.."], "a W&B source is wandb:entity/project"),
         (["report", "wandb:a/b/../.."], "a W&B source is wandb:entity/project"),
         (["report", "wandb:someone/a/b/c"], "a W&B source is wandb:entity/project"),
-        (["report", "wandb:someone/a", "--map", "condition"], "mapping: 'condition' must be NAME=VALUE"),
+        (["report", "wandb:someone/a", "--map", "condition"], "must be NAME=VALUE, such as seed=config.seed (--map)"),
         (["report", "wandb:someone/a", "--map", "condition=config.a"], "the mapping must say where seed is"),
         (
             ["report", ".", "--map", "condition=config.a,seed=config.b,outcome=config.c"],
@@ -148,6 +148,29 @@ def test_a_sweep_beyond_the_last_replicate_is_refused_at_once(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--where", "gamma", "gamma: give key=value, of a column such as env_id or seed"),
+        ("--outcome", "fame", "fame: there is no such outcome; choose from final_return"),
+        ("--also", "fame", "fame: there is no such outcome; choose from final_return"),
+        ("--factor", "gama", "factor 'gama' is unknown"),
+        ("--must-agree", "gama", "factor 'gama' is unknown"),
+        ("--design", "gama", "design 'gama' is not a hyperparameter"),
+        ("--reference", "sac", "reference 'sac' is not a condition"),
+        ("--map", "seed=seed", "a study's runs need no mapping"),
+    ],
+)
+def test_an_error_of_a_report_ends_with_its_option(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, words: str
+) -> None:
+    write_run_store(tmp_path, synthetic_study(seeds=2))
+    code, _, err = run("report", str(tmp_path), option, value, capsys=capsys)
+    assert code == 2
+    assert words in err
+    assert err.endswith(f" ({option})\n")
+
+
 def test_a_value_that_is_no_text_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_run_store(tmp_path / "runs", synthetic_study(seeds=2))
     code, _, err = run("report", str(tmp_path / "runs"), "--where", f"condition={NO_TEXT}", capsys=capsys)
@@ -172,6 +195,8 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     code, out, _ = run(command, "--help", capsys=capsys)
     assert code == 0
     assert f"usage: study {command}" in out
+    assert "None" not in out
+    assert "(default: )" not in out
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
@@ -365,7 +390,7 @@ def test_a_full_disk_is_said_and_what_it_stopped_resumes(tmp_path: Path) -> None
     full = attempt(largest_file=8192)
     assert full.returncode == 1
     assert "history.jsonl can't be written: File too large" in full.stderr
-    assert full.stderr.splitlines()[-1].endswith("the same command goes on")
+    assert full.stderr.splitlines()[-1].endswith("the same command continues")
     assert "Traceback" not in full.stderr
     assert not list((tmp_path / "runs").glob("*/summary.json"))
     assert attempt(resource.RLIM_INFINITY).returncode == 0
@@ -403,3 +428,16 @@ def test_the_command_line_starts_without_slow_libraries() -> None:
     code = f"import sys, study.cli; print(*set({slow}) & sys.modules.keys())"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.split() == []
+
+
+def test_a_strange_answer_to_publish_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run_store(tmp_path / "runs", synthetic_study(seeds=7))
+    monkeypatch.setattr("reports.documents.publish.publish", lambda *_: json.loads("{}")["data"])
+    code, _, err = run("report", str(tmp_path / "runs"), "-o", str(tmp_path / "r"), "--publish", capsys=capsys)
+    assert code == 1
+    assert (
+        err == f"study: --publish: W&B's answer can't be used (KeyError: 'data'); the report is in {tmp_path / 'r'}\n"
+    )
+    assert (tmp_path / "r" / "report.md").exists()

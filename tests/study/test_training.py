@@ -184,7 +184,7 @@ def test_training_needs_no_wandb_at_all(
     for config, said in zip(configs, capsys.readouterr().err.splitlines(), strict=True):
         assert (
             said
-            == f"W&B has failed, and run {config.id} goes on in the run store alone: {' '.join(str(error).split())}"
+            == f"W&B has failed, and run {config.id} continues in the run store alone: {' '.join(str(error).split())}"
         )
         outcome = RunStore(tmp_path).summary(config)
         assert outcome is not None

@@ -92,11 +92,16 @@ def test_a_run_is_told_to_wandb_whole_by_cleanrl_s_names(desk: Desk) -> None:
         assert "tensor_sha256" not in named
         assert named.items() >= update.items()
         assert {"charts/episodic_return", "charts/learning_rate", "losses/policy_loss", "global_step"} <= row.keys()
+        assert row["charts/SPS"] > 0
     outcome = json.loads(saved(run)["summary.json"])
     assert run.summary.items() >= {name: value for name, value in outcome.items() if value is not None}.items()
     assert run.summary["losses/value_loss"]["min"] == min(update["value_loss"] for update in updates)
     assert run.summary["charts/episodic_return"]["max"] == max(update["episodic_return"] for update in updates)
-    assert run.about["group"] == "Pendulum-v1 seed 0"
+    assert not [name for name, value in run.summary.items() if isinstance(value, list)]
+    assert run.about["group"].startswith("Pendulum-v1 normal_std float64 r0 ")
+    assert run.about["jobType"] == "train"
+    assert run.values()["provenance"] == json.loads(saved(run)["config.json"])["provenance"]
+    assert "version_torch" in run.values()["provenance"]
 
 
 def test_a_run_that_fails_says_why_and_the_agent_continues(desk: Desk) -> None:

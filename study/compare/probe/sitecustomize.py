@@ -1,6 +1,6 @@
-"""Python imports this module when it starts: `study compare` puts its folder first on `PYTHONPATH`.
+"""The module that Python imports when it starts: `study compare` puts its folder first on `PYTHONPATH`.
 
-Another `sitecustomize` that it hides is run first. Standard library only, for any Python from 3.9 on.
+Another `sitecustomize` that it hides is run first. It imports the standard library alone, for any Python from 3.9 on.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.cohort import Cohort
-from agents.cohort.replay import leader
+from agents.cohort.replay import behaviour_run
 from agents.conditions import Condition
 from agents.fingerprints import fingerprint
 from agents.hyperparameters import Hyperparameters, Precision
@@ -177,12 +177,12 @@ def test_one_ulp_changes_a_run_by_round_off_first() -> None:
 def test_shared_rollouts_are_the_behaviour_runs_own(precision: Precision) -> None:
     """A leader that follows itself learns what it would alone, and its followers learn from just that."""
     shared = dataclasses.replace(SMALL, rollouts="shared")
-    leaders = [run for run in RUNS if run == leader(run)]
+    leaders = [run for run in RUNS if run == behaviour_run(run)]
     assert {run.condition for run in leaders} == {"normal_sqrt", "normal_std"}
     assert records(leaders, shared, precision) == records(leaders, SMALL, precision)
 
     follower = Run(condition="mvn_var", seed=1)
-    alone = Cohort([leader(follower)], SMALL, precision)
+    alone = Cohort([behaviour_run(follower)], SMALL, precision)
     following = Cohort([follower, Run(condition="normal_std", seed=1, replicate=1)], shared, precision)
     by_leader, by_followers = next(alone.train()), next(following.train())
     assert np.array_equal(following.actors.observations, alone.actors.observations)

@@ -16,7 +16,7 @@ import pytest
 from gymnasium.envs.classic_control.pendulum import PendulumEnv
 
 from agents.cohort import Cohort
-from agents.environments import CohortEnvironments, can_be_put_aside
+from agents.environments import CohortEnvironments, can_be_checkpointed
 from agents.environments.limits import Limited
 from agents.environments.vector import LONGEST_REASON
 from agents.errors import TookTooLongError
@@ -256,7 +256,7 @@ def test_an_environment_may_fail_before_it_is_trained_in(tmp_path: Path) -> None
             raise ValueError("no")
 
     gym.register("Hopeless-v0", Hopeless, max_episode_steps=200)  # type: ignore[arg-type]
-    assert not can_be_put_aside("Hopeless-v0")
+    assert not can_be_checkpointed("Hopeless-v0")
     configs = [faulty_config(1, env_id="Hopeless-v0", engine=engine) for engine in ENGINES]
     assert estimate(configs) >= 0
     for config in configs:

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from reports.analysis.across import FEWEST_SEEDS, aggregate, reference_deviation
+from reports.analysis.across import FEWEST_SEEDS, aggregate, reference_sd
 from reports.analysis.attribution import Attribution, attribute
 from reports.calibration import across
 from reports.factors import Factor
@@ -34,7 +34,7 @@ def answer(table: pd.DataFrame, paired: bool) -> Attribution:
 def test_designs_of_any_scale_weigh_the_same(paired: bool) -> None:
     answers = [answer(runs(scale, 1.0, 40, draw), paired) for draw, scale in enumerate((1.0, 1000.0))]
     (found,) = aggregate(answers)
-    units = [reference_deviation(each, each.effects[0]) for each in answers]
+    units = [reference_sd(each, each.effects[0]) for each in answers]
     own = [each.effects[0].main.estimate / (unit or 0.0) for each, unit in zip(answers, units, strict=True)]
     assert found.standardised == pytest.approx(own)
     assert found.effect
@@ -47,7 +47,7 @@ def test_designs_of_any_scale_weigh_the_same(paired: bool) -> None:
 def test_the_interval_of_paired_seeds_is_scipys() -> None:
     tables = [runs(scale, 0.5, 12, draw) for draw, scale in enumerate((2.0, 30.0), start=5)]
     answers = [answer(table, paired=True) for table in tables]
-    units = [reference_deviation(each, each.effects[0]) or 0.0 for each in answers]
+    units = [reference_sd(each, each.effects[0]) or 0.0 for each in answers]
     by_seed = np.mean(
         [each.effects[0].main.differences / unit for each, unit in zip(answers, units, strict=True)], axis=0
     )
@@ -65,9 +65,7 @@ def test_seeds_that_designs_do_not_share_are_no_fewer() -> None:
     assert together.effect and apart.effect
     assert together.effect.estimate == apart.effect.estimate
     answers = [answer(table, paired=True) for table in tables]
-    errors = [
-        (each.effects[0].main.error or 0.0) / (reference_deviation(each, each.effects[0]) or 0.0) for each in answers
-    ]
+    errors = [(each.effects[0].main.error or 0.0) / (reference_sd(each, each.effects[0]) or 0.0) for each in answers]
     error = np.sqrt(np.square(errors).sum()) / 2
     assert apart.effect.high - apart.effect.estimate == pytest.approx(stats.t.isf(0.025, 11) * error)
 
@@ -75,7 +73,7 @@ def test_seeds_that_designs_do_not_share_are_no_fewer() -> None:
 def test_the_interval_of_unpaired_runs_is_welchs() -> None:
     first, second = (answer(runs(1.0, 0.5, 12, draw), paired=False) for draw in (5, 5))
     (found,) = aggregate([first, second])
-    unit = reference_deviation(first, first.effects[0]) or 0.0
+    unit = reference_sd(first, first.effects[0]) or 0.0
     assert found.effect
     half = stats.t.isf(0.025, 11) * (first.effects[0].main.error or 0.0) / unit / np.sqrt(2)
     assert found.effect.high - found.effect.estimate == pytest.approx(half)

@@ -11,7 +11,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from reports import statistics
-from reports.analysis import cautions, conclusions
+from reports.analysis import conclusions, warnings
 from reports.analysis.attribution import Attribution, attribute, differences_of
 from reports.analysis.blocks import Contrast
 from reports.analysis.conclusions import conclude
@@ -114,7 +114,7 @@ def test_an_incomplete_block_is_named() -> None:
         ("implementation mvn", 9),
         ("implementation normal", 10),
     ]
-    (said,) = cautions.of_runs(runs, "final_return", found.blocks)
+    (said,) = warnings.of_runs(runs, "final_return", found.blocks)
     assert said.startswith("incomplete blocks (seeds with a missing run): 4; ")
 
 
@@ -233,7 +233,7 @@ def test_a_control_that_fails_bounds_no_spread() -> None:
     assert effect.failures.conclusion == "none"
     assert effect.spread_conclusion == "undecided"
     assert effect.conclusion != conclusions.ROUND_OFF
-    assert any("24 of 120 of normal_std" in word for word in cautions.of_answer(found))
+    assert any("24 of 120 of normal_std" in word for word in warnings.of_answer(found))
 
 
 @pytest.mark.parametrize("value", [np.inf, np.nan, 1e200])
@@ -242,7 +242,7 @@ def test_an_outcome_that_is_not_finite_is_a_failure(value: float) -> None:
     runs.loc[(runs["condition"] == "mvn_std") & (runs["seed"] == 0), "final_return"] = value
     found = answer(runs)
     assert of(found, "implementation").failures.reference == (2, 40)
-    said = cautions.of_runs(runs, "final_return", found.blocks)
+    said = warnings.of_runs(runs, "final_return", found.blocks)
     assert any("4 finished runs without a finite final_return" in word for word in said)
 
 
@@ -256,7 +256,7 @@ def test_where_no_test_can_reject_nothing_is_concluded(seeds: int) -> None:
     assert effect.mean_conclusion == "undecided"
     assert effect.conclusion == conclusions.ROUND_OFF_AT_FIRST
     assert {pair.explained_by for pair in judge_pairs(found)} == {"undecided"}
-    said = cautions.of_answer(found)
+    said = warnings.of_answer(found)
     assert any("no test can find a difference" in word and "are needed" in word for word in said)
 
 
@@ -272,7 +272,7 @@ def test_effects_that_cancel_are_different(column: str, first: str) -> None:
     assert not effect.main.is_different
     assert effect.main.is_equivalent
     assert effect.mean_conclusion == "different"
-    assert {simple.where.split()[0] for simple in effect.mean.deviating} == {column}
+    assert {simple.where.split()[0] for simple in effect.mean.differing} == {column}
 
 
 def test_an_effect_in_one_precision_is_not_equivalent() -> None:
@@ -295,7 +295,7 @@ def test_effects_that_cancel_over_conditions_are_no_equivalence(size: float) -> 
     ]
     assert all(each.is_equivalent for each in (effect.main, *effect.mean.simple))
     assert effect.mean_conclusion == "different"
-    assert list(cells) == effect.mean.deviating
+    assert list(cells) == effect.mean.differing
     assert not of(answer(runs, margin=0.5), "parameterization").mean.cells
 
 
@@ -326,7 +326,7 @@ def test_an_interaction_is_the_difference_of_effects() -> None:
     (row,) = [row for row in found.interactions if (row.factor, row.other) == ("implementation", "parameterization")]
     assert row.test.estimate == pytest.approx(2.0, abs=0.2)
     assert row.is_different
-    assert any("isn't the same at each level" in word for word in cautions.of_answer(found))
+    assert any("isn't the same at each level" in word for word in warnings.of_answer(found))
 
 
 # Round-off is said only where everything says so.
@@ -377,7 +377,7 @@ def test_controls_of_one_precision_say_nothing_of_the_other(kept: str) -> None:
     assert spread.conclusion == "undecided"
     lacking = {"float32": "float64", "float64": "float32"}[kept]
     assert all(part.endswith(f"precision {lacking}") for part in spread.uncovered)
-    assert any(f"precision {lacking}, so the spread is untested there" in word for word in cautions.of_answer(found))
+    assert any(f"precision {lacking}, so the spread is untested there" in word for word in warnings.of_answer(found))
     assert found.precision is None
 
 
@@ -388,7 +388,7 @@ def test_controls_of_one_stratum_are_compared_there_alone() -> None:
     runs.loc[std, "final_return"] += rng.normal(0, 3.0, std.sum())
     found = answer(runs[(runs["replicate"] == 0) | ~std])
     assert of(found, "parameterization").spread is None
-    assert sum("no seed has ULP controls of both levels" in word for word in cautions.of_answer(found)) == 2
+    assert sum("no seed has ULP controls of both levels" in word for word in warnings.of_answer(found)) == 2
     spread = of(found, "implementation").spread
     assert spread is not None
     assert spread.conclusion == "undecided"
@@ -484,7 +484,7 @@ def test_the_margin_is_half_the_reference_arms_deviation() -> None:
     found, given = answer(runs).margin, answer(runs, margin=7.0).margin
     assert found is not None and given is not None
     assert found.value == pytest.approx(np.sqrt(variances.mean()) / 2)
-    assert (given.value, given.deviation) == (7.0, None)
+    assert (given.value, given.sd) == (7.0, None)
 
 
 @pytest.mark.slow
@@ -502,7 +502,7 @@ def test_an_estimated_unpaired_margin_is_rarely_wrong() -> None:
 def test_a_difference_within_the_margin_is_flagged() -> None:
     found = answer(study(seeds=12, parameterization=1.0, round_off=0.1), margin=3.0)
     assert of(found, "parameterization").mean_conclusion == "different"
-    assert any("by less than the equivalence margin" in word for word in cautions.of_answer(found))
+    assert any("by less than the equivalence margin" in word for word in warnings.of_answer(found))
 
 
 def test_skewed_differences_are_flagged() -> None:
@@ -514,7 +514,7 @@ def test_skewed_differences_are_flagged() -> None:
         runs.loc[runs["parameterization"] == "std", "final_return"] += grows[runs["seed"]][
             (runs["parameterization"] == "std").to_numpy()
         ]
-        flagged += any("skew-corrected" in word for word in cautions.of_answer(answer(runs)))
+        flagged += any("skew-corrected" in word for word in warnings.of_answer(answer(runs)))
     assert flagged > 0
 
 
@@ -600,7 +600,7 @@ def test_effects_that_cancel_are_not_inside_the_margin() -> None:
     found = answer(runs, margin=1.0)
     assert of(found, "implementation").mean_conclusion == "different"
     assert not of(found, "implementation").mean.is_inside_margin
-    assert not any("by less than the" in word for word in cautions.of_answer(found))
+    assert not any("by less than the" in word for word in warnings.of_answer(found))
 
 
 def test_simple_effects_that_may_differ_are_one_family() -> None:
@@ -616,7 +616,7 @@ def test_simple_effects_that_may_differ_are_one_family() -> None:
             for seed in range(12)
         ]  # fmt: skip
         found = attribute(pd.DataFrame(rows), "score", factors)
-        false += any(effect.mean.deviating for effect in found.effects)
+        false += any(effect.mean.differing for effect in found.effects)
     assert false <= 10  # 5% on average: more than 10 of 100 in one of a hundred tests
 
 
@@ -624,7 +624,7 @@ def test_a_seed_without_a_counterpart_is_named() -> None:
     runs = study()
     runs = runs[(runs["condition"] == "mvn_std") | (runs["precision"] == "float32")]
     found = answer(runs)
-    (said,) = cautions.of_runs(runs, "final_return", found.blocks)
+    (said,) = warnings.of_runs(runs, "final_return", found.blocks)
     assert said.startswith("incomplete blocks (seeds with a missing run): 0, 1, 2, 3, 4, 5, 6, 7, 8, 9;")
 
 
@@ -633,7 +633,7 @@ def test_confounded_factors_have_no_effect() -> None:
     found = answer(runs[runs["condition"].isin(["mvn_std", "normal_std"])], margin=1.0)
     assert found.effects == ()
     assert [pair.factor for pair in judge_pairs(found)] == ["both"]
-    assert sum("can't be estimated" in word for word in cautions.of_answer(found)) == 2
+    assert sum("can't be estimated" in word for word in warnings.of_answer(found)) == 2
 
 
 def test_a_factor_of_one_level_is_said_to_have_one() -> None:
@@ -641,7 +641,7 @@ def test_a_factor_of_one_level_is_said_to_have_one() -> None:
     found = answer(runs[runs["implementation"] == "normal"])
     assert [effect.factor.name for effect in found.effects] == ["parameterization"]
     said = "the implementation effect can't be estimated: all runs are of one level, normal"
-    assert said in cautions.of_answer(found)
+    assert said in warnings.of_answer(found)
 
 
 # Pairs.
@@ -682,7 +682,7 @@ def test_without_any_finished_run_nothing_is_said() -> None:
     runs = study(seeds=2).assign(status="unfinished", error="the machine burned", final_return=None)
     found = answer(runs)
     assert (found.effects, found.verdict) == ((), "undecided")
-    said = cautions.of_runs(runs, "final_return", found.blocks)
+    said = warnings.of_runs(runs, "final_return", found.blocks)
     assert said[0] == "32 runs unfinished, such as mvn_std-0-float32-0: the machine burned"
     assert "no run has finished with a final_return: nothing can be concluded" in said
 
@@ -739,7 +739,7 @@ def test_it_is_said_where_alone_a_factor_is_compared() -> None:
         "parameterization std, precision float64",
     )
     assert "compared at parameterization std" in words.headline(answer(three), found, "final_return", str)
-    assert any("compared at parameterization std" in each for each in cautions.of_answer(answer(three)))
+    assert any("compared at parameterization std" in each for each in warnings.of_answer(answer(three)))
     lacking = runs[(runs["implementation"] == "mvn") | (runs["precision"] == "float32")]
     at = of(answer(lacking), "implementation").contrast.compared_at
     assert at == ("parameterization variance, precision float32", "parameterization std, precision float32")
@@ -751,7 +751,7 @@ def test_the_effect_that_keeps_a_factor_from_equivalence_is_told() -> None:
     runs.loc[(runs["implementation"] == "normal") & (runs["parameterization"] == "std"), "final_return"] += 0.3
     mean = of(answer(runs, margin=0.35), "implementation").mean
     assert mean.main.is_equivalent
-    assert mean.keeping.where.startswith("parameterization std")
+    assert mean.decisive.where.startswith("parameterization std")
 
 
 def test_if_no_test_can_reject_no_detectable_effect_is_claimed() -> None:
@@ -769,7 +769,7 @@ def test_effects_that_cancel_across_levels_are_no_equivalence() -> None:
     found = of(answer(runs, margin=0.4), "parameterization")
     assert found.main.is_equivalent
     assert found.mean_conclusion == "undecided"
-    assert len(found.mean.deviating) == 2
+    assert len(found.mean.differing) == 2
 
 
 def test_the_threads_words_are_of_its_levels_alone() -> None:

@@ -58,7 +58,7 @@ def test_a_dose_is_measured_against_the_run_that_was_given_none(runs: Path) -> N
     ]  # fmt: skip
     assert {dose.seeds for dose in found.values()} == {SEEDS}
     for label, response in (("one ULP in float64", 2.0), ("2^-20", 6.0), ("float32, every number", 4.0)):
-        assert found[label].deviation.estimate == pytest.approx(response / 2**0.5)
+        assert found[label].sd.estimate == pytest.approx(response / 2**0.5)
     for label, size in (("2^-40", 2.0**-40), ("2^-20", 2.0**-20), ("2^-4", 2.0**-4)):
         apart = np.flatnonzero(size * 10.0 ** np.arange(12) > 0.01)
         assert found[label].onset.estimate == (apart[0] + 1 if len(apart) else np.inf)
@@ -74,8 +74,8 @@ def test_a_seed_is_one_pair_of_runs_of_one_design(runs: Path) -> None:
     assert {name: dose.seeds for name, dose in found.items()} == {
         "normal_std, gamma 0.9": SEEDS, "normal_std, gamma 0.99": SEEDS,
     }  # fmt: skip
-    assert found["normal_std, gamma 0.9"].deviation.estimate == pytest.approx(6.0 / 2**0.5)
-    assert found["normal_std, gamma 0.99"].deviation.estimate == pytest.approx(7.0 / 2**0.5)
+    assert found["normal_std, gamma 0.9"].sd.estimate == pytest.approx(6.0 / 2**0.5)
+    assert found["normal_std, gamma 0.99"].sd.estimate == pytest.approx(7.0 / 2**0.5)
 
 
 def test_one_ulp_of_a_weight_is_float32_s_under_bfloat16(runs: Path) -> None:
@@ -105,6 +105,10 @@ def test_a_report_draws_them(runs: Path, tmp_path: Path) -> None:
     text = (tmp_path / "out" / "report.md").read_text()
     assert "## Dose and response" in text
     assert f"| 2^-20 | 4.24 [4.24, 4.24] | {SEEDS} of {SEEDS} | 6 [6, 6] | float64 |" in text
+    doses = json.loads((tmp_path / "out" / "verdict.json").read_text())["doses"]
+    (told,) = [dose for dose in doses if dose["dose"] == "2^-20"]
+    assert (told["apart"], told["onset"]) == (SEEDS, {"estimate": 6.0, "ci": [6.0, 6.0]})
+    assert told["sd"]["estimate"] == pytest.approx(4.24, abs=0.005)
     assert (tmp_path / "out" / "dose.png").exists()
 
 

@@ -131,23 +131,23 @@ def test_channels_that_compensation_cannot_cancel_are_named(
         assert expected in channel
 
 
-def test_exploration_cost_and_the_policys_part_are_the_whole(tmp_path: Path) -> None:
+def test_exploration_cost_and_policy_make_up_the_whole(tmp_path: Path) -> None:
     runs = study(seeds=10, parameterization=-3.0, round_off=0.3)
     # For the deterministic policy, the scale as a std is only 1 worse: two thirds are the exploration cost.
     runs["eval_return"] = runs["final_return"] + np.where(runs["parameterization"] == "std", 2.0, 0.0)
     path = tmp_path / "runs.csv"
     runs[["condition", "seed", "precision", "replicate", "final_return", "eval_return"]].to_csv(path, index=False)
     _, (design,) = report.read(str(path), Options())
-    price = design.price
-    assert price is not None and price.share is not None
-    assert price.total.estimate == pytest.approx(price.policy.estimate + price.noise.estimate)
-    assert price.noise.estimate == pytest.approx(-2.0)
-    assert price.share.estimate == pytest.approx(2 / 3, abs=0.1)
-    assert "would be the exploration cost: 6" in words.price(price, "final_return")
+    cost = design.exploration_cost
+    assert cost is not None and cost.share is not None
+    assert cost.total.estimate == pytest.approx(cost.policy.estimate + cost.noise.estimate)
+    assert cost.noise.estimate == pytest.approx(-2.0)
+    assert cost.share.estimate == pytest.approx(2 / 3, abs=0.1)
+    assert "would be the exploration cost: 6" in words.exploration_cost(cost, "final_return")
     found = design.others["eval_return"].effect("parameterization")
     assert found is not None
-    assert found.main.estimate == pytest.approx(price.policy.estimate)
-    assert report.read(str(path), Options(outcome="eval_return"))[1][0].price is None
+    assert found.main.estimate == pytest.approx(cost.policy.estimate)
+    assert report.read(str(path), Options(outcome="eval_return"))[1][0].exploration_cost is None
 
 
 def test_the_price_is_of_runs_that_have_both_returns(tmp_path: Path) -> None:
@@ -156,6 +156,6 @@ def test_the_price_is_of_runs_that_have_both_returns(tmp_path: Path) -> None:
     path = tmp_path / "runs.csv"
     runs[["condition", "seed", "precision", "replicate", "final_return", "eval_return"]].to_csv(path, index=False)
     _, (design,) = report.read(str(path), Options())
-    assert design.price is not None
-    assert len(design.price.total.differences) == 5
+    assert design.exploration_cost is not None
+    assert len(design.exploration_cost.total.differences) == 5
     assert len(design.answer.blocks.seeds) == 6

@@ -229,7 +229,7 @@ def test_a_column_that_tells_the_arms_apart_is_said(tmp_path: Path) -> None:
         (lambda runs: runs[runs["replicate"] == 1], "no unperturbed run (replicate 0) has ended"),
         (
             lambda runs: runs.assign(seed=runs["seed"] + 100 * runs["condition"].str.startswith("mvn")),
-            "no seed has runs of both levels that ended; if seeds pair nothing, --unpaired compares runs",
+            "no seed has runs of both levels that ended; if seeds pair nothing, read the runs as unpaired",
         ),
         (lambda runs: runs[runs["seed"] == 0], "with 1 seed no test can find a difference"),
         (lambda runs: runs[runs["condition"] == "mvn_std"], "All runs are of one condition, mvn_std"),
@@ -251,7 +251,7 @@ def test_a_report_never_proposes_to_drop_an_arm(tmp_path: Path) -> None:
     runs = study(seeds=8)[COLUMNS]
     runs = runs[(runs["replicate"] == 0) | (runs["condition"] == "normal_std")]
     printed = report.write(table(tmp_path, runs), None, Options())
-    assert "--where" not in printed
+    assert "choose" not in printed
     assert verdict(tmp_path / "runs-report")["designs"][0]["factors"]["implementation"]["mean"]["n_seeds"] == 8
 
 

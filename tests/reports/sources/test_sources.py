@@ -178,7 +178,7 @@ def test_a_history_that_is_no_json_is_one_line(store: Path) -> None:
 @pytest.mark.parametrize("name", ["seed", "replicate", "num_envs", "condition", "status", "implementation", "nothing"])
 def test_what_is_no_outcome_is_refused_with_those_that_are(store: Path, name: str) -> None:
     line = refused(str(store), outcome=name)
-    assert line == f"--outcome {name}: there is no such outcome; choose from final_return"
+    assert line == f"{name}: there is no such outcome; choose from final_return"
 
 
 @pytest.mark.parametrize(

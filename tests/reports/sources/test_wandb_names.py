@@ -1,15 +1,18 @@
 """Names that come from W&B, or that are given for it: none leads to a path outside the folder that it is for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from agents.conditions import CONDITIONS
 from reports.sources import UnreadableSourceError, wandb
-from reports.sources.wandb import Place, download
+from reports.sources.wandb import WandbPath, download
+from study.config.run_config import RunConfig
 from study.tracking import elsewhere, runs
+from study.tracking.runs import group_of
 
 
 @pytest.mark.parametrize(
@@ -34,13 +37,13 @@ from study.tracking import elsewhere, runs
 )
 def test_a_source_that_is_a_path_is_refused(source: str) -> None:
     with pytest.raises(UnreadableSourceError, match="a W&B source is wandb:entity/project or wandb:entity/project/"):
-        Place.parse(source)
+        WandbPath.parse(source)
 
 
 def test_a_place_s_cache_is_below_the_cache() -> None:
-    root = Place("a", "b", None).cache.parents[2]
+    root = WandbPath("a", "b", None).cache.parents[2]
     for source in ("wandb:some-one/rl.study_2", "wandb:some-one/rl.study_2/x7y8z9", "wandb:a/-b"):
-        cache = Place.parse(source).cache
+        cache = WandbPath.parse(source).cache
         assert cache.parents[2] == root
         assert ".." not in cache.parts
 
@@ -94,3 +97,21 @@ def test_a_run_s_id_is_no_pattern_of_what_is_removed(tmp_path: Path, run_id: str
     assert all(path.is_dir() for path in kept)
     runs._discard_interrupted("mine", tmp_path)
     assert [path.is_dir() for path in kept] == [False, True]
+
+
+def test_a_group_s_runs_differ_in_their_seed_alone(small: Callable[..., RunConfig]) -> None:
+    assert group_of(small(seed=0)) == group_of(small(seed=1))
+    changes: list[dict[str, Any]] = [
+        *({"condition": name} for name in CONDITIONS),
+        {"precision": "float32"},
+        {"replicate": 1},
+        {"replicate": 1, "perturbation": "jitter"},
+        {"gamma": 0.9},
+    ]
+    assert len({group_of(small(**change)) for change in changes}) == len(changes)
+
+
+def test_a_group_ends_with_its_design(small: Callable[..., RunConfig]) -> None:
+    ends = [group_of(small(condition=name, replicate=1)).rpartition(" ")[2] for name in CONDITIONS]
+    assert len({*ends, group_of(small()).rpartition(" ")[2]}) == 1
+    assert group_of(small(gamma=0.9)).rpartition(" ")[2] != ends[0]

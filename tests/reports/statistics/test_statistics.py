@@ -19,7 +19,7 @@ from statsmodels.stats.power import TTestPower
 
 from reports import statistics
 from reports.calibration.studies import SHAPES
-from reports.statistics import Array, Deviation, Margin, resampled_rows, sign_flip, twosample
+from reports.statistics import Array, Margin, StandardDeviation, resampled_rows, sign_flip, twosample
 from reports.statistics.signflip import BLOCK, KEPT_UP_TO
 
 # Eighths, whose sums are exact: SciPy takes ties apart that rounding has made unequal.
@@ -110,12 +110,12 @@ def test_holm_is_its_definition() -> None:
 
 def test_a_deviation_is_anova_own() -> None:
     runs = np.array([[1.0, 10.0], [2.0, 12.0], [4.0, 11.0]])
-    found = statistics.deviation(runs)
+    found = statistics.standard_deviation(runs)
     assert found is not None
     assert found.value == pytest.approx(math.sqrt((14 / 3 + 2) / 4))
-    assert statistics.deviation(runs[:1]) is None
-    assert statistics.deviation(runs[:, :0]) is None
-    assert statistics.deviation(np.full((3, 2), 0.1)) is None
+    assert statistics.standard_deviation(runs[:1]) is None
+    assert statistics.standard_deviation(runs[:, :0]) is None
+    assert statistics.standard_deviation(np.full((3, 2), 0.1)) is None
 
 
 @pytest.mark.parametrize(("mean", "margin"), [(0.8, None), (0.0, 0.6), (0.5, 2.0)])
@@ -316,8 +316,8 @@ def test_holm_judges_each_at_its_own_level() -> None:
     assert statistics.holm_levels([]) == []
 
 
-def deviation_of(runs: Array) -> Deviation:
-    found = statistics.deviation(runs)
+def deviation_of(runs: Array) -> StandardDeviation:
+    found = statistics.standard_deviation(runs)
     assert found is not None
     return found
 
@@ -335,8 +335,8 @@ def brute_force_p(differences: Array, margin: Margin) -> float:
     )
     means = np.sort([float(np.mean(subset)) for subset in subsets])
     estimate, patterns = float(differences.mean()), len(means) + 1
-    assert margin.deviation is not None and margin.deviation.pulls is not None
-    correlation = float(np.corrcoef(differences, margin.deviation.pulls)[0, 1])
+    assert margin.sd is not None and margin.sd.pulls is not None
+    correlation = float(np.corrcoef(differences, margin.sd.pulls)[0, 1])
     ps = []
     for centre, ordered, r in (
         (estimate, means, min(0.0, correlation)),
@@ -370,7 +370,7 @@ def test_equivalence_in_an_estimated_margin_is_its_definition(seed: int, seeds: 
 def test_a_deviation_of_infinitely_many_seeds_is_an_exact_margin() -> None:
     differences = np.random.default_rng(2).normal(0.1, 1, size=9)
     exact = statistics.p_equivalent(sign_flip(differences), Margin(1.0))
-    known = Deviation(value=2.0, seeds=10**9, degrees=1e12, log_error=1e-9)
+    known = StandardDeviation(value=2.0, seeds=10**9, degrees=1e12, log_error=1e-9)
     assert statistics.p_equivalent(sign_flip(differences), Margin(1.0, known)) == exact
 
 
@@ -556,5 +556,5 @@ def test_equivalence_of_a_huge_difference_is_soon_denied() -> None:
     rng = np.random.default_rng(0)
     runs = rng.normal(size=(6, 1))
     huge = sign_flip(-1e149 * (1 + 1e-16 * rng.random(6)))
-    margin = Margin(0.1, statistics.deviation(runs))
+    margin = Margin(0.1, statistics.standard_deviation(runs))
     assert statistics.p_equivalent(huge, margin) == 1.0

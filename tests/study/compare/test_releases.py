@@ -26,7 +26,18 @@ def make_environment(folder: Path, release: str) -> Path:
     own = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
     (own / "packages.pth").write_text("\n".join(site.getsitepackages()))
     package = f"stable-baselines3=={release}"
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--target", own, package]
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-compile",
+        "--target",
+        str(own),
+        package,
+    ]
     subprocess.run(install, check=True)
     return python
 

@@ -149,7 +149,7 @@ def test_factors_are_the_report_own(small: MakeConfig) -> None:
         ({"total_timesteps": 10}, "total_timesteps must be at least one batch"),
         ({"num_envs": 0}, "num_envs must be at least 1"),
         ({"gamma": 1.5}, "gamma must be between 0 and 1"),
-        ({"num_minibatches": 512}, "one sample has no deviation"),
+        ({"num_minibatches": 512}, "one sample has no standard deviation"),
     ],
 )
 def test_a_wrong_description_is_one_line(small: MakeConfig, changes: dict[str, Any], words: str) -> None:

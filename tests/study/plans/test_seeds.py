@@ -14,7 +14,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from rich.console import Console
 
-from reports.analysis.provenance import doubts
+from reports.analysis.provenance import provenance_warnings
 from reports.sources import UnreadableSourceError
 from reports.sources.run_store import read_run_store
 from reports.statistics import sign_flip
@@ -79,11 +79,11 @@ def test_a_report_on_its_runs_knows_that_they_were_looked_at(tmp_path: Path) -> 
     assert {analysis["findings"]["implementation"]["decision"] for analysis in kept["interim"]} == {"undecided"}
     assert kept["runs"] == sorted(path.parent.name for path in tmp_path.glob("*/summary.json"))
     runs = read_run_store(tmp_path, None)
-    (warning,) = doubts(runs, runs.table)
+    (warning,) = provenance_warnings(runs, runs.table)
     assert "interim analyses of these runs were made after 8, 10 seeds" in warning
-    assert list(doubts(runs, runs.table[:0])) == []
+    assert list(provenance_warnings(runs, runs.table[:0])) == []
     analyses.write_text("{")
-    with pytest.raises(UnreadableSourceError, match=r"seeds\.json is damaged: run `study seeds` again"):
+    with pytest.raises(UnreadableSourceError, match=r"seeds\.json is damaged: repeat its interim analyses"):
         read_run_store(tmp_path, None)
 
 
@@ -160,7 +160,7 @@ def test_a_study_of_seeds_trains_whole_blocks_and_keeps_its_plan(
     assert histories(runs) == before
     code, _, err = run(*arguments, "--budget", "9", capsys=capsys)
     assert code == 2
-    assert "planned with another interim: give this one another --name" in err
+    assert "planned with another interim: give this one another name" in err
 
 
 def shown(app: Callable[..., Any], path: str) -> Any:

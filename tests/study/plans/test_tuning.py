@@ -275,12 +275,12 @@ def searches(std_at: float) -> dict[str, optuna.Study]:
 
 
 def test_the_parameter_that_absorbs_the_scale_is_named() -> None:
-    moved = report.good_places(searches(std_at=0.3))
+    moved = report.good_values(searches(std_at=0.3))
     assert report.absorbed(moved).startswith("scale_lr_factor absorbs the parameterization: its good values are about")
     assert {shift.name: shift.p < 0.05 for shift in moved} == {"scale_lr_factor": True, "clip_coef": False}
-    assert report.absorbed(report.good_places(searches(std_at=1.0))).startswith("No hyperparameter clearly absorbs")
+    assert report.absorbed(report.good_values(searches(std_at=1.0))).startswith("No hyperparameter clearly absorbs")
     one = {"normal_std": searches(0.3)["normal_std"]}
-    assert report.absorbed(report.good_places(one)).startswith("Which hyperparameter absorbs")
+    assert report.absorbed(report.good_values(one)).startswith("Which hyperparameter absorbs")
 
 
 def test_importance_is_of_what_matters() -> None:
@@ -309,7 +309,20 @@ def test_the_report_says_whether_the_difference_survives(
     assert said.startswith(words)
     assert said.splitlines()[0] in text
     assert "| 0123 |" in text
-    assert (tmp_path / "slice-normal_std.png").exists()
+    assert "a search came to" not in text
+    for name in ("slice-normal_std", "history-normal_std", "held-out-tuned", "held-out-untuned"):
+        assert (tmp_path / f"{name}.png").exists()
+        assert f"({name}.png)" in text
+
+
+def test_short_searches_are_warned_of(tmp_path: Path) -> None:
+    whole = searches(0.3)
+    short = {condition: optuna.create_study(direction="maximize") for condition in whole}
+    for condition, study in short.items():
+        study.add_trials(whole[condition].trials[:29])
+    report.write(tmp_path, short, held_out(0.0), held_out(0.0), "final_return", margin=2.0, with_html=True)
+    warning = "a search came to 29 values: below 30 the best is much a matter of luck"
+    assert all(warning in (tmp_path / name).read_text() for name in ("tuning.md", "tuning.html"))
 
 
 @pytest.mark.slow
@@ -331,4 +344,4 @@ def test_two_conditions_are_tuned_and_not_trained_again(
     assert (runs / "report" / "tune" / "tuning.md").read_bytes() == text
     code, _, err = run(*arguments, "--trials", "4", "--runs-dir", str(runs), capsys=capsys)
     assert code == 2
-    assert "planned with another searches: give this one another --name" in err
+    assert "planned with another searches: give this one another name" in err

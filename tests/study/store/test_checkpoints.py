@@ -199,7 +199,7 @@ def test_what_is_no_checkpoint_at_all_is_damaged(tmp_path: Path, longer: list[Ru
         (("learner", "optimizer"), {}),
         (("learner", "optimizer", 0, "exp_avg"), torch.zeros(2, 2)),
         (("learner", "shuffling"), {"bit_generator": "MT19937"}),
-        (("leader",), {}),
+        (("behaviour",), {}),
         (("actor",), []),
         (("actor", "noise"), {}),
         (("actor", "environments"), []),
@@ -308,7 +308,7 @@ def test_where_no_state_is_known_a_run_says_so_and_starts_over(
     options = [f"--{name}={value}" for name, value in {**SMALL, **changed}.items()]
     for runs in ("interrupted", "undisturbed"):
         main(["train", *options, "--runs-dir", str(tmp_path / runs)])
-        assert "Nobody knows where Stranger-v0 keeps its state" in capsys.readouterr().err
+        assert "Stranger-v0 doesn't tell where it keeps its state" in capsys.readouterr().err
     assert history(tmp_path / "interrupted", config) == history(tmp_path / "undisturbed", config)
     described = json.loads((RunStore(tmp_path / "interrupted").path(config) / "config.json").read_text())
-    assert described["provenance"]["can_be_put_aside"] is False
+    assert described["provenance"]["can_be_checkpointed"] is False

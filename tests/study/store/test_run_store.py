@@ -201,7 +201,7 @@ def test_what_can_hold_no_runs_is_named_and_kept(tmp_path: Path, small: MakeConf
     assert store.waiting([small()]) == [small()]
     attempts: list[Callable[[], object]] = [store.prepare, lambda: store.begin(small(), {})]
     for attempt in attempts:
-        with pytest.raises(ConfigError, match=r"file.* can hold no runs: Not a directory.*choose another --runs-dir"):
+        with pytest.raises(ConfigError, match=r"file.* can hold no runs: Not a directory.*choose another run store"):
             attempt()
     assert (tmp_path / "file").read_text() == "dear"
 

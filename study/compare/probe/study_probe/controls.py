@@ -1,4 +1,4 @@
-"""What is done to weights: one-ULP perturbations, which are the controls, and the weights of another run."""
+"""Changes of weights: one-ULP perturbations, which are the controls, and the weights of another run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any, Sequence
 from .settings import Settings
 
 LARGE = 0.1
-"""A weight is large from this part of its tensor's largest on. Next to 0 is a denormal number, which would vanish."""
+"""The fraction of its tensor's largest weight from which a weight is large. A zero's neighbour is a denormal number,
+which would vanish."""
 
 
 def neighbours(tensor: Any, direction: Any) -> Any:
@@ -26,8 +27,15 @@ def neighbours(tensor: Any, direction: Any) -> Any:
 def perturb_one(parameters: Sequence[Any], seed: int) -> tuple[int, int, float, float] | None:
     """Move one large weight of the largest matrix up by one ULP.
 
+    Args:
+        parameters: Tensors of an optimizer.
+        seed: Chooses the weight.
+
     Returns:
         The index of its tensor and of the weight, and the weight before and after; None without a matrix.
+
+    Raises:
+        ArithmeticError: No bit changed.
     """
     import torch
 
@@ -38,18 +46,18 @@ def perturb_one(parameters: Sequence[Any], seed: int) -> tuple[int, int, float, 
     with torch.no_grad():
         weights = parameters[chosen].data.reshape(-1)
         large = (weights.abs() >= LARGE * weights.abs().max()).nonzero().reshape(-1)
-        place = int(large[seed % len(large)])
-        before = weights[place].clone()
-        weights[place] = neighbours(before, torch.ones_like(before))
+        index = int(large[seed % len(large)])
+        before = weights[index].clone()
+        weights[index] = neighbours(before, torch.ones_like(before))
         parameters[chosen].data.copy_(weights.view_as(parameters[chosen]))
-    after = parameters[chosen].data.reshape(-1)[place]
+    after = parameters[chosen].data.reshape(-1)[index]
     if bool(after == before):
         raise ArithmeticError("the one-ULP perturbation changed no bit")
-    return chosen, place, float(before), float(after)
+    return chosen, index, float(before), float(after)
 
 
 def jitter(parameters: Sequence[Any], generator: Any) -> None:
-    """Move every weight by -1, 0 or 1 ULP."""
+    """Move every weight by -1, 0 or 1 ULP, drawn at random."""
     import torch
 
     with torch.no_grad():
@@ -66,16 +74,16 @@ def take_weights(parameters: Sequence[Any], names: Sequence[str], optimizer: int
     """Give parameters the initial weights of another run.
 
     Args:
-        parameters: Of an optimizer.
-        names: Theirs.
-        optimizer: Its number.
+        parameters: Tensors of an optimizer.
+        names: Their names.
+        optimizer: The optimizer's number.
         settings: The other run's folder, and how names correspond.
 
     Returns:
-        By name, the other run's name.
+        The other run's names, by this run's.
 
     Raises:
-        NoCounterpartError: The other run has nothing of that name and size.
+        NoCounterpartError: The other run has no tensor of that name and size.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Environments: what each was told and answered, as hashes, the first records in numbers, and its episodes."""
+"""Environments: the actions and answers of each as hashes, the first records as numbers, and its episodes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .recorder import Recorder
 from .settings import Settings
 
 MOST_NUMBERS = 64
-"""Numbers of an observation or an action that are kept."""
+"""The most numbers of an observation or an action that are kept."""
 
 
 class Data:
-    """What all environments of this process were told and answered."""
+    """The actions and answers of all environments of this process."""
 
     def __init__(self, recorder: Recorder, settings: Settings) -> None:
         self.recorder = recorder
@@ -31,7 +31,7 @@ class Data:
 
     @property
     def counts(self) -> list[int]:
-        """Records of each environment, in the order in which they were made."""
+        """Return the number of records of each environment, in the order in which the environments were made."""
         return [environment.records for environment in self.environments]
 
     def add(self, made: Any, name: str | None) -> None:
@@ -55,7 +55,7 @@ class Data:
         made.step, made.reset = watched_step, watched_reset
 
     def _forget_parent(self) -> None:
-        """After a fork, keep files of this process's own."""
+        """Forget the parent's files after a fork: a process has files of its own."""
         if self._process != os.getpid():
             self._process, self._hashes, self._episodes = os.getpid(), None, None
 

@@ -1,4 +1,4 @@
-"""Calls that follow the import of a module."""
+"""Functions that are called after the import of a module."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class _Finder(importlib.abc.MetaPathFinder):
         self._on_error = on_error
 
     def find_spec(self, name: str, *_: Any) -> importlib.machinery.ModuleSpec | None:
-        """Find the module as others would, and have its execution followed by the call."""
+        """Return the module's spec as others find it, with a loader that calls the function after execution."""
         callback = self._callbacks.pop(name, None)
         if callback is None:
             return None
@@ -39,5 +39,10 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 def call_after_import(callbacks: Mapping[str, Callable[[Any], None]], on_error: OnError) -> None:
-    """Call a function with a module after that was imported, by the module's name."""
+    """Register functions, by the names of modules, that are called with a module after its import.
+
+    Args:
+        callbacks: By name, the function.
+        on_error: Called with the module's name and what the function raised.
+    """
     sys.meta_path.insert(0, _Finder(callbacks, on_error))

@@ -1,4 +1,4 @@
-"""`watch`: one line in a script whose training isn't seen otherwise, such as JAX's or a hand-written optimizer's."""
+"""`watch`, for scripts whose training the probe doesn't see, such as JAX's or that of a hand-written optimizer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _watched: tuple[Recorder, Data, set[int]] | None = None
 
 
 def begin(recorder: Recorder, data: Data) -> None:
-    """Have `watch` write to a recording."""
+    """Make `watch` write to a recording."""
     global _watched
     _watched = recorder, data, set()
 
@@ -20,12 +20,12 @@ def begin(recorder: Recorder, data: Data) -> None:
 def watch(
     parameters: Mapping[str, Any], step: int, gradients: Mapping[str, Any] | None = None, optimizer: int = 0
 ) -> None:
-    """Record a training step; nothing where the process isn't watched.
+    """Record a training step, if the process is watched.
 
     Args:
-        parameters: By name, after the step: arrays, as NumPy reads them.
-        step: Its number, from 1.
-        gradients: By name, those that the step was made of.
+        parameters: Arrays by name, after the step, as NumPy reads them.
+        step: The step's number, from 1.
+        gradients: The gradients of the step, by the same names; None for no record of them.
         optimizer: The number of the optimizer, where there are several.
     """
     if _watched is not None:

@@ -14,9 +14,9 @@ from .recorder import Recorder
 from .settings import Settings
 
 MOST_WHOLE = 2_000_000
-"""Numbers of an optimizer's weights that are kept whole."""
+"""The most weights of an optimizer that are kept whole."""
 GROWTH = 1.05
-"""Between the steps that are recorded after the first ones."""
+"""The ratio between the numbers of steps that are recorded after the first ones."""
 
 
 class Steps:
@@ -31,18 +31,18 @@ class Steps:
 
     @property
     def is_last(self) -> bool:
-        """Whether this is the step after which the process ends."""
+        """Return whether this is the step after which the process ends."""
         return self.recorder.optimizer_steps == self.settings.stop - 1
 
     def begin(self, torch: Any) -> None:
-        """Once torch is there, set its precision and the control's random numbers."""
+        """Set torch's precision and seed the control's random numbers, after torch's import."""
         if self.settings.double:
             compute_in_double(torch)
         self._generator = torch.Generator().manual_seed(self.settings.control_seed)
         self.data.on_first_step.append(lambda: self.recorder.write("random", states=random_states()))
 
     def on_construction(self, optimizer: Any) -> None:
-        """Give an optimizer's parameters another run's weights, or perturb them, before anything is computed."""
+        """Give an optimizer's parameters another run's weights, or perturb them, before the first step."""
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         if self.settings.weights:
             names = tensors.names_of(parameters)
@@ -83,7 +83,7 @@ class Steps:
 
 
 class Watched:
-    """One optimizer."""
+    """One optimizer that is watched."""
 
     def __init__(self, optimizer: Any, number: int, steps: Steps) -> None:
         self._optimizer, self.number, self._steps = optimizer, number, steps
@@ -111,7 +111,7 @@ class Watched:
         self._steps.recorder.write("optimizer", whole=os.path.basename(self._whole_path(1)), **event)
 
     def before_step(self) -> None:
-        """Take the gradients, where this step is recorded."""
+        """Hash the gradients, if this step is recorded."""
         self._count += 1
         if not self._is_recorded():
             return
@@ -124,7 +124,7 @@ class Watched:
         self._random = random_states()
 
     def after_step(self, step: int) -> None:
-        """Write the step."""
+        """Write the step, if it is recorded."""
         if not self._is_recorded():
             return
         if self._count >= self._next:
@@ -171,7 +171,7 @@ class Watched:
         return numpy.concatenate([tensors.numbers(tensor) for tensor in group])
 
     def _read_settings(self) -> dict[str, Any]:
-        """Return the settings of the optimizer's groups of parameters, as plain values; those of the first by name."""
+        """Return the settings of the optimizer's groups of parameters, as plain values: by name, and by group."""
         plain = (int, float, bool, str, tuple, list, type(None))
         found = {}
         for number, group in enumerate(self._optimizer.param_groups):
@@ -183,7 +183,7 @@ class Watched:
 
 
 def _gradient(parameter: Any) -> Any:
-    """Return a parameter's gradient; zeros without one."""
+    """Return a parameter's gradient, dense; zeros without one."""
     if parameter.grad is None:
         return parameter.new_zeros(parameter.shape)
     return parameter.grad.to_dense() if parameter.grad.is_sparse else parameter.grad
@@ -206,7 +206,7 @@ def watch(torch: Any, steps: Steps) -> None:
 
 
 def compute_in_double(torch: Any) -> None:
-    """Compute in float64, also where a program casts to float: a control, never a run that counts."""
+    """Make torch compute in float64, also where a program casts to float: for controls, not for runs that count."""
     torch.set_default_dtype(torch.float64)
     torch.Tensor.float = torch.Tensor.double
 

@@ -1,6 +1,6 @@
 """The files of a recording: `events-PID.jsonl`, one event a line, and arrays and episodes beside it.
 
-Each line is written as it happens: a process that is killed leaves all that it did.
+Each line is written at once, so that a process that is killed leaves all events until then.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Callable, TextIO
 
 
 class Recorder:
-    """Writes events, each with a `kind`. Once it can't write, nothing is watched any more."""
+    """Writes events, each with a `kind`. After a failure to write, nothing is watched any more."""
 
     MOST_ERRORS = 20
     PACKAGES = ("torch", "numpy", "gymnasium", "stable_baselines3", "mujoco", "jax", "tensorflow")
@@ -39,14 +39,14 @@ class Recorder:
     def write(self, kind: str, **event: Any) -> None:
         """Write an event."""
         with self._lock:
-            if self._process != os.getpid():  # a fork: what it does is no part of its parent's recording
+            if self._process != os.getpid():  # a fork, which has a recording of its own
                 self._process, self._file = os.getpid(), None
             if self._file is None:
                 self._file = open(self.path("events.jsonl"), "a", encoding="utf-8", buffering=1)
             self._file.write(json.dumps({"kind": kind, **event}) + "\n")
 
     def error(self, where: str, error: BaseException) -> None:
-        """Write what went wrong in watching; say it once where it can't be written."""
+        """Write an error of the probe; if that fails, print it once."""
         if self._errors < self.MOST_ERRORS and not self._is_lost:
             self._errors += 1
             text = f"{type(error).__name__}: {error}"
@@ -57,7 +57,7 @@ class Recorder:
                 print(f"study: this process isn't watched: {text}", file=sys.stderr)
 
     def end(self, stopped: bool = False) -> None:
-        """Write the last event, where there was any before."""
+        """Write the last event, if there was any before."""
         if self._file is None:
             return
         for call in self.before_end:
@@ -73,7 +73,7 @@ class Recorder:
         )
 
     def safely(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function that does the same, and records what it raises instead of raising it."""
+        """Return a function that does the same, but records what it raises, and returns None then."""
 
         def safe(*arguments: Any, **options: Any) -> Any:
             if self._is_lost:
@@ -88,7 +88,7 @@ class Recorder:
 
 
 def _hash_sources() -> dict[str, str]:
-    """Return hashes of the Python files that were loaded, but for installed packages and the standard library."""
+    """Return hashes of the Python files that were loaded, except installed packages and the standard library."""
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     installed = tuple(os.path.realpath(path) + os.sep for path in (sys.prefix, sys.base_prefix, here))
     loaded = [getattr(module, "__file__", None) for module in list(sys.modules.values())]

@@ -7,7 +7,7 @@ import hashlib
 from typing import Any, Sequence
 
 SKETCH = 16
-"""Numbers of a sketch."""
+"""The most numbers of a sketch."""
 _signs: dict[int, Any] = {}
 
 
@@ -39,8 +39,8 @@ def hash_of(value: Any) -> str:
 def sketch(value: Any) -> list[float]:
     """Return a count sketch (Charikar et al. 2002) of a tensor or an array: at most 16 sums with random signs.
 
-    It is linear, and its norm is that of the tensor on average: the norm of the difference of two sketches tells how
-    far two tensors are apart, whichever of their numbers differ.
+    It is linear, and its squared norm is on average that of the tensor. So the norm of the difference of two sketches
+    tells how far two tensors are apart, whichever of their numbers differ.
     """
     import numpy
 

@@ -1,4 +1,4 @@
-"""What a reader must know: of runs that ended without an outcome, and of the statistics of an answer."""
+"""Warnings for a reader: about runs without an outcome, and about the statistics of an answer."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from reports.statistics import TwoSample
 
 
 def of_runs(runs: pd.DataFrame, outcome: str, blocks: Blocks, paired: bool = True) -> list[str]:
-    """Return a word on runs that didn't end with an outcome."""
+    """Return warnings about runs without an outcome, equal outcomes and incomplete blocks."""
     warnings = []
     for status, group in runs[runs["status"] != "finished"].groupby("status"):
         first = group.iloc[0]
@@ -36,7 +36,7 @@ def of_runs(runs: pd.DataFrame, outcome: str, blocks: Blocks, paired: bool = Tru
 
 
 def of_columns(runs: pd.DataFrame, columns: Sequence[str]) -> list[str]:
-    """Return a word on each column that isn't analysed, yet tells the arms apart as well as a factor does."""
+    """Return a warning for each column that isn't analysed, yet differs between arms as a factor does."""
     finished = runs[runs["status"] == "finished"]
     found = []
     for name in columns:
@@ -48,13 +48,13 @@ def of_columns(runs: pd.DataFrame, columns: Sequence[str]) -> list[str]:
             told = ", ".join(f"{level:g} in {arm}" for arm, level in levels.items())
             found.append(
                 f"column {name} is the same in all runs of a condition and not between them ({told}): what it does "
-                "can't be told from the effects; name it as a factor (--factor) if it is one"
+                "can't be told from the effects; name it as a factor if it is one"
             )
     return found
 
 
 def _incomplete(blocks: Blocks) -> list[str]:
-    """Seeds that lack an arm, or lack one in a precision in which they have another."""
+    """Return a warning about seeds that lack an arm, or lack one in a precision in which they have another."""
     there = blocks.ended
     in_some_arms = np.any(there, axis=1) & ~np.all(there, axis=1)
     missing = np.any(in_some_arms, axis=1) | ~np.all(np.any(there, axis=2), axis=1)
@@ -71,7 +71,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def of_answer(answer: Attribution) -> list[str]:
-    """Return what a reader must know of an answer's statistics."""
+    """Return warnings about an answer's statistics."""
     found = []
     for factor in answer.factors:
         effects = answer.of(factor.name)
@@ -102,7 +102,7 @@ def of_answer(answer: Attribution) -> list[str]:
 
 
 def _failed_controls(blocks: Blocks) -> list[str]:
-    """A word on ULP controls that failed, by arm: that a run dies of one ULP is spread too."""
+    """Return a warning about ULP controls that failed, by arm: a failure by one ULP is spread too."""
     if not blocks.failed_controls.any():
         return []
     ended = blocks.ended_controls
@@ -121,7 +121,7 @@ def _why_not(answer: Attribution, factor: Factor) -> str:
         return "no unperturbed run (replicate 0) has ended, and effects are of those"
     if not any(contrast.factor is factor for contrast in contrasts(answer.blocks, answer.factors)):
         return "no two conditions differ in it alone"
-    return "no seed has runs of both levels that ended; if seeds pair nothing, --unpaired compares runs"
+    return "no seed has runs of both levels that ended; if seeds pair nothing, read the runs as unpaired"
 
 
 def _of_effect(effect: Effect) -> list[str]:
@@ -136,12 +136,12 @@ def _of_effect(effect: Effect) -> list[str]:
         there = "; ".join(effect.spread.uncovered)
         found.append(f"{label}: no seed has ULP controls of both levels at {there}, so the spread is untested there")
     if effect.mean_conclusion == "different" and effect.mean.is_inside_margin and main.margin:
-        kind = "estimated " if main.margin.deviation else ""
+        kind = "estimated " if main.margin.sd else ""
         found.append(f"{label} is different, but by less than the {kind}equivalence margin")
-    if effect.mean.deviating and not main.is_different:
+    if effect.mean.differing and not main.is_different:
         levels = [
             simple.where + (f" {simple.estimate:+.3g}" if simple.ranked is None else ", in ranks")
-            for simple in effect.mean.deviating
+            for simple in effect.mean.differing
         ]
         found.append(f"{label} is different at some levels of other factors: {'; '.join(levels)}")
     skewed = main.p_skew

@@ -1,4 +1,7 @@
-"""Training return or policy: how much of a difference in training return is the exploration cost. The thread's."""
+"""The exploration cost: the part of a difference in training return that comes from acting with noise.
+
+It is of the thread's parameterization.
+"""
 
 import dataclasses
 
@@ -12,26 +15,32 @@ from reports.thread import FACTORS
 
 DETERMINISTIC = "eval_return"
 TRAINING = ("final_return", "auc_return")
-"""Outcomes of whoever acts, noise and all."""
+"""Outcomes of the policy that acts, with its noise."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Price:
-    """What the parameterization does to a training return, in two parts."""
+class ExplorationCost:
+    """The parameterization's effect on a training return, in two parts.
+
+    Attributes:
+        total: The effect on the training return.
+        policy: The effect on the deterministic policy's return.
+        noise: The effect on the training return less the deterministic policy's.
+        share: Noise over total; None where the total isn't *different*.
+    """
 
     total: Estimate
     policy: Estimate
-    """what it does to the deterministic policy's return"""
     noise: Estimate
-    """the rest: to the training return less the deterministic policy's"""
     share: Interval | None
-    """noise over total; None where the total isn't `different`"""
 
 
-def price_of_exploration(runs: pd.DataFrame, outcome: str) -> Price | None:
-    """Split the parameterization's effect; None where the outcome is no training return, or there is no effect.
+def measure_exploration_cost(runs: pd.DataFrame, outcome: str) -> ExplorationCost | None:
+    """Return the parameterization's effect on a training return in two parts; None where either is missing.
 
-    **Arguments**: `runs`, of one design, finished or not.
+    Args:
+        runs: Of one design, finished or not.
+        outcome: The outcome.
     """
     if outcome not in TRAINING or DETERMINISTIC not in runs:
         return None
@@ -45,4 +54,4 @@ def price_of_exploration(runs: pd.DataFrame, outcome: str) -> Price | None:
         return None
     total, policy, noise = (effect.main for effect in effects if effect is not None)
     share = ratio(noise.differences, total.differences) if total.is_different else None
-    return Price(total=total, policy=policy, noise=noise, share=share)
+    return ExplorationCost(total=total, policy=policy, noise=noise, share=share)
