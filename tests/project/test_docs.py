@@ -40,6 +40,8 @@ PARSED_ALONE = {
     "report sb3:": "logs of the reader's",
     "report tb:": "logs of the reader's",
     "report wandb:": "W&B, with a key",
+    "report runs --sweep thread": "a run store that takes minutes to train",
+    "report reports/published": "test_published_tables.py makes these again",
     "bench": "minutes, and other packages",
     "calibrate": "hours",
 }
