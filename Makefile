@@ -15,6 +15,7 @@ RUNS ?= runs
 study: .venv/installed
 	.venv/bin/study sweep sweeps/thread.yaml --runs-dir $(RUNS)
 	.venv/bin/study report $(RUNS) --sweep sweeps/thread.yaml
+	@echo "Ten seeds exaggerate what they find: the report says by how much. docs/results.md has the study of 300 seeds."
 
 tune-demo: .venv/installed
 	.venv/bin/study tune sweeps/demo/design.yaml --space sweeps/demo/space.yaml --trials 12 --seeds 6 --held-out 10 \

@@ -92,14 +92,14 @@ def _add(files: Files, config: MkDocsConfig, root: Path, path: str) -> None:
 
 def _notebook(path: Path) -> str:
     """Return a notebook as Markdown: its text, its code, and what that printed and drew."""
-    return "\n\n".join(_config(config) for config in json.loads(path.read_text(encoding="utf-8"))["runs"])
+    return "\n\n".join(_cell(cell) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"])
 
 
-def _config(config: dict[str, Any]) -> str:
-    source = "".join(config["source"])
-    if config["cell_type"] == "markdown":
+def _cell(cell: dict[str, Any]) -> str:
+    source = "".join(cell["source"])
+    if cell["cell_type"] == "markdown":
         return source
-    return "\n\n".join([f"```python\n{source}\n```", *(_output(output) for output in config["outputs"])])
+    return "\n\n".join([f"```python\n{source}\n```", *(_output(output) for output in cell["outputs"])])
 
 
 def _output(output: dict[str, Any]) -> str:

@@ -159,7 +159,8 @@ def _other_outcomes(runs: Runs, outcome: str, also: tuple[str, ...] | None) -> t
 def _write(source: str, options: Options, output: Path, designs: Sequence[Design], doses: Sequence[Dose]) -> None:
     outcome = designs[0].outcome
     related = amplifications(designs), compensations(designs)
-    across = aggregate([design.answer for design in designs])
+    # A design that intervenes in another's mechanism is no further sample of where a factor matters.
+    across = [] if any(related) else aggregate([design.answer for design in designs])
     found = verdict.verdict(outcome, designs, [dataclasses.asdict(each) for each in across])
     found |= verdict.relations(*related) | verdict.responses(doses)
     command = shlex.join(options.command or _command(source, outcome, options))

@@ -17,7 +17,6 @@ import pytest
 from nbclient import NotebookClient
 
 from reports.documents import report
-from reports.documents.words import interval, number
 from reports.sources import Reading
 from study.cli import _parse
 from tests.helpers.paths import ROOT
@@ -227,20 +226,3 @@ def test_the_page_of_files_has_every_key_of_the_verdict(tmp_path: Path) -> None:
         section = text.partition(f"### {title}\n")[2].partition("\n#")[0]
         rows = re.findall(r"^\| (`.*?) \|", section, flags=re.MULTILINE)
         assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == keys.keys(), title
-
-
-def test_the_readme_s_table_is_the_published_one() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (design,) = json.loads((ROOT / "reports/published/thread/verdict.json").read_text(encoding="utf-8"))["designs"]
-    factors = design["factors"]
-    rows = {
-        "conclusion": [f"**{factor['conclusion']}**" for factor in factors.values()] + ["a placebo"],
-        "difference in final return": [
-            f"{number(factor['mean']['estimate'])} {interval(factor['mean']['ci_adjusted'])}"
-            for factor in factors.values()
-        ]
-        + [f"{number(design['placebo']['estimate'])} {interval(design['placebo']['ci'])}"],
-        "so the mean is": [f"**{factor['mean']['conclusion']}**" for factor in factors.values()] + [""],
-    }
-    for name, cells in rows.items():
-        assert f"| {name} | {' | '.join(cells)} |".replace("  |", " |") in text
