@@ -1,12 +1,11 @@
 """What README and docs say came out is what the published verdicts have."""
 
 import importlib.util
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.helpers.paths import ROOT
 
 
 @pytest.fixture(scope="module")
