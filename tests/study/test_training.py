@@ -198,11 +198,11 @@ def test_training_outlives_wandb(
 ) -> None:
     log = TrackedRun.log
 
-    def fail_at_the_second(run: TrackedRun, record: dict[str, Any]) -> None:
+    def fail_at_the_second(run: TrackedRun, record: dict[str, Any], *speed: float | None) -> None:
         if record["update"] == 2:
             # What the client raises when its core process is gone.
             monkeypatch.setattr(run._run, "log", lambda *_, **__: (_ for _ in ()).throw(ConnectionResetError("gone")))
-        log(run, record)
+        log(run, record, *speed)
 
     monkeypatch.setattr(TrackedRun, "log", fail_at_the_second)
     training.train([small()], tmp_path, "offline")
