@@ -43,6 +43,7 @@ class Options:
         reading: How to read the runs.
         html: Write `report.html` too, which needs no other file.
         table: Write `table.parquet` too, from which the report can be made again without its runs.
+        description: What the study asks, and how it was designed before its runs.
         command: The command that makes the report again, as the report names it; empty for the one that has these
             options.
     """
@@ -55,6 +56,7 @@ class Options:
     reading: Reading = dataclasses.field(default_factory=Reading)
     html: bool = False
     table: bool = False
+    description: str = ""
     command: tuple[str, ...] = ()
 
 
@@ -81,7 +83,7 @@ def write(
     try:
         output.mkdir(parents=True, exist_ok=True)
         if options.table:
-            _keep(output / TABLE, runs, designs)
+            _keep(output / TABLE, runs, designs, options.description)
             return write(str(output / TABLE), output, Options(html=options.html))
         _write(*_as_published(source, runs, options), output, designs, doses)
     except OSError as error:
@@ -111,7 +113,7 @@ def read(
     return runs, answer_designs(runs, question)
 
 
-def _keep(path: Path, runs: Runs, designs: Sequence[Design]) -> None:
+def _keep(path: Path, runs: Runs, designs: Sequence[Design], description: str) -> None:
     """Write the table of a report.
 
     Raises:
@@ -132,6 +134,7 @@ def _keep(path: Path, runs: Runs, designs: Sequence[Design]) -> None:
         others=question.others,
         margin=question.margin,
         goal=question.goal,
+        description=description,
     )
     write_published(path, runs, published, kept)
 
@@ -147,7 +150,8 @@ def _as_published(source: str, runs: Runs, options: Options) -> tuple[str, Optio
     asked = dataclasses.replace(options, html=False, command=())
     if runs.published is None or asked != Options():
         return source, options
-    return runs.published.path, dataclasses.replace(options, command=("study", "report", runs.published.path))
+    command = ("study", "report", runs.published.path)
+    return runs.published.path, dataclasses.replace(options, description=runs.published.description, command=command)
 
 
 def _other_outcomes(runs: Runs, outcome: str, also: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -182,6 +186,7 @@ def _write(source: str, options: Options, output: Path, designs: Sequence[Design
         compensations=related[1],
         doses=doses,
         dose_picture=pictures.draw_doses(doses, outcome, output),
+        description=options.description,
         command=command,
         fence="`" * max(3, 1 + max(map(len, re.findall("`+", command)), default=0)),
     )

@@ -85,6 +85,7 @@ class Published:
         others: Other outcomes.
         margin: The equivalence margin of the primary outcome; None for the default one.
         goal: Whether large outcomes are good.
+        description: What the study asks, and how it was designed before its runs.
     """
 
     path: str
@@ -92,6 +93,7 @@ class Published:
     others: tuple[str, ...]
     margin: float | None
     goal: Literal["maximize", "minimize"]
+    description: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

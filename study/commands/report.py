@@ -37,8 +37,8 @@ class Report:
     """whether large outcomes are good: a failed run counts as the worst; the sweep file's, or maximize"""
     margin: Omittable[float | None] = None
     """the smallest difference that matters; the sweep file's, or half the standard deviation between seeds"""
-    sweep: Omittable[Path | None] = None
-    """only the runs of this sweep file, or of the shipped one of that name; a warning if some are missing"""
+    sweep: Omittable[tuple[Path, ...]] = ()
+    """only the runs of these sweep files, or of the shipped ones of these names; a warning if some are missing"""
     where: Omittable[tuple[str, ...]] = ()
     """only the runs for which this holds, as key=value"""
     map: Omittable[str | None] = None
@@ -93,8 +93,8 @@ class Report:
         from reports.documents import plan, report
         from reports.sources import beside
 
-        sweep = self._find_sweep()
-        expected = {config.id: dataclasses.asdict(config) for config in read_configs(sweep)} if sweep else None
+        configs = [config for file in map(find_sweep, self.sweep) for config in read_configs(file)]
+        expected = {config.id: dataclasses.asdict(config) for config in configs} if configs else None
         output = self.output or beside(self.source)
         options = self._options()
         if self.plan:
@@ -105,16 +105,23 @@ class Report:
         if self.publish:
             print(*_publish(self.source, output), sep="\n")
 
-    def _find_sweep(self) -> Path | None:
-        return find_sweep(self.sweep) if self.sweep else None
+    def _fixed(self) -> Design:
+        """Return what the sweep files fix before the data: all the same, but for what the first says of itself."""
+        designs = [read_design(file) for file in map(find_sweep, self.sweep)]
+        first = designs[0] if designs else Design(None, "maximize", None)
+        for file, other in zip(self.sweep[1:], designs[1:], strict=True):
+            if dataclasses.replace(other, description=first.description) != first:
+                raise UnreadableSourceError(
+                    f"{file} fixes another outcome, margin or factor than {self.sweep[0]}: report on each by itself"
+                )
+        return first
 
     def _options(self) -> "Options":
         from reports.documents import report
         from reports.sources import Mapping, Reading
 
         mapping = Mapping.parse(self.map) if self.map else None
-        sweep = self._find_sweep()
-        fixed = read_design(sweep) if sweep else Design(None, "maximize", None)
+        fixed = self._fixed()
         outcome = self.outcome or (mapping and mapping.outcome) or fixed.outcome
         # A margin that was fixed in advance is the primary outcome's.
         margin = fixed.margin_of(outcome or OUTCOME) if self.margin is None else self.margin
@@ -122,10 +129,11 @@ class Report:
             outcome=outcome,
             also=self.also,
             margin=margin,
-            goal=self.goal or (fixed.goal if sweep else None),
+            goal=self.goal or (fixed.goal if self.sweep else None),
             where=self.where,
             html=self.html,
             table=self.table,
+            description=fixed.description,
             command=("study", *sys.argv[1:]) if sys.argv[1:2] == ["report"] else (),
             reading=Reading(
                 mapping=mapping,

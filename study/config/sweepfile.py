@@ -147,6 +147,7 @@ class Design:
         margin: The equivalence margin of this outcome.
         factor: The parameter in which arms differ, beside their condition.
         must_agree: Such a parameter, whose values are the same mathematics.
+        description: What it asks, and how it was designed.
     """
 
     outcome: str | None
@@ -154,6 +155,7 @@ class Design:
     margin: float | None
     factor: str | None = None
     must_agree: str | None = None
+    description: str = ""
 
     def margin_of(self, outcome: str) -> float | None:
         """Return the equivalence margin that was fixed for this outcome: another outcome has another scale."""
@@ -183,6 +185,7 @@ def read_design(path: Path) -> Design:
             margin=_margin(axes),
             factor=_parameter("factor", axes),
             must_agree=_parameter("must_agree", axes),
+            description=str(sweep.get("description") or "").strip(),
         )
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error

@@ -57,7 +57,9 @@ def train(folder: Path) -> None:
 def published(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A published report."""
     output = tmp_path_factory.mktemp("published")
-    report.write(str(runs), output, Options(outcome="auc_return", margin=5.0, goal="minimize", table=True))
+    options = Options(outcome="auc_return", margin=5.0, goal="minimize", description="Is it *so*?", table=True)
+    report.write(str(runs), output, options)
+    assert "\n## The design, as its file has it\n\nIs it \\*so\\*?\n" in (output / "report.md").read_text()
     return output
 
 
@@ -90,7 +92,8 @@ def test_a_report_is_remade_wherever_its_table_is(published: Path, tmp_path: Pat
 
 @pytest.mark.slow
 def test_the_table_says_all_that_the_run_store_does(runs: Path, published: Path, tmp_path: Path) -> None:
-    report.write(str(runs), tmp_path, Options(outcome="auc_return", margin=5.0, goal="minimize"))
+    options = Options(outcome="auc_return", margin=5.0, goal="minimize", description="Is it *so*?")
+    report.write(str(runs), tmp_path, options)
     own, kept = files(tmp_path), files(published)
     assert own.keys() == kept.keys()
     assert "dose" in own["report.md"].decode()

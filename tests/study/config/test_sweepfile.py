@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from reports.errors import UnreadableSourceError
 from study.commands.report import Report
 from study.config.run_config import make_config
 from study.config.shipped import SHIPPED, find_sweep
@@ -263,9 +264,20 @@ def test_what_a_report_compares_is_no_part_of_a_run(tmp_path: Path) -> None:
     path = written(tmp_path, f"{head}, must_agree: {{value: gamma}}, factor: {{value: precision}}}}")
     assert (read_design(path).must_agree, read_design(path).factor) == ("gamma", "precision")
     declared = [config.id for config in read_configs(path)]
-    found = Report(source="runs", sweep=path)._options().reading
+    found = Report(source="runs", sweep=(path,))._options().reading
     assert (found.must_agree, found.factors) == (("gamma",), ("precision",))
     assert declared == [config.id for config in read_configs(written(tmp_path, head + "}"))]
+
+
+def test_a_report_on_several_sweeps_has_what_they_fix(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    text = f"method: grid\nprogram: x\nparameters: {{{FACTORS}, margin: {{value: 5.0}}}}\ndescription: "
+    first, second = written(tmp_path, f"{text}Does it?"), written(tmp_path / "other", f"{text}And that?")
+    options = Report(source="runs", sweep=(first, second))._options()
+    assert (options.margin, options.description) == (5.0, "Does it?")
+    second.write_text(second.read_text().replace("5.0", "6.0"))
+    with pytest.raises(UnreadableSourceError, match=r"fixes another outcome, margin or factor than .*: report on each"):
+        Report(source="runs", sweep=(first, second))._options()
 
 
 @pytest.mark.parametrize("value", ["{value: gama}", "{value: condition}", "{value: 1}", "{values: [gamma, seed]}"])
