@@ -36,6 +36,7 @@ site: .venv/installed
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 
 .venv/installed: requirements.lock pyproject.toml
+	@echo "Installing into .venv: some minutes"
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --requirement requirements.lock
 	.venv/bin/pip install --quiet --no-deps --editable .

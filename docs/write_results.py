@@ -58,6 +58,7 @@ def _render(template: str) -> str:
     environment.filters |= {
         "number": number,
         "estimate": estimate,
+        "decided": decided,
         "percent": percent,
         "log2": lambda value: f"2^{math.log2(value):.1f}",
     }
@@ -67,6 +68,8 @@ def _render(template: str) -> str:
         probe=probe_at,
         cost=cost(),
         arm=arm,
+        controls=controls,
+        open_lines=open_lines,
         gap=gap,
         simple=simple,
         pair=pair,
@@ -87,8 +90,27 @@ def looks() -> dict[str, Json]:
 
 
 def estimate(found: Json) -> str:
-    """Return an estimate with its interval, as reports print it."""
-    return f"{number(found['estimate'])} {interval(found.get('ci_adjusted') or found['ci'])}"
+    """Return an estimate with its interval at 95%."""
+    return f"{number(found['estimate'])} {interval(found['ci'])}"
+
+
+def decided(found: Json) -> str:
+    """Return an effect with the interval that decides it, at the level at which Holm judged it."""
+    return f"{number(found['estimate'])} {interval(found['ci_adjusted'])}"
+
+
+def controls(design: Json) -> int:
+    """Return how many seeds have a ULP control."""
+    first = design["arms"][0]["name"]
+    own = [each for each in design["divergence"] if each["is_ulp_control"] and each["a"] == first]
+    return sum(int(each["n_seeds"]) for each in own)
+
+
+def open_lines(factor: Json) -> str:
+    """Return how many simple effects of a factor that must agree aren't shown to be within the margin."""
+    effects = factor["simple_effects"]
+    undecided = sum(each["conclusion"] != "equivalent" for each in effects)
+    return f"{undecided} of {len(effects)} simple effects aren't shown to be within ±{number(factor['mean']['margin'])}"
 
 
 def percent(found: Json) -> str:

@@ -19,6 +19,10 @@ class Items(Sized, Iterable[Item], Protocol[Item]):
     """Items whose number is known."""
 
 
+COLUMNS_FOR_ALL = 110
+"""Width of a terminal below which the bar itself and the elapsed time are left out."""
+
+
 class Progress:
     """Shows how much of some work is done, while `with` lasts.
 
@@ -31,12 +35,14 @@ class Progress:
 
     def __init__(self, console: Console, unit: str, doing: str = "", total: int = 0) -> None:
         self._unit = unit
+        is_narrow = console.width < COLUMNS_FOR_ALL
+        elapsed = [progress.TextColumn("elapsed"), progress.TimeElapsedColumn()]
         self._bar = progress.Progress(
             progress.TextColumn("{task.description}", markup=False),
-            progress.BarColumn(),
+            *([] if is_narrow else [progress.BarColumn()]),
             progress.MofNCompleteColumn(),
-            progress.TextColumn(f"{unit}, elapsed"),
-            progress.TimeElapsedColumn(),
+            progress.TextColumn(unit),
+            *([] if is_narrow else elapsed),
             progress.TextColumn("left"),
             progress.TimeRemainingColumn(),
             console=console,

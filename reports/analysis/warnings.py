@@ -61,8 +61,9 @@ def _incomplete(blocks: Blocks) -> list[str]:
     if not missing.any():
         return []
     seeds = ", ".join(str(blocks.seeds[index]) for index in np.flatnonzero(missing))
+    noun = "seed" if missing.sum() == 1 else "seeds"
     return [
-        f"incomplete blocks (seeds with a missing run): {seeds}; a run enters an effect only beside its counterpart"
+        f"incomplete blocks: a run is missing in {noun} {seeds}; a run enters an effect only beside its counterpart"
     ]
 
 

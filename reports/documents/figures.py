@@ -12,6 +12,7 @@ import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from reports.analysis.blocks import Flags
 from reports.analysis.mechanism import EPSILON_BITS
@@ -176,6 +177,7 @@ def _gap_ratios(panel: Axes, lines: Sequence[GapLine]) -> None:
         ylabel="log2 of the gaps' ratio",
         ylim=(-3, 35),
     )
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -26,4 +26,4 @@ def test_the_readme_has_the_table_of_the_verdict(writer: ModuleType) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert readme == writer.with_table(readme)
     effect = writer.verdicts()["pendulum"]["designs"][0]["factors"]["parameterization"]["mean"]
-    assert f"| difference | {writer.estimate(effect)} |" in readme
+    assert f"| difference | {writer.decided(effect)} |" in readme

@@ -325,7 +325,8 @@ def test_a_sweep_of_several_files_trains_shared_runs_once(
     code, _, err = run("sweep", str(first), str(second), "--runs-dir", str(tmp_path / "runs"), capsys=capsys)
     assert code == 0
     assert [config.seed for config in trained] == [0, 1, 2]
-    assert err == "".join(f"{path}: 2 runs, 0 of them ended before\n" for path in (first, second))
+    begun = "".join(f"{path}: 2 runs, 0 of them ended before\n" for path in (first, second))
+    assert err == f"{begun}0 of 3 runs have ended: {tmp_path / 'runs'}\n"
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

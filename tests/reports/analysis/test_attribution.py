@@ -115,7 +115,7 @@ def test_an_incomplete_block_is_named() -> None:
         ("implementation normal", 10),
     ]
     (said,) = warnings.of_runs(runs, "final_return", found.blocks)
-    assert said.startswith("incomplete blocks (seeds with a missing run): 4; ")
+    assert said.startswith("incomplete blocks: a run is missing in seed 4; ")
 
 
 @pytest.mark.parametrize("ended", [0, 2])
@@ -625,7 +625,7 @@ def test_a_seed_without_a_counterpart_is_named() -> None:
     runs = runs[(runs["condition"] == "mvn_std") | (runs["precision"] == "float32")]
     found = answer(runs)
     (said,) = warnings.of_runs(runs, "final_return", found.blocks)
-    assert said.startswith("incomplete blocks (seeds with a missing run): 0, 1, 2, 3, 4, 5, 6, 7, 8, 9;")
+    assert said.startswith("incomplete blocks: a run is missing in seeds 0, 1, 2, 3, 4, 5, 6, 7, 8, 9;")
 
 
 def test_confounded_factors_have_no_effect() -> None:

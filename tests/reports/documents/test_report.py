@@ -303,7 +303,7 @@ def test_missing_runs_of_a_sweep_are_counted(store: Path, tmp_path: Path, small:
     assert set(there) < set(expected)
     printed = report.write(str(store), tmp_path, Options(), expected)
     assert "16 runs missing" in printed
-    assert "incomplete blocks (seeds with a missing run): 2" in printed
+    assert "incomplete blocks: a run is missing in seed 2" in printed
 
 
 @pytest.mark.slow
