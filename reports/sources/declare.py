@@ -79,7 +79,7 @@ def _complete(table: pd.DataFrame, reading: Reading) -> pd.DataFrame:
     """Return the table without blank rows, and with all of `COLUMNS`."""
     for column in ("condition",) if reading.unpaired else ("condition", "seed"):
         if column not in table:
-            raise _WrongTableError(f"every row needs a {column!r}; the columns are {list(table.columns)}")
+            raise _WrongTableError(f"every row needs a {column!r}{near(column, map(str, table.columns))}")
     blank = table.isna().all(axis=1)  # such as spreadsheets leave at the end
     rows = pd.Series([f"row {number + 2}" for number in table.index], table.index, dtype=object)
     runs = table["run"].map(_text).astype(object) if "run" in table else rows
