@@ -203,7 +203,7 @@ def test_a_wrong_value_of_a_named_run_names_the_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("column", ["condition", "seed"])
 def test_a_table_without_what_every_run_needs_is_one_line(tmp_path: Path, column: str) -> None:
     line = refused(table(tmp_path, arms("ppo", "sac").drop(columns=column)))
-    assert f"every row needs a '{column}'" in line
+    assert f"every row needs a '{column}'; choose from " in line
 
 
 def test_text_in_an_outcome_matters_only_if_it_is_asked_for(tmp_path: Path) -> None:
