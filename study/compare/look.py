@@ -73,6 +73,31 @@ class Look:
         return self.double[2] if self.double is not None and self.is_read_in_double else self.gaps
 
 
+class RunFailedError(WorkerError):
+    """A run of the look has failed."""
+
+    def __init__(self, run: Ended) -> None:
+        """Describe the run in one line."""
+        super().__init__(
+            f"arm {run.job.arm.name}, seed {run.job.seed} ({run.job.kind}): exit code {run.exit_code}: "
+            f"{run.last_line}; its output is in {run.folder}"
+        )
+        self.exit_code = run.exit_code
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Failure:
+    """An arm of which nothing can be told.
+
+    Attributes:
+        arm: The arm.
+        error: The run that failed: one of the arm, or a control that the arm's reading needs.
+    """
+
+    arm: Arm
+    error: RunFailedError
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Looks:
     """What a look at all arms found.
@@ -80,12 +105,14 @@ class Looks:
     Attributes:
         reference: The first arm.
         rerun: How far two equal runs of it are apart.
-        looks: One for each other arm.
+        looks: One for each other arm that could be read.
+        failures: The other arms.
     """
 
     reference: Arm
     rerun: Gaps
     looks: Sequence[Look]
+    failures: Sequence[Failure] = ()
 
     @property
     def is_deterministic(self) -> bool:
@@ -113,23 +140,41 @@ class Looker:
         """Run what is needed, and return what was found.
 
         Raises:
-            WorkerError: A run failed.
+            RunFailedError: A run of the first arm failed, with which all others are compared.
             ConfigError: An arm can't begin with the first arm's weights.
         """
         first, again, others = self._run_plainly()
         rerun = measure_gaps(first, again)
-        pairs = [(arm, run, measure_gaps(first, run)) for arm, run in zip(self._others, others, strict=True)]
-        pairs = [(arm, run, self._with_numbers(arm, gaps)) for arm, run, gaps in pairs]
-        controls = self._run_controls(first, [gaps for _, _, gaps in pairs])
         self._reruns = [] if rerun.is_identical else [rerun]
         self._unseeded = rerun.unseeded
-        doubles = self._run_in_double([arm for arm, _, gaps in pairs if not gaps.is_identical])
-        looks = []
-        for arm, run, gaps in pairs:
-            control = controls[_control_for(gaps, self._options.control)]
-            look = Look(arm=arm, runs=(first, run), gaps=gaps, double=doubles.get(arm.name), reading=UNREAD, words=())
-            looks.append(self._name(self._check_by_rerun(self._read(look, control), run, control)))
-        return Looks(reference=self._reference, rerun=rerun, looks=looks)
+        gaps = {run.job.arm.name: measure_gaps(first, run.recording) for run in others if not run.exit_code}
+        controls = self._run_controls(list(gaps.values()))
+        doubles = self._run_in_double(
+            [arm for arm in self._others if arm.name in gaps and not gaps[arm.name].is_identical]
+        )
+        looks, failures = [], []
+        for run in others:
+            arm = run.job.arm
+            try:
+                (plain,) = _recordings([run])
+                wanted = [] if gaps[arm.name].is_identical else controls[self._control_for(gaps[arm.name])]
+                perturbed = [measure_gaps(first, own) for own in _recordings(wanted)]
+                looks.append(self._look_at(arm, (first, plain), gaps[arm.name], perturbed, doubles.get(arm.name)))
+            except RunFailedError as error:
+                failures.append(Failure(arm=arm, error=error))
+        return Looks(reference=self._reference, rerun=rerun, looks=looks, failures=failures)
+
+    def _look_at(
+        self,
+        arm: Arm,
+        runs: tuple[Recording, Recording],
+        gaps: Gaps,
+        controls: Sequence[Gaps],
+        double: tuple[Recording, Recording, Gaps] | None,
+    ) -> Look:
+        gaps = self._with_numbers(arm, gaps)
+        look = Look(arm=arm, runs=runs, gaps=gaps, double=double, reading=UNREAD, words=())
+        return self._name(self._check_by_rerun(self._read(look, controls), runs[1], controls))
 
     def _read(self, look: Look, controls: Sequence[Gaps]) -> Look:
         """Read a look. For a late difference, run again with all steps recorded, to find the step where it begins."""
@@ -155,26 +200,26 @@ class Looker:
         if look.reading.name not in ("real", "late", "unpaired"):
             return look
         (again,) = self._run([self._job(look.arm, "rerun")])
-        rerun = measure_gaps(plain, again.recording)
+        rerun = measure_gaps(plain, again)
         if read(rerun, controls, unseeded=rerun.unseeded).name in ("identical", "round-off"):
             return look
         because = f"two equal runs of {look.arm.name} differ by more than round-off: it isn't deterministic"
         return dataclasses.replace(look, reading=dataclasses.replace(look.reading, name="unpaired", because=because))
 
-    def _run_plainly(self) -> tuple[Recording, Recording, list[Recording]]:
-        """Run each arm once and the first twice, and return the recordings: the first's, its rerun's, the others'."""
+    def _run_plainly(self) -> tuple[Recording, Recording, list[Ended]]:
+        """Run each arm once and the first twice, and return the first's recordings and how the others ended."""
         reference = [self._job(self._reference, "plain"), self._job(self._reference, "rerun")]
         others = [self._job(arm, "plain") for arm in self._others]
         if self._options.shared is not None:
-            ended = self._run(reference)
+            ended = self._launcher.run(reference)
             self._asked = self._options.shared.asked(ended[0].folder / "watch")
             others = [self._job(arm, "plain") for arm in self._others]
-            ended += self._run(others)
+            ended += [] if ended[0].exit_code else self._launcher.run(others)
             self._require_shared(ended[len(reference) :])
         else:
-            ended = self._run([*reference, *others])
-        first, again, *rest = [run.recording for run in ended]
-        return first, again, rest
+            ended = self._launcher.run([*reference, *others])
+        first, again = _recordings(ended[:2])
+        return first, again, ended[2:]
 
     def _require_shared(self, ended: Sequence[Ended]) -> None:
         """Raise a `ConfigError` where an arm didn't take the first arm's weights."""
@@ -184,20 +229,15 @@ class Looker:
                     f"arm {run.job.arm.name} can't begin with the first arm's weights: {refused['reason']}"
                 )
 
-    def _run_controls(self, first: Recording, gaps: Sequence[Gaps]) -> dict[str, list[Gaps]]:
-        """Run those controls that are needed, and return their gaps by name."""
-        wanted = sorted({_control_for(own, self._options.control) for own in gaps if not own.is_identical})
-        jobs = [
-            self._job(self._reference, f"{name}-{seed}", control=name, control_seed=seed)
+    def _run_controls(self, gaps: Sequence[Gaps]) -> dict[str, list[Ended]]:
+        """Run those controls that are needed, and return by name how they ended."""
+        wanted = sorted({self._control_for(own) for own in gaps if not own.is_identical} - {"rerun"})
+        jobs = {
+            name: [self._job(self._reference, f"{name}-{seed}", control=name, control_seed=seed) for seed in CONTROLS]
             for name in wanted
-            if name != "rerun"
-            for seed in CONTROLS
-        ]
-        runs = [run.recording for run in self._run(jobs)]
-        found: dict[str, list[Gaps]] = {name: [] for name in ("jitter", "initial", "one_ulp", "rerun")}
-        for job, run in zip(jobs, runs, strict=True):
-            found[job.kind.rpartition("-")[0]].append(measure_gaps(first, run))
-        return found
+        }
+        ended = iter(self._launcher.run([job for own in jobs.values() for job in own]))
+        return {"rerun": [], **{name: [next(ended) for _ in own] for name, own in jobs.items()}}
 
     def _run_in_double(self, arms: Sequence[Arm]) -> dict[str, tuple[Recording, Recording, Gaps]]:
         """Run the first arm and others in float64, and return by name those that could be run."""
@@ -246,7 +286,7 @@ class Looker:
 
     def _run_both(self, arm: Arm, kind: str, **watch: Any) -> tuple[Recording, Recording]:
         one, other = self._run([self._job(own, kind, **watch) for own in (self._reference, arm)])
-        return one.recording, other.recording
+        return one, other
 
     def _job(self, arm: Arm, kind: str, **watch: Any) -> Job:
         asked = {"stop": self._options.steps, **{name: value for name, value in watch.items() if value}}
@@ -254,15 +294,22 @@ class Looker:
             asked |= self._asked
         return Job(arm=arm, seed=self._options.seed, kind=kind, watch=asked)
 
-    def _run(self, jobs: Sequence[Job]) -> list[Ended]:
-        ended = self._launcher.run(jobs)
-        for run in ended:
-            if run.exit_code:
-                raise WorkerError(
-                    f"arm {run.job.arm.name}, seed {run.job.seed} ({run.job.kind}): exit code {run.exit_code}: "
-                    f"{run.last_line}; its output is in {run.folder}"
-                )
-        return ended
+    def _run(self, jobs: Sequence[Job]) -> list[Recording]:
+        return _recordings(self._launcher.run(jobs))
+
+    def _control_for(self, gaps: Gaps) -> str:
+        """Return the name of the control. If runs differ before the first step, it perturbs weights from the start."""
+        first = find_first(gaps)
+        early = first is not None and (first.where == "initial weights" or (first.where == "data" and first.step <= 1))
+        return "initial" if self._options.control == "jitter" and early else self._options.control
+
+
+def _recordings(ended: Sequence[Ended]) -> list[Recording]:
+    """Return the recordings of runs; raise a `RunFailedError` for the first that failed."""
+    for run in ended:
+        if run.exit_code:
+            raise RunFailedError(run)
+    return [run.recording for run in ended]
 
 
 UNREAD = Reading(name="unseen")
@@ -285,13 +332,6 @@ def _numbers_window(look: Look) -> tuple[int, int] | None:
 
 def _can_be_read(run: Ended) -> bool:
     return run.exit_code == 0 and bool(run.recording.steps)
-
-
-def _control_for(gaps: Gaps, control: ControlName) -> str:
-    """Return the name of the control. Where runs differ before the first step, weights are perturbed from the start."""
-    first = find_first(gaps)
-    early = first is not None and (first.where == "initial weights" or (first.where == "data" and first.step <= 1))
-    return "initial" if control == "jitter" and early else control
 
 
 def _is_decisive(gaps: Gaps) -> bool:
