@@ -8,7 +8,8 @@ from study.compare.arms import Arm
 from study.compare.gaps import Gaps, measure_gaps
 from study.compare.launching import Ended, Job, Launcher, Shared
 from study.compare.matching import Pair
-from study.compare.naming import name_gradients, name_update
+from study.compare.naming import brief, name_gradients, name_update
+from study.compare.parts import Parted, align
 from study.compare.reading import Difference, Reading, find_first, read
 from study.compare.recordings import Recording, Whole
 from study.errors import ConfigError, WorkerError
@@ -120,6 +121,19 @@ class Looks:
         return self.rerun.is_identical
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Controls:
+    """What round-off does to the first arm.
+
+    Attributes:
+        perturbed: The gaps between its run and runs of it with weights moved by one ULP.
+        reruns: Those between its run and equal ones, where these aren't the same.
+    """
+
+    perturbed: Sequence[Gaps]
+    reruns: Sequence[Gaps]
+
+
 class Looker:
     """Runs arms for a few steps, and reads how their mechanisms differ.
 
@@ -133,7 +147,6 @@ class Looker:
         self._reference, self._others = arms[0], arms[1:]
         self._options, self._launcher = options, launcher
         self._asked: dict[str, Any] = {}
-        self._reruns: list[Gaps] = []
         self._unseeded: frozenset[str] = frozenset()
 
     def look(self) -> Looks:
@@ -145,9 +158,9 @@ class Looker:
         """
         first, again, others = self._run_plainly()
         rerun = measure_gaps(first, again)
-        self._reruns = [] if rerun.is_identical else [rerun]
         self._unseeded = rerun.unseeded
-        gaps = {run.job.arm.name: measure_gaps(first, run.recording) for run in others if not run.exit_code}
+        runs = {run.job.arm.name: align(first, run.recording) for run in others if not run.exit_code}
+        gaps = {name: measure_gaps(*both) for name, both in runs.items()}
         controls = self._run_controls(list(gaps.values()))
         doubles = self._run_in_double(
             [arm for arm in self._others if arm.name in gaps and not gaps[arm.name].is_identical]
@@ -156,10 +169,14 @@ class Looker:
         for run in others:
             arm = run.job.arm
             try:
-                (plain,) = _recordings([run])
-                wanted = [] if gaps[arm.name].is_identical else controls[self._control_for(gaps[arm.name])]
-                perturbed = [measure_gaps(first, own) for own in _recordings(wanted)]
-                looks.append(self._look_at(arm, (first, plain), gaps[arm.name], perturbed, doubles.get(arm.name)))
+                _recordings([run])
+                own, both = gaps[arm.name], runs[arm.name]
+                wanted = [] if own.is_identical else _recordings(controls[self._control_for(own)])
+                control = Controls(
+                    perturbed=[_measure_again(both[0], control) for control in wanted],
+                    reruns=[] if rerun.is_identical else [_measure_again(both[0], again)],
+                )
+                looks.append(self._look_at(arm, both, own, control, doubles.get(arm.name)))
             except RunFailedError as error:
                 failures.append(Failure(arm=arm, error=error))
         return Looks(reference=self._reference, rerun=rerun, looks=looks, failures=failures)
@@ -169,14 +186,14 @@ class Looker:
         arm: Arm,
         runs: tuple[Recording, Recording],
         gaps: Gaps,
-        controls: Sequence[Gaps],
+        controls: Controls,
         double: tuple[Recording, Recording, Gaps] | None,
     ) -> Look:
         gaps = self._with_numbers(arm, gaps)
         look = Look(arm=arm, runs=runs, gaps=gaps, double=double, reading=UNREAD, words=())
         return self._name(self._check_by_rerun(self._read(look, controls), runs[1], controls))
 
-    def _read(self, look: Look, controls: Sequence[Gaps]) -> Look:
+    def _read(self, look: Look, controls: Controls) -> Look:
         """Read a look. For a late difference, run again with all steps recorded, to find the step where it begins."""
         look = self._with_reading(look, controls)
         window = _window(look)
@@ -191,17 +208,17 @@ class Looker:
         dense = dataclasses.replace(look, runs=runs, gaps=measure_gaps(*runs), double=double)
         return self._with_reading(dense, controls)
 
-    def _with_reading(self, look: Look, controls: Sequence[Gaps]) -> Look:
-        reading = read(look.gaps, controls, look.double_gaps, self._reruns, self._unseeded)
+    def _with_reading(self, look: Look, controls: Controls) -> Look:
+        reading = read(look.gaps, controls.perturbed, look.double_gaps, controls.reruns, self._unseeded)
         return dataclasses.replace(look, reading=reading)
 
-    def _check_by_rerun(self, look: Look, plain: Recording, controls: Sequence[Gaps]) -> Look:
+    def _check_by_rerun(self, look: Look, plain: Recording, controls: Controls) -> Look:
         """Run an arm again that seems to differ: an arm that differs from its own rerun can't be compared."""
         if look.reading.name not in ("real", "late", "unpaired"):
             return look
         (again,) = self._run([self._job(look.arm, "rerun")])
-        rerun = measure_gaps(plain, again)
-        if read(rerun, controls, unseeded=rerun.unseeded).name in ("identical", "round-off"):
+        rerun = _measure_again(plain, again)
+        if read(rerun, controls.perturbed, unseeded=rerun.unseeded).name in ("identical", "round-off"):
             return look
         because = f"two equal runs of {look.arm.name} differ by more than round-off: it isn't deterministic"
         return dataclasses.replace(look, reading=dataclasses.replace(look.reading, name="unpaired", because=because))
@@ -248,11 +265,10 @@ class Looker:
         if not _can_be_read(reference):
             return {}
         one = reference.recording
-        return {
-            arm.name: (one, run.recording, measure_gaps(one, run.recording))
-            for arm, run in zip(arms, others, strict=True)
-            if _can_be_read(run)
+        pairs = {
+            arm.name: align(one, run.recording) for arm, run in zip(arms, others, strict=True) if _can_be_read(run)
         }
+        return {name: (*both, measure_gaps(*both)) for name, both in pairs.items()}
 
     def _with_numbers(self, arm: Arm, gaps: Gaps) -> Gaps:
         """Return the gaps with the size of the first difference in the data, by a second run where that is needed."""
@@ -270,8 +286,11 @@ class Looker:
         wholes = self._wholes(look, found, pair)
         if wholes is None:
             return look
-        settings = next((step.settings for step in look.followed.steps if step.step == found.step), {})
+        at = found.step, found.optimizer
+        settings = next((step.settings for step in look.followed.steps if (step.step, step.optimizer) == at), {})
         words = name_gradients(pair, *wholes) if found.where == "gradient" else name_update(pair, *wholes, settings)
+        if found.where == "optimizer" and len(look.gaps.pairs) > 1:
+            words = [f"{word} (of {brief(pair.a.names)})" for word in words]
         return dataclasses.replace(look, words=words)
 
     def _wholes(self, look: Look, at: Difference, pair: Pair) -> tuple[Whole, Whole] | None:
@@ -286,7 +305,7 @@ class Looker:
 
     def _run_both(self, arm: Arm, kind: str, **watch: Any) -> tuple[Recording, Recording]:
         one, other = self._run([self._job(own, kind, **watch) for own in (self._reference, arm)])
-        return one, other
+        return align(one, other)
 
     def _job(self, arm: Arm, kind: str, **watch: Any) -> Job:
         asked = {"stop": self._options.steps, **{name: value for name, value in watch.items() if value}}
@@ -302,6 +321,11 @@ class Looker:
         first = find_first(gaps)
         early = first is not None and (first.where == "initial weights" or (first.where == "data" and first.step <= 1))
         return "initial" if self._options.control == "jitter" and early else self._options.control
+
+
+def _measure_again(run: Recording, again: Recording) -> Gaps:
+    """Return how far a run is apart from another of the same program, by the parts in which the first is read."""
+    return measure_gaps(run, run.like(again) if isinstance(run, Parted) else again)
 
 
 def _recordings(ended: Sequence[Ended]) -> list[Recording]:

@@ -6,6 +6,7 @@ from typing import Any
 from study.compare.gaps import Gaps
 from study.compare.look import Failure, Look, Looks
 from study.compare.naming import brief
+from study.compare.parts import Parted
 from study.compare.reading import Difference, Reading, find_first
 
 
@@ -20,6 +21,7 @@ def describe_look(look: Look, looks: Looks) -> list[str]:
     """Return what was found of one arm, in lines of text."""
     rows = [
         ("versions", _versions(look)),
+        ("optimizers", _parts(look)),
         ("initial weights", _initial(look.gaps)),
         ("environments", _data(look.gaps)),
         ("first difference", _difference(look.reading.first, look)),
@@ -127,6 +129,14 @@ def _versions(look: Look) -> str:
     if threads[0] != threads[1]:
         pairs.append(f"{threads[0]} against {threads[1]} threads")
     return ", ".join(pairs)
+
+
+def _parts(look: Look) -> str:
+    both = [run for run in look.runs if isinstance(run, Parted)]
+    if len(both) < 2:
+        return ""
+    one, other = (run.made for run in both)
+    return f"{other} against {one}, with the same tensors: compared part by part, turn by turn"
 
 
 def _initial(gaps: Gaps) -> str:
