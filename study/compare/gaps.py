@@ -144,7 +144,7 @@ def _why_unmatched(a: Recording, b: Recording) -> str:
     counts = len(a.optimizers), len(b.optimizers)
     if find_parts(a, b):
         return (
-            f"optimizers: {counts[1]} here against {counts[0]} of the first arm, with the same tensors; "
+            f"optimizers: {counts[1]} here against {counts[0]} of the first arm, with the same tensors in all; "
             f"{why_apart(a, b)}, so that they can't be paired: make the same optimizers in both arms"
         )
     if counts[0] == counts[1]:

@@ -289,8 +289,8 @@ class Looker:
         at = found.step, found.optimizer
         settings = next((step.settings for step in look.followed.steps if (step.step, step.optimizer) == at), {})
         words = name_gradients(pair, *wholes) if found.where == "gradient" else name_update(pair, *wholes, settings)
-        if found.where == "optimizer" and len(look.gaps.pairs) > 1:
-            words = [f"{word} (of {brief(pair.a.names)})" for word in words]
+        if found.where != "gradient" and len(look.gaps.pairs) > 1:
+            words = [*words[:-1], f"{words[-1]}: {brief(pair.a.names)}"]
         return dataclasses.replace(look, words=words)
 
     def _wholes(self, look: Look, at: Difference, pair: Pair) -> tuple[Whole, Whole] | None:

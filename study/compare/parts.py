@@ -89,10 +89,7 @@ def align(a: Recording, b: Recording) -> tuple[Recording, Recording]:
 
 
 def find_parts(a: Recording, b: Recording) -> list[tuple[Part, Part]]:
-    """Return the tensors that two optimizers have in common, for all pairs of them.
-
-    They are none where a tensor has no counterpart, or where a part is a whole optimizer in neither run.
-    """
+    """Return the tensors that two optimizers have in common, for all pairs of them; none if one has no counterpart."""
     order = match_tensors(_join(a), _join(b)) if a.optimizers and b.optimizers else None
     places = [
         [(number, index) for number, own in run.optimizers.items() for index in range(len(own.names))] for run in (a, b)
@@ -101,9 +98,6 @@ def find_parts(a: Recording, b: Recording) -> list[tuple[Part, Part]]:
     for index, other in enumerate(order or ()):
         (one, own), (two, their) = places[0][index], places[1][other]
         found[one, two].append((own, their))
-    for (one, two), tensors in found.items():
-        if len(tensors) not in (len(a.optimizers[one].names), len(b.optimizers[two].names)):
-            return []
     return [
         (
             Part(optimizer=one, tensors=[own for own, _ in tensors]),
@@ -115,14 +109,15 @@ def find_parts(a: Recording, b: Recording) -> list[tuple[Part, Part]]:
 
 def why_apart(a: Recording, b: Recording) -> str:
     """Return the reason why two runs can't be compared by parts, where they have some; empty where they can."""
-    for run in (a, b):
-        if not _steps_in_turns(run):
-            return "they don't step in turns"
     for own, other in find_parts(a, b):
         sizes = len(a.optimizers[own.optimizer].names), len(b.optimizers[other.optimizer].names)
+        if len(own.tensors) not in sizes:
+            return "none of two has all tensors of the other"
         if sizes[0] != sizes[1] and (_group_of(own, a) is None or _group_of(other, b) is None):
-            return "their groups of parameters are others"
-    return ""
+            return "the tensors that two have in common aren't of one group of parameters"
+    if not (_steps_in_turns(a) and _steps_in_turns(b)):
+        return "they don't step in turns"
+    return "" if _counts(a, b) else "not all of them have stepped"
 
 
 def _join(run: Recording) -> Optimizer:
