@@ -12,7 +12,7 @@ import pytest
 from study.compare.gaps import measure_gaps
 from study.compare.parts import align
 from study.compare.recordings import Recording
-from tests.test_compare import arms, compare
+from tests.helpers.comparing import arms, compare
 
 FAILS_AS_CONTROL = """
 import os, sys
