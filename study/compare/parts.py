@@ -151,8 +151,7 @@ def _counts(a: Recording, b: Recording) -> set[int]:
     turns = [run.steps_made // len(run.optimizers) for run in (a, b)]
     last = min((own for own, run in zip(turns, (a, b), strict=True) if run.is_stopped), default=math.inf)
     recorded = [{count for number, count in run.steps if number == own} for run in (a, b) for own in run.optimizers]
-    kept = set.union(*recorded) if min(turns) < last else set.intersection(*recorded)
-    return {count for count in kept if count <= last}
+    return set.union(*recorded) if min(turns) < last else set.intersection(*recorded)
 
 
 def _group_of(part: Part, run: Recording) -> int | None:
