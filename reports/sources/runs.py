@@ -46,7 +46,7 @@ class Observed:
     """The mechanism of two conditions as it was observed without their runs' histories.
 
     Attributes:
-        reading: "identical", "round-off", "real", "late", "unpaired" or "unseen".
+        reading: "identical", "round-off", "real", "late", "unpaired", "unseen" or "failed".
         gap: The first relative gap in the runs' own precision.
         double_gap: The first relative gap in float64.
         tensor: In which tensor runs differ first.

@@ -16,7 +16,7 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
 from study.compare.arms import Arm, require_arms
 from study.compare.planfile import read_options
 from study.config.run_config import brief, read_seeds
-from study.errors import ConfigError
+from study.errors import ConfigError, WorkerError
 from study.options import Omittable
 from study.store.files import write_atomically
 from study.training.memory import available_cores
@@ -169,7 +169,9 @@ class Progress:
 class Compare:
     """Compare commands that train: what differs, since when, and whether it is more than round-off.
 
-    Exit code 0: identical or round-off. 1: real or late. 3: nothing could be paired, or seen.
+    Exit code 0: identical or round-off. 1: real or late. 3: nothing could be paired, or seen. It is 1, too, if an arm
+    fails. Then standard error ends with a line "study: arm ..." that has its exit code. In look.json its reading is
+    "failed"; if the first arm fails, look.json isn't written.
     """
 
     file: Positional[Omittable[Path | None]] = None
@@ -189,6 +191,7 @@ class Compare:
 
         Raises:
             ConfigError: An arm or an option can't be used.
+            WorkerError: An arm failed. What was found of the others is printed before.
             SystemExit: With the exit code that stands for what was found.
         """
         arms, options = self._read()
@@ -203,6 +206,8 @@ class Compare:
         differing = [look.arm for look in looks.looks if look.reading.name != "identical"]
         if differing and len(seeds) > 1 and not options.first_look:
             print(f"\n{options.compare_outcomes([arms[0], *differing], seeds, metric, progress)}")
+        if looks.failures:
+            raise WorkerError("; ".join(str(failure.error) for failure in looks.failures))
         codes = {EXIT_CODES[look.reading.name] for look in looks.looks}
         sys.exit(next(code for code in (1, 3, 0) if code in codes))
 

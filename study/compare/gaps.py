@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from study.compare.matching import Pair, match
+from study.compare.parts import find_parts, why_apart
 from study.compare.recordings import PARTS, Floats, Recording, Step
 
 LEAST = 1e-18
@@ -141,6 +142,11 @@ def measure_gaps(a: Recording, b: Recording) -> Gaps:
 
 def _why_unmatched(a: Recording, b: Recording) -> str:
     counts = len(a.optimizers), len(b.optimizers)
+    if find_parts(a, b):
+        return (
+            f"optimizers: {counts[1]} here against {counts[0]} of the first arm, with the same tensors in all; "
+            f"{why_apart(a, b)}, so that they can't be paired: make the same optimizers in both arms"
+        )
     if counts[0] == counts[1]:
         return "the networks have other tensors"
     return f"{counts[1]} optimizers were made, and {counts[0]} by the first arm: they can't be paired"
@@ -191,12 +197,13 @@ def _typical_norms(run: Recording, optimizer: int) -> Floats:
 
 
 def _initial_gaps(pairs: Sequence[Pair]) -> dict[str, float]:
-    return {
-        name: _gap((pair.a.hashes[index], pair.b.hashes[other]), (pair.a.sketches[index], pair.b.sketches[other]))
-        for pair in pairs
-        if pair.a.hashes and pair.b.hashes
-        for index, (name, other) in enumerate(zip(pair.a.names, pair.order, strict=True))
-    }
+    found: dict[str, float] = {}
+    for pair in pairs:
+        if pair.a.hashes and pair.b.hashes:
+            own, their = (pair.a.hashes, pair.a.sketches), (pair.b.hashes, pair.b.sketches)
+            for name, gap in zip(pair.a.names, _tensor_gaps(pair, own, their, np.zeros(len(pair.order))), strict=True):
+                found[name] = max(found.get(name, 0.0), float(gap))  # two optimizers may have tensors of one name
+    return found
 
 
 def _common(a: Recording, b: Recording, pairs: Sequence[Pair]) -> list[tuple[int, Step, Step]]:

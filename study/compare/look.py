@@ -8,7 +8,8 @@ from study.compare.arms import Arm
 from study.compare.gaps import Gaps, measure_gaps
 from study.compare.launching import Ended, Job, Launcher, Shared
 from study.compare.matching import Pair
-from study.compare.naming import name_gradients, name_update
+from study.compare.naming import brief, name_gradients, name_update
+from study.compare.parts import Parted, align
 from study.compare.reading import Difference, Reading, find_first, read
 from study.compare.recordings import Recording, Whole
 from study.errors import ConfigError, WorkerError
@@ -73,6 +74,31 @@ class Look:
         return self.double[2] if self.double is not None and self.is_read_in_double else self.gaps
 
 
+class RunFailedError(WorkerError):
+    """A run of the look has failed."""
+
+    def __init__(self, run: Ended) -> None:
+        """Describe the run in one line."""
+        super().__init__(
+            f"arm {run.job.arm.name}, seed {run.job.seed} ({run.job.kind}): exit code {run.exit_code}: "
+            f"{run.last_line}; its output is in {run.folder}"
+        )
+        self.exit_code = run.exit_code
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Failure:
+    """An arm of which nothing can be told.
+
+    Attributes:
+        arm: The arm.
+        error: The run that failed: one of the arm, or a control that the arm's reading needs.
+    """
+
+    arm: Arm
+    error: RunFailedError
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Looks:
     """What a look at all arms found.
@@ -80,17 +106,32 @@ class Looks:
     Attributes:
         reference: The first arm.
         rerun: How far two equal runs of it are apart.
-        looks: One for each other arm.
+        looks: One for each other arm that could be read.
+        failures: The other arms.
     """
 
     reference: Arm
     rerun: Gaps
     looks: Sequence[Look]
+    failures: Sequence[Failure] = ()
 
     @property
     def is_deterministic(self) -> bool:
         """Return whether two runs of the first arm have the same bits."""
         return self.rerun.is_identical
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Controls:
+    """What round-off does to the first arm.
+
+    Attributes:
+        perturbed: The gaps between its run and runs of it with weights moved by one ULP.
+        reruns: Those between its run and equal ones, where these aren't the same.
+    """
+
+    perturbed: Sequence[Gaps]
+    reruns: Sequence[Gaps]
 
 
 class Looker:
@@ -106,32 +147,53 @@ class Looker:
         self._reference, self._others = arms[0], arms[1:]
         self._options, self._launcher = options, launcher
         self._asked: dict[str, Any] = {}
-        self._reruns: list[Gaps] = []
         self._unseeded: frozenset[str] = frozenset()
 
     def look(self) -> Looks:
         """Run what is needed, and return what was found.
 
         Raises:
-            WorkerError: A run failed.
+            RunFailedError: A run of the first arm failed, with which all others are compared.
             ConfigError: An arm can't begin with the first arm's weights.
         """
         first, again, others = self._run_plainly()
         rerun = measure_gaps(first, again)
-        pairs = [(arm, run, measure_gaps(first, run)) for arm, run in zip(self._others, others, strict=True)]
-        pairs = [(arm, run, self._with_numbers(arm, gaps)) for arm, run, gaps in pairs]
-        controls = self._run_controls(first, [gaps for _, _, gaps in pairs])
-        self._reruns = [] if rerun.is_identical else [rerun]
         self._unseeded = rerun.unseeded
-        doubles = self._run_in_double([arm for arm, _, gaps in pairs if not gaps.is_identical])
-        looks = []
-        for arm, run, gaps in pairs:
-            control = controls[_control_for(gaps, self._options.control)]
-            look = Look(arm=arm, runs=(first, run), gaps=gaps, double=doubles.get(arm.name), reading=UNREAD, words=())
-            looks.append(self._name(self._check_by_rerun(self._read(look, control), run, control)))
-        return Looks(reference=self._reference, rerun=rerun, looks=looks)
+        runs = {run.job.arm.name: align(first, run.recording) for run in others if not run.exit_code}
+        gaps = {name: measure_gaps(*both) for name, both in runs.items()}
+        controls = self._run_controls(list(gaps.values()))
+        doubles = self._run_in_double(
+            [arm for arm in self._others if arm.name in gaps and not gaps[arm.name].is_identical]
+        )
+        looks, failures = [], []
+        for run in others:
+            arm = run.job.arm
+            try:
+                _recordings([run])
+                own, both = gaps[arm.name], runs[arm.name]
+                wanted = [] if own.is_identical else _recordings(controls[self._control_for(own)])
+                control = Controls(
+                    perturbed=[_measure_again(both[0], control) for control in wanted],
+                    reruns=[] if rerun.is_identical else [_measure_again(both[0], again)],
+                )
+                looks.append(self._look_at(arm, both, own, control, doubles.get(arm.name)))
+            except RunFailedError as error:
+                failures.append(Failure(arm=arm, error=error))
+        return Looks(reference=self._reference, rerun=rerun, looks=looks, failures=failures)
 
-    def _read(self, look: Look, controls: Sequence[Gaps]) -> Look:
+    def _look_at(
+        self,
+        arm: Arm,
+        runs: tuple[Recording, Recording],
+        gaps: Gaps,
+        controls: Controls,
+        double: tuple[Recording, Recording, Gaps] | None,
+    ) -> Look:
+        gaps = self._with_numbers(arm, gaps)
+        look = Look(arm=arm, runs=runs, gaps=gaps, double=double, reading=UNREAD, words=())
+        return self._name(self._check_by_rerun(self._read(look, controls), runs[1], controls))
+
+    def _read(self, look: Look, controls: Controls) -> Look:
         """Read a look. For a late difference, run again with all steps recorded, to find the step where it begins."""
         look = self._with_reading(look, controls)
         window = _window(look)
@@ -146,35 +208,35 @@ class Looker:
         dense = dataclasses.replace(look, runs=runs, gaps=measure_gaps(*runs), double=double)
         return self._with_reading(dense, controls)
 
-    def _with_reading(self, look: Look, controls: Sequence[Gaps]) -> Look:
-        reading = read(look.gaps, controls, look.double_gaps, self._reruns, self._unseeded)
+    def _with_reading(self, look: Look, controls: Controls) -> Look:
+        reading = read(look.gaps, controls.perturbed, look.double_gaps, controls.reruns, self._unseeded)
         return dataclasses.replace(look, reading=reading)
 
-    def _check_by_rerun(self, look: Look, plain: Recording, controls: Sequence[Gaps]) -> Look:
+    def _check_by_rerun(self, look: Look, plain: Recording, controls: Controls) -> Look:
         """Run an arm again that seems to differ: an arm that differs from its own rerun can't be compared."""
         if look.reading.name not in ("real", "late", "unpaired"):
             return look
         (again,) = self._run([self._job(look.arm, "rerun")])
-        rerun = measure_gaps(plain, again.recording)
-        if read(rerun, controls, unseeded=rerun.unseeded).name in ("identical", "round-off"):
+        rerun = _measure_again(plain, again)
+        if read(rerun, controls.perturbed, unseeded=rerun.unseeded).name in ("identical", "round-off"):
             return look
         because = f"two equal runs of {look.arm.name} differ by more than round-off: it isn't deterministic"
         return dataclasses.replace(look, reading=dataclasses.replace(look.reading, name="unpaired", because=because))
 
-    def _run_plainly(self) -> tuple[Recording, Recording, list[Recording]]:
-        """Run each arm once and the first twice, and return the recordings: the first's, its rerun's, the others'."""
+    def _run_plainly(self) -> tuple[Recording, Recording, list[Ended]]:
+        """Run each arm once and the first twice, and return the first's recordings and how the others ended."""
         reference = [self._job(self._reference, "plain"), self._job(self._reference, "rerun")]
         others = [self._job(arm, "plain") for arm in self._others]
         if self._options.shared is not None:
-            ended = self._run(reference)
+            ended = self._launcher.run(reference)
             self._asked = self._options.shared.asked(ended[0].folder / "watch")
             others = [self._job(arm, "plain") for arm in self._others]
-            ended += self._run(others)
+            ended += [] if ended[0].exit_code else self._launcher.run(others)
             self._require_shared(ended[len(reference) :])
         else:
-            ended = self._run([*reference, *others])
-        first, again, *rest = [run.recording for run in ended]
-        return first, again, rest
+            ended = self._launcher.run([*reference, *others])
+        first, again = _recordings(ended[:2])
+        return first, again, ended[2:]
 
     def _require_shared(self, ended: Sequence[Ended]) -> None:
         """Raise a `ConfigError` where an arm didn't take the first arm's weights."""
@@ -184,20 +246,15 @@ class Looker:
                     f"arm {run.job.arm.name} can't begin with the first arm's weights: {refused['reason']}"
                 )
 
-    def _run_controls(self, first: Recording, gaps: Sequence[Gaps]) -> dict[str, list[Gaps]]:
-        """Run those controls that are needed, and return their gaps by name."""
-        wanted = sorted({_control_for(own, self._options.control) for own in gaps if not own.is_identical})
-        jobs = [
-            self._job(self._reference, f"{name}-{seed}", control=name, control_seed=seed)
+    def _run_controls(self, gaps: Sequence[Gaps]) -> dict[str, list[Ended]]:
+        """Run those controls that are needed, and return by name how they ended."""
+        wanted = sorted({self._control_for(own) for own in gaps if not own.is_identical} - {"rerun"})
+        jobs = {
+            name: [self._job(self._reference, f"{name}-{seed}", control=name, control_seed=seed) for seed in CONTROLS]
             for name in wanted
-            if name != "rerun"
-            for seed in CONTROLS
-        ]
-        runs = [run.recording for run in self._run(jobs)]
-        found: dict[str, list[Gaps]] = {name: [] for name in ("jitter", "initial", "one_ulp", "rerun")}
-        for job, run in zip(jobs, runs, strict=True):
-            found[job.kind.rpartition("-")[0]].append(measure_gaps(first, run))
-        return found
+        }
+        ended = iter(self._launcher.run([job for own in jobs.values() for job in own]))
+        return {"rerun": [], **{name: [next(ended) for _ in own] for name, own in jobs.items()}}
 
     def _run_in_double(self, arms: Sequence[Arm]) -> dict[str, tuple[Recording, Recording, Gaps]]:
         """Run the first arm and others in float64, and return by name those that could be run."""
@@ -208,11 +265,10 @@ class Looker:
         if not _can_be_read(reference):
             return {}
         one = reference.recording
-        return {
-            arm.name: (one, run.recording, measure_gaps(one, run.recording))
-            for arm, run in zip(arms, others, strict=True)
-            if _can_be_read(run)
+        pairs = {
+            arm.name: align(one, run.recording) for arm, run in zip(arms, others, strict=True) if _can_be_read(run)
         }
+        return {name: (*both, measure_gaps(*both)) for name, both in pairs.items()}
 
     def _with_numbers(self, arm: Arm, gaps: Gaps) -> Gaps:
         """Return the gaps with the size of the first difference in the data, by a second run where that is needed."""
@@ -230,8 +286,11 @@ class Looker:
         wholes = self._wholes(look, found, pair)
         if wholes is None:
             return look
-        settings = next((step.settings for step in look.followed.steps if step.step == found.step), {})
+        at = found.step, found.optimizer
+        settings = next((step.settings for step in look.followed.steps if (step.step, step.optimizer) == at), {})
         words = name_gradients(pair, *wholes) if found.where == "gradient" else name_update(pair, *wholes, settings)
+        if found.where != "gradient" and len(look.gaps.pairs) > 1:
+            words = [*words[:-1], f"{words[-1]}: {brief(pair.a.names)}"]
         return dataclasses.replace(look, words=words)
 
     def _wholes(self, look: Look, at: Difference, pair: Pair) -> tuple[Whole, Whole] | None:
@@ -246,7 +305,7 @@ class Looker:
 
     def _run_both(self, arm: Arm, kind: str, **watch: Any) -> tuple[Recording, Recording]:
         one, other = self._run([self._job(own, kind, **watch) for own in (self._reference, arm)])
-        return one.recording, other.recording
+        return align(one, other)
 
     def _job(self, arm: Arm, kind: str, **watch: Any) -> Job:
         asked = {"stop": self._options.steps, **{name: value for name, value in watch.items() if value}}
@@ -254,15 +313,27 @@ class Looker:
             asked |= self._asked
         return Job(arm=arm, seed=self._options.seed, kind=kind, watch=asked)
 
-    def _run(self, jobs: Sequence[Job]) -> list[Ended]:
-        ended = self._launcher.run(jobs)
-        for run in ended:
-            if run.exit_code:
-                raise WorkerError(
-                    f"arm {run.job.arm.name}, seed {run.job.seed} ({run.job.kind}): exit code {run.exit_code}: "
-                    f"{run.last_line}; its output is in {run.folder}"
-                )
-        return ended
+    def _run(self, jobs: Sequence[Job]) -> list[Recording]:
+        return _recordings(self._launcher.run(jobs))
+
+    def _control_for(self, gaps: Gaps) -> str:
+        """Return the name of the control. If runs differ before the first step, it perturbs weights from the start."""
+        first = find_first(gaps)
+        early = first is not None and (first.where == "initial weights" or (first.where == "data" and first.step <= 1))
+        return "initial" if self._options.control == "jitter" and early else self._options.control
+
+
+def _measure_again(run: Recording, again: Recording) -> Gaps:
+    """Return how far a run is apart from another of the same program, by the parts in which the first is read."""
+    return measure_gaps(run, run.like(again) if isinstance(run, Parted) else again)
+
+
+def _recordings(ended: Sequence[Ended]) -> list[Recording]:
+    """Return the recordings of runs; raise a `RunFailedError` for the first that failed."""
+    for run in ended:
+        if run.exit_code:
+            raise RunFailedError(run)
+    return [run.recording for run in ended]
 
 
 UNREAD = Reading(name="unseen")
@@ -285,13 +356,6 @@ def _numbers_window(look: Look) -> tuple[int, int] | None:
 
 def _can_be_read(run: Ended) -> bool:
     return run.exit_code == 0 and bool(run.recording.steps)
-
-
-def _control_for(gaps: Gaps, control: ControlName) -> str:
-    """Return the name of the control. Where runs differ before the first step, weights are perturbed from the start."""
-    first = find_first(gaps)
-    early = first is not None and (first.where == "initial weights" or (first.where == "data" and first.step <= 1))
-    return "initial" if control == "jitter" and early else control
 
 
 def _is_decisive(gaps: Gaps) -> bool:

@@ -36,14 +36,14 @@ def match(a: Recording, b: Recording) -> list[Pair] | None:
         return None
     pairs = []
     for one, other in zip(a.optimizers.values(), b.optimizers.values(), strict=True):
-        order = _match_tensors(one, other)
+        order = match_tensors(one, other)
         if order is None:
             return None
         pairs.append(Pair(a=one, b=other, order=order))
     return pairs
 
 
-def _match_tensors(a: Optimizer, b: Optimizer) -> list[int] | None:
+def match_tensors(a: Optimizer, b: Optimizer) -> list[int] | None:
     """Return for each tensor of a the index of b's, by name, by order, or else by their initial values."""
     if sorted(a.names) == sorted(b.names) and len(set(a.names)) == len(a.names):
         order = [b.names.index(name) for name in a.names]
@@ -68,11 +68,16 @@ def _match_by_values(a: Optimizer, b: Optimizer) -> list[int] | None:
     """Return for each tensor of a the index of one of b's with its shape and its values; None if one has none.
 
     Tensors with unique values come first. Biases that are zero have the same values: such a bias is matched by its
-    module, whose other tensors match.
+    module, whose other tensors match. Those without such a module come last.
     """
+    unique = {_module(name) for index, name in enumerate(a.names) if not _is_constant(a, index)}
+
+    def rank(index: int) -> tuple[bool, bool]:
+        return _is_constant(a, index), _module(a.names[index]) not in unique
+
     left = set(range(len(b.names)))
     order: dict[int, int] = {}
-    for index in sorted(range(len(a.names)), key=lambda index: _is_constant(a, index)):
+    for index in sorted(range(len(a.names)), key=rank):
         found = [other for other in sorted(left) if _plain(b.shapes[other]) == _plain(a.shapes[index])]
         found = [other for other in found if _distance(a, index, b, other) < ALIKE]
         if not found:

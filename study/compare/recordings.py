@@ -32,6 +32,7 @@ class Optimizer:
         sketches: Sketches of its tensors' initial values.
         dtypes: Its tensors' dtypes, such as "torch.float32".
         threads: Number of torch's threads.
+        groups: Number of tensors of each group of parameters.
     """
 
     number: int
@@ -42,6 +43,7 @@ class Optimizer:
     sketches: Sequence[Sequence[float]] = ()
     dtypes: Sequence[str] = ()
     threads: int | None = None
+    groups: Sequence[int] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -136,6 +138,17 @@ class Recording:
     def random(self) -> Mapping[str, str]:
         """Return hashes of the global random generators' states at the environments' first step."""
         return next((event["states"] for event in self.of("random")), {})
+
+    @property
+    def is_stopped(self) -> bool:
+        """Return whether the probe ended the run, after the number of optimizer steps that was asked for."""
+        return any(event["stopped"] for event in self.of("end"))
+
+    @property
+    def steps_made(self) -> int:
+        """Return the number of steps of all optimizers, recorded or not."""
+        recorded = max((step.step for step in self.steps.values()), default=0)
+        return max((event.get("steps", 0) for event in self.of("end")), default=recorded)
 
     @property
     def versions(self) -> Mapping[str, str]:

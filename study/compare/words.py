@@ -4,20 +4,24 @@ import math
 from typing import Any
 
 from study.compare.gaps import Gaps
-from study.compare.look import Look, Looks
+from study.compare.look import Failure, Look, Looks
 from study.compare.naming import brief
+from study.compare.parts import Parted
 from study.compare.reading import Difference, Reading, find_first
 
 
 def describe_looks(looks: Looks) -> list[str]:
     """Return what was found, in lines of text."""
-    return [*_describe_rerun(looks), *(line for look in looks.looks for line in ("", *describe_look(look, looks)))]
+    read = (line for look in looks.looks for line in ("", *describe_look(look, looks)))
+    failed = (line for failure in looks.failures for line in ("", describe_failure(failure, looks)))
+    return [*_describe_rerun(looks), *read, *failed]
 
 
 def describe_look(look: Look, looks: Looks) -> list[str]:
     """Return what was found of one arm, in lines of text."""
     rows = [
         ("versions", _versions(look)),
+        ("optimizers", _parts(look)),
         ("initial weights", _initial(look.gaps)),
         ("environments", _data(look.gaps)),
         ("first difference", _difference(look.reading.first, look)),
@@ -31,6 +35,11 @@ def describe_look(look: Look, looks: Looks) -> list[str]:
     return [f"{look.arm.name} against {looks.reference.name}: {look.reading.name}{_since(look.reading)}", *lines]
 
 
+def describe_failure(failure: Failure, looks: Looks) -> str:
+    """Return a line of text about an arm of which nothing can be told."""
+    return f"{failure.arm.name} against {looks.reference.name}: failed: {failure.error}"
+
+
 def plain_looks(looks: Looks) -> dict[str, Any]:
     """Return what was found, as the content of `look.json`."""
     return {
@@ -38,7 +47,10 @@ def plain_looks(looks: Looks) -> dict[str, Any]:
         "reference": looks.reference.name,
         "deterministic": looks.is_deterministic,
         "steps": looks.rerun.last_step,
-        "arms": {look.arm.name: _plain(look, looks) for look in looks.looks},
+        "arms": {
+            **{look.arm.name: _plain(look, looks) for look in looks.looks},
+            **{failure.arm.name: _plain_failure(failure, looks) for failure in looks.failures},
+        },
     }
 
 
@@ -56,6 +68,24 @@ def _plain(look: Look, looks: Looks) -> dict[str, Any]:
         "in_float64": reading.in_double,
         "what": list(look.words),
         "lines": describe_look(look, looks),
+    }
+
+
+def _plain_failure(failure: Failure, looks: Looks) -> dict[str, Any]:
+    """Return a failure with the keys of a look."""
+    return {
+        "reading": "failed",
+        "because": str(failure.error),
+        "exit_code": failure.error.exit_code,
+        "steps": 0,
+        "first_difference": None,
+        "first_gap_in_float64": None,
+        "beyond_round_off": None,
+        "over_control": None,
+        "threshold": None,
+        "in_float64": False,
+        "what": [],
+        "lines": [describe_failure(failure, looks)],
     }
 
 
@@ -99,6 +129,14 @@ def _versions(look: Look) -> str:
     if threads[0] != threads[1]:
         pairs.append(f"{threads[0]} against {threads[1]} threads")
     return ", ".join(pairs)
+
+
+def _parts(look: Look) -> str:
+    both = [run for run in look.runs if isinstance(run, Parted)]
+    if len(both) < 2:
+        return ""
+    one, other = (run.made for run in both)
+    return f"{other} against {one}, with the same tensors: compared part by part, turn by turn"
 
 
 def _initial(gaps: Gaps) -> str:

@@ -15,3 +15,12 @@ def compare(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "study", "compare", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def arms(*differences: str) -> list[str]:
+    """Return options for arms of the small trainer, the first of them unchanged."""
+    return [
+        "--arm",
+        f"old={TRAINER}",
+        *(part for name in differences for part in ("--arm", f"{name}={TRAINER} {name}")),
+    ]

@@ -19,17 +19,7 @@ from study.compare.matching import Pair, match
 from study.compare.reading import read
 from study.compare.recordings import Optimizer, Recording
 from tests.helpers.command_line import run
-from tests.helpers.comparing import TRAINER, compare
-
-
-def arms(*differences: str) -> list[str]:
-    """Return options for arms of the small trainer, the first of them unchanged."""
-    return [
-        "--arm",
-        f"old={TRAINER}",
-        *(part for name in differences for part in ("--arm", f"{name}={TRAINER} {name}")),
-    ]
-
+from tests.helpers.comparing import TRAINER, arms, compare
 
 FOUND: dict[str, tuple[str, int | None, str]] = {
     "renamed": ("identical", None, ""),

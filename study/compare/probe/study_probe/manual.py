@@ -71,5 +71,6 @@ def _describe(recorder: Recorder, data: Data, parameters: Mapping[str, Any], opt
         names=list(arrays),
         shapes=[list(array.shape) for array in arrays.values()],
         dtypes=sorted({str(array.dtype) for array in arrays.values()}),
+        groups=[len(arrays)],
         records=data.counts,
     )

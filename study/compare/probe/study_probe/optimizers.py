@@ -104,6 +104,7 @@ class Watched:
             "shapes": [list(parameter.shape) for parameter in self.parameters],
             "dtypes": sorted({str(parameter.dtype) for parameter in self.parameters}),
             "threads": torch.get_num_threads(),
+            "groups": [len(group["params"]) for group in self._optimizer.param_groups],
             "hashes": [tensors.hash_of(parameter) for parameter in self.parameters],
             "sketches": [tensors.sketch(parameter) for parameter in self.parameters],
             "records": self._steps.data.counts,

@@ -69,7 +69,12 @@ class Recorder:
         }
         versions["python"] = sys.version.split()[0]
         self.write(
-            "end", stopped=stopped, seconds=time.time() - self._began, versions=versions, sources=_hash_sources()
+            "end",
+            stopped=stopped,
+            steps=self.optimizer_steps,
+            seconds=time.time() - self._began,
+            versions=versions,
+            sources=_hash_sources(),
         )
 
     def safely(self, function: Callable[..., Any]) -> Callable[..., Any]:
