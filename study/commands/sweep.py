@@ -58,7 +58,5 @@ class Sweep:
                     outcome = store.summary(config)
                     if outcome is not None and outcome["status"] == "failed":
                         console.print(f"failed: {store.path(config)}: {outcome['error']}", markup=False)
-            left = len(store.waiting(configs))
-            console.print(
-                f"{len(configs) - left} of {len(configs)} runs have ended: {self.pool.runs_dir}", markup=False
-            )
+        ended = len(configs) - len(store.waiting(configs))
+        console.print(f"{ended} of {len(configs)} runs have ended: {self.pool.runs_dir}", markup=False)

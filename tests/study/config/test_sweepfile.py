@@ -304,11 +304,11 @@ def test_a_report_takes_what_the_sweep_file_fixes_or_an_option(tmp_path: Path) -
         found = Report(source="runs", **given)._options()
         return found.outcome, found.goal, found.margin
 
-    assert options(sweep=path) == ("auc_return", "minimize", 15.0)
-    assert options(sweep=path, goal="maximize", margin=3.0) == ("auc_return", "maximize", 3.0)
-    assert options(sweep=path, outcome="eval_return") == ("eval_return", "minimize", None)
+    assert options(sweep=(path,)) == ("auc_return", "minimize", 15.0)
+    assert options(sweep=(path,), goal="maximize", margin=3.0) == ("auc_return", "maximize", 3.0)
+    assert options(sweep=(path,), outcome="eval_return") == ("eval_return", "minimize", None)
     assert options() == (None, None, None)
-    assert options(sweep=written(tmp_path, head)) == (None, "maximize", 15.0)
+    assert options(sweep=(written(tmp_path, head),)) == (None, "maximize", 15.0)
 
 
 @pytest.mark.parametrize(

@@ -289,7 +289,7 @@ def test_a_run_that_is_killed_and_resumed_has_the_same_bits(tmp_path: Path, smal
         assert history(tmp_path / "cut", config) == history(tmp_path / "whole", config)
         assert RunStore(tmp_path / "cut").summary(config) == RunStore(tmp_path / "whole").summary(config)
         left = sorted(path.name for path in RunStore(tmp_path / "cut").path(config).iterdir())
-        assert left == ["config.json", "summary.json", "policy.pt", "history.jsonl"]
+        assert left == ["config.json", "history.jsonl", "policy.pt", "summary.json"]
 
 
 class Stranger(PendulumEnv):
