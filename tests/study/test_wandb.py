@@ -275,9 +275,8 @@ def test_wandb_takes_every_sweep_file(desk: Desk) -> None:
     assert said.count(f"{RUN_WITH}someone/rl-roundoff/") == len(SWEEPS)
 
 
-@pytest.mark.parametrize("name", ["compensated_sgd", "precision"])  # the page's commands train the thread's
-def test_a_sweep_file_goes_through_an_agent_and_is_reported(desk: Desk, name: str) -> None:
-    (path,) = [path for path in SWEEPS if path.stem == name]
+def test_a_sweep_file_goes_through_an_agent_and_is_reported(desk: Desk) -> None:
+    (path,) = [path for path in SWEEPS if path.stem == "precision"]  # the page's commands train the thread's
     shorten(path, desk.folder / path.name)
     sweep = desk.queue(Path(path.name))
     code, said = end(desk.agent(sweep, "--count", "1"))
