@@ -20,8 +20,8 @@ from tests.helpers.sweeps import LONG, Study, children, endings, is_in_the_middl
 
 pytestmark = pytest.mark.slow
 
-KILLS = 25
-"""An error that one kill in nine brings about is found with 95% probability."""
+KILLS = 15
+"""An error that one kill in five brings about is found with 96% probability."""
 
 
 def wait_for_the_end_of(pids: list[int]) -> None:
