@@ -7,7 +7,7 @@ No number is typed: all are of `reports/published/*/verdict.json`, of what `stud
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,29 +63,21 @@ def _render(template: str) -> str:
         "log2": lambda value: f"2^{math.log2(value):.1f}",
     }
     return environment.get_template(template).render(
-        published=verdicts(),
-        looks=looks(),
+        published=published("*/verdict.json"),
+        looks=published("compare/*/look.json"),
         probe=probe_at,
         cost=cost(),
-        arm=arm,
         controls=controls,
         open_lines=open_lines,
         gap=gap,
-        simple=simple,
-        pair=pair,
+        one=one,
         first_difference=first_difference,
     )
 
 
-def verdicts() -> dict[str, Json]:
-    """Return the published verdicts by name."""
-    paths = sorted((ROOT / "reports" / "published").glob("*/verdict.json"))
-    return {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in paths}
-
-
-def looks() -> dict[str, Json]:
-    """Return what published comparisons of trainers saw, by name."""
-    paths = sorted((ROOT / "reports" / "published" / "compare").glob("*/look.json"))
+def published(pattern: str) -> dict[str, Json]:
+    """Return the published JSON files of a pattern, by the name of their folder."""
+    paths = sorted((ROOT / "reports" / "published").glob(pattern))
     return {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in paths}
 
 
@@ -125,32 +117,15 @@ def first_difference(arm: Json) -> str:
     return found[0] if found else "none"
 
 
+def one(rows: Sequence[Json], **values: object) -> Json:
+    """Return the one row of a verdict's list that has these values."""
+    (found,) = [row for row in rows if all(row[name] == value for name, value in values.items())]
+    return found
+
+
 def gap(design: Json, a: str, b: str, precision: str) -> Json:
     """Return how the runs of two arms of a design come apart; of one arm, its ULP control."""
-    (found,) = [
-        each
-        for each in design["divergence"]
-        if (each["a"], each["b"], each["precision"], each["is_ulp_control"]) == (a, b, precision, a == b)
-    ]
-    return dict(found)
-
-
-def arm(design: Json, name: str) -> Json:
-    """Return an arm of a design."""
-    (found,) = [each for each in design["arms"] if each["name"] == name]
-    return dict(found)
-
-
-def simple(factor: Json, where: str) -> Json:
-    """Return the effect of a factor at one level of another."""
-    (found,) = [each for each in factor["simple_effects"] if each["where"] == where]
-    return dict(found)
-
-
-def pair(design: Json, a: str, b: str) -> Json:
-    """Return the difference of two arms, b minus a."""
-    (found,) = [each for each in design["pairs"] if (each["a"], each["b"]) == (a, b)]
-    return dict(found)
+    return one(design["divergence"], a=a, b=b, precision=precision, is_ulp_control=a == b)
 
 
 def probe_at(scale: float) -> Mapping[str, Any]:

@@ -30,6 +30,14 @@ class WorkerError(RuntimeError):
     """A worker ended without having trained its runs."""
 
 
+class ArmFailedError(WorkerError):
+    """A run of an arm that is compared ended with an exit code other than 0."""
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
 def in_one_line(error: BaseException) -> str:
     """Return an exception's text in one line; its type's name where it has no text."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -11,16 +11,14 @@ SECONDS_BETWEEN_LINES = 20.0
 """A command that ends sooner prints no line."""
 SECONDS_OF_RATE = 300.0
 """The period over which the rate is taken."""
+COLUMNS_FOR_ALL = 110
+"""Width of a terminal below which the bar itself and the elapsed time are left out."""
 
 Item = TypeVar("Item", covariant=True)
 
 
 class Items(Sized, Iterable[Item], Protocol[Item]):
     """Items whose number is known."""
-
-
-COLUMNS_FOR_ALL = 110
-"""Width of a terminal below which the bar itself and the elapsed time are left out."""
 
 
 class Progress:

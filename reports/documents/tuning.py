@@ -77,7 +77,12 @@ def write(
     after = attribute(tuned, outcome, FACTORS, margin)
     shifts = good_values(searches)
     output.mkdir(parents=True, exist_ok=True)
-    pictures = draw(searches, {"untuned": before, "tuned": after}, outcome, output)
+    pictures = draw(
+        {name: _complete(study) for name, study in searches.items()},
+        {"untuned": before, "tuned": after},
+        outcome,
+        output,
+    )
     text = page(
         "tuning.md.j2",
         answer=Markup(answer(before, after, outcome)),

@@ -1,7 +1,7 @@
 """The figures of a tuning report: Optuna's own of the searches, in the reports' style, and the held-out seeds."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import optuna
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from optuna.exceptions import ExperimentalWarning
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial
 from optuna.visualization import matplotlib as plots
 
 from reports.analysis.attribution import Attribution
@@ -25,12 +25,12 @@ FEWEST_LINES = 2
 
 
 def draw(
-    searches: Mapping[str, optuna.Study], held_out: Mapping[str, Attribution], outcome: str, output: Path
+    searches: Mapping[str, Sequence[FrozenTrial]], held_out: Mapping[str, Attribution], outcome: str, output: Path
 ) -> dict[str, str]:
     """Draw the figures of a tuning report, and return their descriptions by file name.
 
     Args:
-        searches: By condition.
+        searches: The trials that came to a value, by condition.
         held_out: The answers for the runs on held-out seeds, by "untuned" and "tuned".
         outcome: The outcome.
         output: The directory to write to.
@@ -41,32 +41,26 @@ def draw(
         if any(np.isfinite(values).any() for values in strips.values()):
             figures.outcome_strips(strips, f"{outcome}, {name}", output / f"held-out-{name}")
             found[f"held-out-{name}.png"] = f"Held-out seeds, {name}: a dot is a seed, and lines join its conditions"
-    for condition, study in searches.items():
+    for condition, trials in searches.items():
         for name, plot, what in (
             ("history", plots.plot_optimization_history, "Values in the order of trials"),
             ("parallel", plots.plot_parallel_coordinate, "A line is a trial, through its hyperparameters"),
             ("slice", plots.plot_slice, "Values over each hyperparameter"),
         ):
-            if name == "parallel" and len(study.best_params) < FEWEST_LINES:
+            if name == "parallel" and len(trials[0].params) < FEWEST_LINES:
                 continue
-            _draw(plot, study, condition, output / f"{name}-{condition}")
+            _draw(plot, trials, condition, output / f"{name}-{condition}")
             found[f"{name}-{condition}.png"] = f"{what}, {condition}"
     return found
 
 
-def _draw(plot: Callable[[optuna.Study], Any], study: optuna.Study, condition: str, path: Path) -> None:
-    """Draw one of Optuna's plots of the trials that came to a value, as PNG and SVG."""
-    finite = optuna.create_study(direction="maximize")
-    finite.add_trials(
-        [
-            trial
-            for trial in study.get_trials(states=[TrialState.COMPLETE])
-            if trial.value is not None and np.isfinite(trial.value)
-        ]
-    )
+def _draw(plot: Callable[[optuna.Study], Any], trials: Sequence[FrozenTrial], condition: str, path: Path) -> None:
+    """Draw one of Optuna's plots, as PNG and SVG."""
+    study = optuna.create_study(direction="maximize")
+    study.add_trials(trials)
     with mpl.style.context(RC, after_reset=True), warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        figure = _figure(plot(finite))
+        figure = _figure(plot(study))
         for axis in figure.axes:
             _restyle(axis)
         figure.suptitle(condition)

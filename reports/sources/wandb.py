@@ -8,7 +8,6 @@ import dataclasses
 import json
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +18,7 @@ from platformdirs import user_cache_path
 from rich.console import Console
 from rich.progress import track
 
+from reports.downloads import download_files
 from reports.errors import UnreadableSourceError
 
 Item = TypeVar("Item")
@@ -151,12 +151,7 @@ def _status(run: Run) -> str:
 
 def download(run: Run) -> dict[str, bytes]:
     """Return those of the run store's files that are saved with a run, by name, and the cost where it is known."""
-    wanted = [*FILES, COST_FILE]
-    with tempfile.TemporaryDirectory() as folder:
-        for file in run.files(names=wanted):
-            if file.name in wanted:  # any other name may lead out of the folder
-                file.download(root=folder, replace=True).close()
-        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+    return download_files(run, [*FILES, COST_FILE])
 
 
 def _keep(run: Run, run_id: str, folder: Path) -> None:

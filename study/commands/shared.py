@@ -126,7 +126,7 @@ def check_step_timeout(seconds: float) -> None:
 
 
 def check_comparison(outcome: str, margin: float | None) -> None:
-    """Check what is to be compared, before there are runs.
+    """Check the outcome and the equivalence margin of a study that has no runs yet.
 
     Args:
         outcome: An outcome's name.

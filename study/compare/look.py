@@ -12,7 +12,7 @@ from study.compare.naming import brief, name_gradients, name_update
 from study.compare.parts import Parted, align
 from study.compare.reading import Difference, Reading, find_first, read
 from study.compare.recordings import Recording, Whole
-from study.errors import ConfigError, WorkerError
+from study.errors import ArmFailedError, ConfigError
 
 ControlName = Literal["jitter", "one_ulp", "rerun"]
 CONTROLS = (1, 2)
@@ -74,18 +74,6 @@ class Look:
         return self.double[2] if self.double is not None and self.is_read_in_double else self.gaps
 
 
-class RunFailedError(WorkerError):
-    """A run of the look has failed."""
-
-    def __init__(self, run: Ended) -> None:
-        """Describe the run in one line."""
-        super().__init__(
-            f"arm {run.job.arm.name}, seed {run.job.seed} ({run.job.kind}): exit code {run.exit_code}: "
-            f"{run.last_line}; its output is in {run.folder}"
-        )
-        self.exit_code = run.exit_code
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Failure:
     """An arm of which nothing can be told.
@@ -96,7 +84,7 @@ class Failure:
     """
 
     arm: Arm
-    error: RunFailedError
+    error: ArmFailedError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -153,7 +141,7 @@ class Looker:
         """Run what is needed, and return what was found.
 
         Raises:
-            RunFailedError: A run of the first arm failed, with which all others are compared.
+            ArmFailedError: A run of the first arm failed, with which all others are compared.
             ConfigError: An arm can't begin with the first arm's weights.
         """
         first, again, others = self._run_plainly()
@@ -177,7 +165,7 @@ class Looker:
                     reruns=[] if rerun.is_identical else [_measure_again(both[0], again)],
                 )
                 looks.append(self._look_at(arm, both, own, control, doubles.get(arm.name)))
-            except RunFailedError as error:
+            except ArmFailedError as error:
                 failures.append(Failure(arm=arm, error=error))
         return Looks(reference=self._reference, rerun=rerun, looks=looks, failures=failures)
 
@@ -329,10 +317,14 @@ def _measure_again(run: Recording, again: Recording) -> Gaps:
 
 
 def _recordings(ended: Sequence[Ended]) -> list[Recording]:
-    """Return the recordings of runs; raise a `RunFailedError` for the first that failed."""
+    """Return the recordings of runs; raise a `ArmFailedError` for the first that failed."""
     for run in ended:
         if run.exit_code:
-            raise RunFailedError(run)
+            raise ArmFailedError(
+                f"arm {run.job.arm.name}, seed {run.job.seed} ({run.job.kind}): exit code {run.exit_code}: "
+                f"{run.last_line}; its output is in {run.folder}",
+                run.exit_code,
+            )
     return [run.recording for run in ended]
 
 

@@ -1,12 +1,11 @@
 """Which runs other machines have trained, or are training, as W&B has it: so that none is trained twice."""
 
-import tempfile
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import wandb
 
+from reports.downloads import download_files
 from study.config.run_config import RunConfig
 from study.errors import ConfigError, in_one_line, warn
 from study.store.adoption import FILES
@@ -37,7 +36,7 @@ def copy_finished(configs: Sequence[RunConfig], store: RunStore) -> dict[str, st
         if run.state != "finished" or run.summary.get("status") != "finished" or config.id in copied:
             continue
         try:
-            files = _download(run)
+            files = download_files(run, FILES)
         except (OSError, wandb.Error) as error:
             warn(f"Run {run.id} has trained this run, and can't be read: {in_one_line(error)}")
             continue
@@ -66,22 +65,13 @@ def rivals(runs: Iterable[TrackedRun]) -> dict[str, str]:
         By run id, the id of the other W&B run.
     """
     ours = {run.config.id: run for run in runs}
-    claims = {config: (run.claimed, run.id) for config, run in ours.items()}
+    claims = {run_id: (run.claimed, run.id) for run_id, run in ours.items()}
     found = {}
     for other in _runs_of([run.config for run in ours.values()]):
-        config = other.config["run_id"]
-        if other.state == "running" and (other.config.get("claimed", 0.0), other.id) < claims[config]:
-            found[config] = other.id
+        run_id = other.config["run_id"]
+        if other.state == "running" and (other.config.get("claimed", 0.0), other.id) < claims[run_id]:
+            found[run_id] = other.id
     return found
-
-
-def _download(run: Run) -> dict[str, bytes]:
-    """Return the files of the run store that are saved with a W&B run, by name."""
-    with tempfile.TemporaryDirectory() as folder:
-        for file in run.files(names=[*FILES]):
-            if file.name in FILES:  # any other name may lead out of the folder
-                file.download(root=folder, replace=True).close()
-        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
 def _runs_of(configs: Sequence[RunConfig]) -> list[Run]:

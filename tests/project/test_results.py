@@ -25,5 +25,5 @@ def test_results_are_those_of_the_verdicts(writer: ModuleType) -> None:
 def test_the_readme_has_the_table_of_the_verdict(writer: ModuleType) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert readme == writer.with_table(readme)
-    effect = writer.verdicts()["pendulum"]["designs"][0]["factors"]["parameterization"]["mean"]
+    effect = writer.published("*/verdict.json")["pendulum"]["designs"][0]["factors"]["parameterization"]["mean"]
     assert f"| difference | {writer.decided(effect)} |" in readme
