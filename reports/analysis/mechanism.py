@@ -36,6 +36,9 @@ APART = 0.01
 
 NUMBER_FORMATS = frozenset({"bfloat16", "float16", "float32", "float64"})
 """Levels whose gap is rounding, however large it is: a factor of these alone is never *real*."""
+NO_CONTROL_OF_ITS_OWN = (
+    "round-off, but for seed {seeds}, apart far beyond all ULP controls: run its own, since some seeds amplify more"
+)
 BY_DESIGN = "the levels are number formats: their gap is rounding by design"
 
 SINGLE, DOUBLE = "float32", "float64"
@@ -254,7 +257,8 @@ def read_mechanism(pair: Sequence[Gaps], controls: Sequence[Gaps]) -> Mechanism:
 def _with_a_minority(seen: Mechanism, double: Gaps, controls: Sequence[Gaps]) -> Mechanism:
     """Return the mechanism, *round-off* unless some seeds' gaps in float64 show a difference that medians don't.
 
-    A seed is beyond round-off where its gap is 2^`LATE_BITS` times the largest of all the ULP control's seeds.
+    A seed is beyond round-off where its gap is 2^`LATE_BITS` times the largest of all the ULP control's seeds, its own
+    among them: some seeds amplify every difference far more than others. A seed without a control of its own is named.
     """
     own = _together(controls, DOUBLE)
     if own is None:
@@ -264,12 +268,17 @@ def _with_a_minority(seen: Mechanism, double: Gaps, controls: Sequence[Gaps]) ->
     beyond = (double.gaps[:, :updates] > 2.0**LATE_BITS * largest) & (largest > 0)
     if not beyond.any():
         return dataclasses.replace(seen, reading="round-off")
-    onset = int(np.flatnonzero(beyond.any(axis=0))[0])
+    controlled = {seed for gaps in controls if gaps.precision == DOUBLE for seed in gaps.seeds}
+    shown = beyond & np.isin(double.seeds, list(controlled))[:, None]
+    if not shown.any():
+        seeds = ", ".join(str(seed) for seed in np.array(double.seeds)[beyond.any(axis=1)])
+        return dataclasses.replace(seen, reading="untested", reason=NO_CONTROL_OF_ITS_OWN.format(seeds=seeds))
+    onset = int(np.flatnonzero(shown.any(axis=0))[0])
     return dataclasses.replace(
         seen,
         reading="late" if onset else "real",
         onset=onset + 1 if onset else None,
-        beyond=int(beyond.any(axis=1).sum()),
+        beyond=int(shown.any(axis=1).sum()),
         seeds=len(beyond),
     )
 

@@ -165,22 +165,45 @@ def test_float64_within_one_ulp_is_round_off() -> None:
     assert found.reading == "round-off"
 
 
+def few_apart(since: int, own: Sequence[int] = range(10)) -> tuple[list[Gaps], list[Gaps]]:
+    """Ten seeds' gaps of round-off, of which the first two seeds' jump; and the controls of some of these seeds."""
+
+    def grow(first: float) -> Array:
+        return np.array([first * 2.0 ** (4 * np.arange(8) + 0.1 * seed) for seed in range(10)])
+
+    def of(b: str, precision: str, seeds: Sequence[int], gaps: Array) -> Gaps:
+        return Gaps(a="a", b=b, precision=precision, seeds=list(seeds), gaps=gaps[list(seeds)], first_tensor=None)
+
+    single, double = np.minimum(1e-2, grow(5e-8)), grow(1e-16)
+    jumped = double.copy()
+    jumped[:2, since:] = 1e-3
+    return (
+        [of("b", "float32", range(10), single), of("b", "float64", range(10), jumped)],
+        [of("a", "float32", own, single), of("a", "float64", own, double)],
+    )
+
+
 @pytest.mark.parametrize(("since", "reading", "onset"), [(0, "real", None), (3, "late", 4)])
 def test_what_few_seeds_show_is_read_too(since: int, reading: str, onset: int | None) -> None:
-    def grow(first: float, seeds: int = 10) -> Array:
-        return np.array([first * 2.0 ** (4 * np.arange(8) + 0.1 * seed) for seed in range(seeds)])
-
-    double = grow(1e-16)
-    double[:2, since:] = 1e-3
-    both = [
-        Gaps(a="a", b="b", precision=precision, seeds=list(range(10)), gaps=values, first_tensor=None)
-        for precision, values in (("float32", np.minimum(1e-2, grow(5e-8))), ("float64", double))
-    ]
-    controls = [dataclasses.replace(both[0], b="a"), dataclasses.replace(both[1], b="a", gaps=grow(1e-16))]
+    both, controls = few_apart(since)
     found = read_mechanism(both, controls)
     assert (found.reading, found.onset, found.beyond, found.seeds) == (reading, onset, 2, 10)
-    untouched = [both[0], dataclasses.replace(both[1], gaps=grow(1e-16))]
-    assert read_mechanism(untouched, controls).reading == "round-off"
+    unchanged = [dataclasses.replace(gaps, b="b") for gaps in controls]
+    assert read_mechanism(unchanged, controls).reading == "round-off"
+
+
+def test_a_seed_that_amplifies_everything_is_no_difference() -> None:
+    both, _ = few_apart(3)
+    as_far = [dataclasses.replace(gaps, b="a") for gaps in both]
+    assert read_mechanism(both, as_far).reading == "round-off"
+
+
+def test_a_seed_without_a_control_of_its_own_accuses_nobody() -> None:
+    found = read_mechanism(*few_apart(3, own=range(1, 10)))
+    assert (found.reading, found.beyond) == ("late", 1)
+    found = read_mechanism(*few_apart(3, own=range(2, 10)))
+    assert (found.reading, found.beyond) == ("untested", 0)
+    assert "seed 0, 1, " in found.reason
 
 
 def test_a_factor_has_its_worst_pairs_reading() -> None:
