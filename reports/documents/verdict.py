@@ -15,10 +15,9 @@ from reports.analysis.mean import Estimate
 from reports.analysis.mechanism import Gaps, plain_mechanism
 from reports.analysis.pairs import Pair
 from reports.analysis.relations import Amplification, Compensation
+from reports.files import Json
 from reports.sources.runs import plain
 from reports.statistics import Interval, Ratio, SignFlip
-
-Json = dict[str, Any]
 
 SCHEMA = 2
 DIGITS = 8

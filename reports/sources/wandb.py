@@ -20,10 +20,10 @@ from rich.progress import track
 
 from reports.downloads import download_files
 from reports.errors import UnreadableSourceError
+from reports.files import Json
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
-Json = dict[str, Any]
 Run = Any
 """`wandb.apis.public.Run`, which has no types."""
 
