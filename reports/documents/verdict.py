@@ -117,8 +117,7 @@ def _factor(answer: Attribution, effect: Effect) -> Json:
             "conclusion": failures.conclusion,
         },
         "simple_effects": [
-            {"where": simple.where, **_estimate(simple), "conclusion": simple.conclusion}
-            for simple in (*mean.simple, *mean.cells)
+            {"where": simple.where, **_estimate(simple), "conclusion": simple.conclusion} for simple in mean.lines[1:]
         ],
         "interactions": [
             _interaction(found)
