@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import ArrayLike
 from tyro.conf import OmitArgPrefixes, Positional
 
 from study.commands.shared import check_pool, train_all
@@ -114,8 +116,8 @@ def _describe(difference: "Difference", published: "Record", here: "Record", out
         return f"{_ending(published)} in the table, {_ending(here)} here"
     update = difference.update
     if update is not None:
-        both = [(name, published.history[name], here.history[name]) for name in difference.columns]
-        first = [_numbers(name, *(one[update - 1 : update] for one in values)) for name, *values in both]
+        at = slice(update - 1, update)
+        first = [_numbers(name, published.history[name][at], here.history[name][at]) for name in difference.columns]
         where = f"from update {update} on ({', '.join(first)})"
     elif difference.is_parameters:
         where = "the parameters after the last update, and no recorded number of an update"
@@ -123,16 +125,16 @@ def _describe(difference: "Difference", published: "Record", here: "Record", out
         where = "no recorded number of an update"
     is_shown = outcome in difference.outcomes or not difference.outcomes
     shown = [outcome] if is_shown else difference.outcomes
-    return "; ".join([where, *(_numbers(name, [published.outcomes[name]], [here.outcomes[name]]) for name in shown)])
+    return "; ".join([where, *(_numbers(name, published.outcomes[name], here.outcomes[name]) for name in shown)])
 
 
 def _ending(record: "Record") -> str:
     return f"{record.status} ({record.error})" if record.error else record.status
 
 
-def _numbers(name: str, published: Sequence[float], here: Sequence[float]) -> str:
-    """Return the only number of each in words."""
-    one, other = (repr(float(values[0])) if len(values) else "none" for values in (published, here))
+def _numbers(name: str, published: ArrayLike, here: ArrayLike) -> str:
+    """Return the only number of each in words; one may have none."""
+    one, other = (", ".join(map(repr, np.ravel(values).tolist())) or "none" for values in (published, here))
     return f"{name} {one} in both" if one == other else f"{name} {one} in the table and {other} here"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -252,3 +253,13 @@ def test_each_difference_of_provenance_is_told_once() -> None:
     assert compare_provenance([(one, one)]) == ({}, [])
     pairs = [(one, other), (one, other), (one, third), (other, other)]
     assert compare_provenance(pairs) == ({"cpu": [("a", "b"), ("a", "c")]}, ["os"])
+
+
+def test_updates_are_compared_by_their_bits_and_number() -> None:
+    def recorded(*numbers: float) -> Record:
+        nothing: dict[str, Any] = {"outcomes": {}, "params_sha256": None, "provenance": {}}
+        return Record(status="finished", error="", history={"a": np.array(numbers)}, **nothing)
+
+    assert compare(recorded(1.0, np.nan), recorded(1.0, np.nan)) is None
+    assert compare(recorded(1.0, 0.0), recorded(1.0, -0.0)) == Difference(update=2, columns=("a",))
+    assert compare(recorded(1.0, 2.0), recorded(1.0)) == Difference(update=2, columns=("a",))
