@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from agents.conditions import CONDITIONS
 from reports import sources
+from reports.files import Json
 from reports.sources.run_store import PERTURBATION, PRECISION
 from reports.sources.runs import HASH, Runs, plain
 from study.config.run_config import RunConfig, make_config
 from study.errors import ConfigError
 
-Json = dict[str, Any]
 History = Mapping[str, NDArray[Any]]
 
 RUN_ID = re.compile(r"[0-9a-f]{16}")
