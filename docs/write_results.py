@@ -56,6 +56,7 @@ def _render(template: str) -> str:
     )
     environment.filters |= {
         "number": number,
+        "interval": interval,
         "estimate": estimate,
         "decided": decided,
         "percent": percent,

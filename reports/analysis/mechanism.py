@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,10 @@ class Gaps:
     def medians(self) -> Array:
         """The median gap over seeds, `[updates]`."""
         return np.asarray(np.median(self.gaps, axis=0))
+
+    def of(self, seeds: Container[int]) -> Array:
+        """Return the gaps of those of its seeds that are among some, `[seeds, updates]`."""
+        return self.gaps[[seed in seeds for seed in self.seeds]]
 
     @property
     def first(self) -> float | None:
@@ -248,7 +252,7 @@ def read_mechanism(pair: Sequence[Gaps], controls: Sequence[Gaps]) -> Mechanism:
     if not _is_round_off(bits[start] if start < len(bits) else math.nan, sizes):
         return dataclasses.replace(seen, reading="late" if start else "real", onset=start + 1 if start else None)
     enough = min(len(gaps.seeds) for gaps in pair) >= FEWEST_SEEDS
-    late = _late(medians, bits, by_control[DOUBLE], start) if enough else None
+    late = _late(medians, bits, _over_own_controls(by_precision[DOUBLE], controls), start) if enough else None
     if late is not None:
         return dataclasses.replace(seen, reading="late", onset=late)
     return _with_a_minority(seen, by_precision[DOUBLE], controls)
@@ -297,8 +301,13 @@ def _control(controls: Sequence[Gaps], precision: str) -> Array | None:
 def _together(controls: Sequence[Gaps], precision: str) -> Array | None:
     """Return the gaps of all controls' seeds in a precision, `[seeds, updates]`; None without any."""
     own = [gaps.gaps for gaps in controls if gaps.precision == precision]
-    updates = min((gaps.shape[1] for gaps in own), default=0)
-    return np.concatenate([gaps[:, :updates] for gaps in own]) if own else None
+    return _stacked(own) if own else None
+
+
+def _stacked(gaps: Sequence[Array]) -> Array:
+    """Return several arms' gaps as one array, `[seeds, updates]`, up to the last update that all have."""
+    updates = min(each.shape[1] for each in gaps)
+    return np.concatenate([each[:, :updates] for each in gaps])
 
 
 def _first_difference(medians: Sequence[Array]) -> int:
@@ -344,15 +353,30 @@ def _is_round_off(bits: float, sizes: Mapping[str, float | None]) -> bool:
     return bits >= EPSILON_BITS - RATIO_BITS or (double is not None and double <= 1.0)
 
 
-def _late(medians: dict[str, Array], bits: Array, control: Array | None, start: int) -> int | None:
+def _over_own_controls(double: Gaps, controls: Sequence[Gaps]) -> Array:
+    """Return log2 of the median gap over the ULP control's, of the seeds that have a control, `[updates]`.
+
+    Other seeds may amplify more, or less.
+
+    Returns:
+        Nothing where fewer than `FEWEST_SEEDS` have one.
+    """
+    own = [gaps for gaps in controls if gaps.precision == DOUBLE]
+    seeds = {*double.seeds} & {seed for gaps in own for seed in gaps.seeds}
+    if len(seeds) < FEWEST_SEEDS:
+        return np.array([])
+    return _bits(np.median(double.of(seeds), axis=0), np.median(_stacked([gaps.of(seeds) for gaps in own]), axis=0))
+
+
+def _late(medians: dict[str, Array], bits: Array, over_own_controls: Array, start: int) -> int | None:
     """Return the first update, counted from 1, at which a gap that began as round-off lacks its marks, or None."""
     together = _until_apart(medians[SINGLE])
-    breaks = np.flatnonzero(bits[start:together] < EPSILON_BITS - LATE_BITS) + start
-    if control is not None:
-        updates = min(len(medians[DOUBLE]), len(control))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            larger = np.log2(medians[DOUBLE][:updates]) - np.log2(control[:updates])
-        breaks = np.concatenate([breaks, np.flatnonzero(larger > LATE_BITS)])
+    breaks = np.concatenate(
+        [
+            np.flatnonzero(bits[start:together] < EPSILON_BITS - LATE_BITS) + start,
+            np.flatnonzero(over_own_controls > LATE_BITS),
+        ]
+    )
     return int(breaks.min()) + 1 if len(breaks) else None
 
 

@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 
 from reports.analysis.attribution import by_name, judge
+from reports.analysis.design import Question
 from reports.analysis.mechanism import FEWEST_SEEDS
-from reports.calibration import mechanisms
+from reports.analysis.study import answer_designs
+from reports.calibration import mechanisms, subsets
 from reports.calibration.labels import RIGHT, Row, is_line_wrong, is_true, simulate, true_effects
 from reports.calibration.studies import MARGIN, STUDIES, Study, Truth
+from reports.sources import read
 from reports.statistics import Margin
 from study.cli import main
+from tests.helpers.paths import ROOT
 
 NUMBER = 200
 LIMIT = 0.05 + 3 * math.sqrt(0.05 * 0.95 / NUMBER)
@@ -135,3 +139,15 @@ def test_mistakes_are_one_line(
 def test_mechanisms_are_rarely_misread(truth: mechanisms.Truth, seeds: int) -> None:
     needs_more = truth.name == "late, round-off before" and seeds < FEWEST_SEEDS
     assert mechanisms.wrong(truth, seeds, NUMBER) <= (1.0 if needs_more else LIMIT)
+
+
+def test_real_gaps_of_the_same_mathematics_are_rarely_misread_and_a_planted_difference_always() -> None:
+    runs = read(ROOT / "reports" / "published" / "state_dependent" / "table.parquet")
+    gaps = [
+        found
+        for found in answer_designs(runs, Question(outcome="auc_return"))[0].gaps
+        if {found.a, found.b} <= {"mvn_std", "normal_sqrt"}
+    ]
+    assert subsets.wrong(gaps, seeds=10, share=0.5, studies=50) <= 0.05
+    planted = [found if found.is_control else dataclasses.replace(found, gaps=found.gaps + 1e-3) for found in gaps]
+    assert subsets.wrong(planted, seeds=10, share=0.5, studies=5) == 1.0
