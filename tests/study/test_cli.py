@@ -435,6 +435,7 @@ def test_a_strange_answer_to_publish_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_run_store(tmp_path / "runs", synthetic_study(seeds=7))
+    monkeypatch.setattr("reports.online.require_online", lambda: None)
     monkeypatch.setattr("reports.documents.publish.publish", lambda *_: json.loads("{}")["data"])
     code, _, err = run("report", str(tmp_path / "runs"), "-o", str(tmp_path / "r"), "--publish", capsys=capsys)
     assert code == 1
