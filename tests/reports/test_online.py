@@ -69,7 +69,7 @@ def test_a_server_that_answers_slowly_is_reached_at_once(server: WandbServer) ->
 
 def test_a_name_server_that_is_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [] if answer.wait() else [])
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answer.wait() and [])
     monkeypatch.setattr(online, "SECONDS", 0.1)
     assert find_problem("https://api.wandb.ai", []) == "no connection in 0 s"
     answer.set()
