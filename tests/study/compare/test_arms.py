@@ -82,7 +82,7 @@ def begun(command: str, cwd: Path | None = None, shell: bool = False, **env: str
 )
 def test_an_arm_whose_file_does_not_exist_is_refused(folder: Path, command: str, cwd: str | None, words: str) -> None:
     with pytest.raises(ConfigError) as error:
-        begun(command, cwd and (folder / cwd).resolve())
+        begun(command, None if cwd is None else (folder / cwd).resolve())
     words = words.replace("HERE", str(folder)).replace("OTHER", str(folder.parent / "other"))
     assert str(error.value) == f"arm new: {'' if words.startswith('program') else 'there is '}{words}"
 
