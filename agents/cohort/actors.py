@@ -112,7 +112,8 @@ def count_unfinished(before: Counts, ended: Flags) -> Counts:
         ended: Whether an episode ended in a step of the rollout, `[runs, steps, envs]`.
     """
     since_the_last = ended[:, ::-1].argmax(1)
-    return np.where(ended.any(1), since_the_last, before + ended.shape[1])
+    after: Counts = np.where(ended.any(1), since_the_last, before + ended.shape[1])
+    return after
 
 
 def exploration(conditions: Sequence[Condition], agent: ActorCritic, raw_scale: Floats, noise: Floats) -> Floats:

@@ -81,7 +81,8 @@ class NormalisedEnvs:
         self._returns += rewards
         episodic_returns = np.where(ended, self._returns, np.nan)
         self._returns[ended] = 0.0
-        self.unfinished = np.where(ended, 0, self.unfinished + 1)
+        self.unfinished += 1
+        self.unfinished[ended] = 0
         if ended.any():
             next_observations[ended] = self._normalise(np.stack(infos["final_obs"][ended]))
         rewards = self._normalise_rewards(rewards, terminated, ended)

@@ -98,7 +98,7 @@ def test_lengths_of_episodes_are_counted_across_rollouts() -> None:
         expected = np.zeros(2, int)
         for step in range(7):
             ages += 1
-            ended = replayed.step(rollout.actions[:, step]).ended
+            ended = replayed.step(rollout.actions[:, step].astype(np.float64)).ended
             expected += np.where(ended, ages, 0).sum(1)
             lengths += ages[ended].tolist()
             ages[ended] = 0
