@@ -17,6 +17,7 @@ import pandas as pd
 
 from agents.conditions import CONDITIONS
 from reports.documents.words import interval, number
+from reports.files import Json
 from study.probe import probe
 
 ROOT = Path(__file__).parent.parent
@@ -24,8 +25,6 @@ TABLE = re.compile(
     r"(?<=<!-- results: written by docs/write_results.py -->\n).*?(?=<!-- end of results -->)", re.DOTALL
 )
 """The README's part that is written."""
-
-Json = dict[str, Any]
 
 
 def main() -> None:

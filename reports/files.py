@@ -1,8 +1,12 @@
-"""Reading of files, which may be pipes or devices."""
+"""Reading of files, which may be pipes or devices, and the type of what JSON files hold."""
 
 import errno
 import stat
 from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+"""A JSON object."""
 
 
 def read_file(path: Path) -> bytes:

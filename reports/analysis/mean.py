@@ -189,9 +189,14 @@ class Mean:
     is_identical: bool
 
     @property
+    def lines(self) -> tuple[Estimate, ...]:
+        """All estimates, each a line of the table of effects."""
+        return (self.main, *self.simple, *self.cells)
+
+    @property
     def deciding(self) -> tuple[Estimate, ...]:
         """The estimates from which the conclusion is drawn."""
-        return (self.main, *self.simple, *self.cells) if self.must_agree else (self.main,)
+        return self.lines if self.must_agree else (self.main,)
 
     @property
     def can_reject(self) -> bool:

@@ -1,6 +1,7 @@
 """The rates at which the report's labels are wrong, and at which they are given where they are right."""
 
 import dataclasses
+import math
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from reports.analysis import conclusions
 from reports.analysis.attribution import Attribution, by_name, judge
 from reports.analysis.blocks import Arm, Contrast
 from reports.analysis.effects import Effect
+from reports.analysis.mean import Estimate
 from reports.analysis.mechanism import Mechanism
 from reports.analysis.pairs import Pair, judge_pairs
 from reports.calibration.studies import MARGIN, Study, Truth
@@ -23,8 +25,8 @@ RESAMPLES = 2_000
 
 RIGHT = ("different", "equivalent", "round-off", "bounded", "larger", "seeds differ", "failures")
 """Labels of a factor that a reader can see, which are also counted where they are right."""
-WRONG = (*RIGHT, "pair", "verdict")
-"""These, and the labels of a pair and of the thread's design, which are counted where they are wrong."""
+WRONG = (*RIGHT, "line", "pair", "verdict")
+"""These, and the labels of a line of the effects' table, of a pair and of the thread's design, counted where wrong."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,8 +38,8 @@ class Row:
         shape: Of seeds and chaos.
         seeds: Of each study.
         studies: The number of studies.
-        wrong: Of each label, the share of studies in which any factor had it wrongly; of pairs, that of the pair which
-            is wrong most often. None where it can't be wrong.
+        wrong: Of each label, the share of studies in which any factor had it wrongly; of lines and pairs, that of the
+            line or pair which is wrong most often. None where it can't be wrong.
         right: Of each label, the share of studies in which a factor of which it is true had it; None where it isn't
             true of any.
     """
@@ -71,7 +73,9 @@ def simulate(study: Study, shape: str, seeds: int, studies: int) -> Row:
     rng = np.random.default_rng([zlib.crc32(study.name.encode()), zlib.crc32(shape.encode()), seeds])
     wrong: dict[str, list[bool]] = {label: [] for label in WRONG}
     right: dict[str, list[bool]] = {label: [] for label in RIGHT}
+    lines: Counter[tuple[str, str]] = Counter()
     pairs: Counter[tuple[str, str]] = Counter()
+    effects = true_effects(study)
     for _ in range(studies):
         answer = judge(
             study.draw(shape, seeds, rng),
@@ -85,6 +89,9 @@ def simulate(study: Study, shape: str, seeds: int, studies: int) -> Row:
         for label in RIGHT:
             _note(wrong[label], [label in labels for labels, truth in given if not is_true(label, truth)])
             _note(right[label], [label in labels for labels, truth in given if is_true(label, truth)])
+        for name, effect in by_name(answer).items():
+            for line in effect.mean.lines:
+                lines[name, line.where] += is_line_wrong(line, effects[name, line.where], study.truths[name])
         for pair in judge_pairs(answer):
             pairs[pair.difference.a, pair.difference.b] += is_pair_wrong(answer, pair, study.truths)
         if answer.verdict:
@@ -95,6 +102,7 @@ def simulate(study: Study, shape: str, seeds: int, studies: int) -> Row:
         seeds=seeds,
         studies=studies,
         wrong={label: _share(values, studies) for label, values in wrong.items()}
+        | {"line": max(lines.values(), default=0) / studies}
         | {"pair": max(pairs.values(), default=0) / studies},
         right={label: _share(values, studies) for label, values in right.items()},
     )
@@ -142,6 +150,22 @@ def is_true(label: str, truth: Truth) -> bool:
         case "failures":
             return truth.fails
     raise ValueError(label)
+
+
+def true_effects(study: Study) -> dict[tuple[str, str], float]:
+    """Return the true effect of each line of the effects' table, by its factor and where it is compared."""
+    answer = judge(study.expected(), study.factors, None, paired=study.paired, mechanism=_mechanism)
+    return {(name, line.where): line.estimate for name, effect in by_name(answer).items() for line in effect.mean.lines}
+
+
+def is_line_wrong(line: Estimate, effect: float, truth: Truth) -> bool:
+    """Return whether a line is *different* without an effect, or *equivalent* with one as large as the margin."""
+    match line.conclusion:
+        case "different":
+            return math.isclose(effect, 0.0, abs_tol=1e-9) and not truth.fails
+        case "equivalent":
+            return abs(effect) >= MARGIN * (1 - 1e-9) or truth.fails
+    return False
 
 
 def is_pair_wrong(answer: Attribution, pair: Pair, truths: Mapping[str, Truth]) -> bool:

@@ -157,6 +157,25 @@ class Study:
             failed_controls=lost,
         )
 
+    def expected(self) -> Blocks:
+        """Return a study whose outcomes are the means of this kind's: each of its effects is the true one.
+
+        Without failures: these change ranks, not what runs that finish come to.
+        """
+        means = self._of_runs(self.shift)
+        is_normal = np.array([[arm.levels.get("implementation") == "normal"] for arm in self.arms])
+        outcomes = np.stack([means - 5.0 * self.collapse * is_normal] * 2)
+        none = np.zeros((*outcomes.shape, 0))
+        return Blocks(
+            seeds=(0, 1),
+            arms=self.arms,
+            precisions=self.precisions,
+            outcomes=outcomes,
+            failed=np.zeros(outcomes.shape, dtype=bool),
+            controls=none,
+            failed_controls=none.astype(bool),
+        )
+
     def _chaos(self, shape: str, size: tuple[int, ...], rng: np.random.Generator) -> Array:
         chaos = SHAPES[shape](rng, size)
         if self.is_shared:

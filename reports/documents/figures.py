@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,9 @@ STYLES = (
 CONTROL = ("#000000", ":", "^")
 """Colour, line and marker of the ULP control."""
 
+MOST_JOINED = 40
+"""Seeds up to which a line joins the outcomes of each: more lines can't be told apart."""
+
 MARKERS: dict[str, Any] = {"markevery": 0.15, "markersize": 4}
 
 Curve = tuple[Array, Array]
@@ -69,7 +73,9 @@ class Row:
 
 
 def first_page(rows: Sequence[Row], margin: float | None, outcome: str, path: Path) -> None:
-    """Draw each seed's paired difference, with the intervals that decide, beside the differences over training.
+    """Draw each seed's paired difference, the intervals that decide, and the differences over training.
+
+    The intervals have a panel of their own: those of many seeds are far narrower than what the seeds say.
 
     Args:
         rows: The effects, and the ULP control last.
@@ -77,29 +83,40 @@ def first_page(rows: Sequence[Row], margin: float | None, outcome: str, path: Pa
         outcome: The outcome's name.
         path: The file, without a suffix.
     """
-    curves = [row for row in rows if row.curve is not None]
-    size = (9.6 if curves else 5.6, 1.4 + 0.62 * max(3, len(rows)))
-    with _saved(path, columns=2 if curves else 1, size=size) as panels:
-        _paired_differences(panels[0], rows, margin, outcome)
+    paired, curves = any(len(row.differences) for row in rows), [row for row in rows if row.curve is not None]
+    widths = [2.4] * paired + [2.4] + [4.4] * bool(curves)
+    size = (2.2 + sum(widths), 1.4 + 0.62 * max(3, len(rows)))
+    with _saved(path, columns=len(widths), size=size, widths=widths) as panels:
+        if paired:
+            _paired_differences(panels[0], rows, outcome)
+        _intervals(panels[int(paired)], rows, margin, outcome)
+        for number, panel in enumerate(panels[: paired + 1]):
+            labels = ["\n".join(_wrapped(row.label)) for row in rows] if number == 0 else [""] * len(rows)
+            panel.set_yticks([-position for position in range(len(rows))], labels)
+            panel.set_ylim(-len(rows) + 0.5, 0.5)
         if curves:
-            _difference_curves(panels[1], curves)
+            _difference_curves(panels[-1], curves)
 
 
-def _paired_differences(panel: Axes, rows: Sequence[Row], margin: float | None, outcome: str) -> None:
+def _paired_differences(panel: Axes, rows: Sequence[Row], outcome: str) -> None:
+    panel.axvline(0, color="0.5", linewidth=0.8, zorder=1)
+    for position, row in enumerate(rows):
+        jitter = np.random.default_rng(position).uniform(-0.2, 0.2, len(row.differences))
+        panel.scatter(row.differences, jitter - position, s=12, color=row.style[0], alpha=0.4, linewidth=0, zorder=2)
+    panel.set(xlabel=f"{_plain(outcome)}: each seed's difference")
+
+
+def _intervals(panel: Axes, rows: Sequence[Row], margin: float | None, outcome: str) -> None:
     if margin is not None:
-        panel.axvspan(-margin, margin, color="0.93", zorder=0)
+        panel.axvspan(-margin, margin, color="0.9", zorder=0)
     panel.axvline(0, color="0.5", linewidth=0.8, zorder=1)
     for position, row in enumerate(rows):
         colour, _, marker = row.style
-        jitter = np.random.default_rng(position).uniform(-0.12, 0.12, len(row.differences))
-        panel.scatter(row.differences, jitter - position, s=14, color=colour, alpha=0.45, linewidth=0, zorder=2)
-        for ends, width in ((row.deciding, 1.2), (row.ninety, 3.2)):
+        for ends, width in ((row.deciding, 1.2), (row.ninety, 3.6)):
             if np.isfinite(ends).all():
-                panel.plot(ends, [-position - 0.28] * 2, color=colour, linewidth=width, zorder=3)
-        panel.plot(row.estimate, -position - 0.28, marker, color=colour, markersize=5, zorder=4)
-    labels = ["\n".join(map(_plain, row.label.splitlines())) for row in rows]
-    panel.set_yticks([-position for position in range(len(rows))], labels)
-    panel.set(xlabel=f"difference in {_plain(outcome)}", ylim=(-len(rows) + 0.4, 0.5))
+                panel.plot(ends, [-position] * 2, color=colour, linewidth=width, zorder=3)
+        panel.plot(row.estimate, -position, marker, color=colour, markersize=6, zorder=4)
+    panel.set(xlabel=f"{_plain(outcome)}: mean difference")
 
 
 def _difference_curves(panel: Axes, rows: Sequence[Row]) -> None:
@@ -245,7 +262,7 @@ def learning_curves(curves: Mapping[str, Curve], ylabel: str, path: Path) -> Non
 
 
 def outcome_strips(outcomes: Mapping[str, Array], ylabel: str, path: Path) -> None:
-    """Draw each seed's outcome by arm, joined across arms, and the mean with its 95% interval.
+    """Draw each seed's outcome by arm, and the mean with its 95% interval; few seeds are joined across arms.
 
     Args:
         outcomes: By arm, `[seeds]`, each the mean over precisions; NaN where there is none.
@@ -254,18 +271,27 @@ def outcome_strips(outcomes: Mapping[str, Array], ylabel: str, path: Path) -> No
     """
     with _saved(path, size=(max(5.6, 0.9 * len(outcomes)), 3.2)) as (panel,):
         positions = np.arange(len(outcomes))
-        for values in np.array(list(outcomes.values())).T:
-            panel.plot(positions, values, color="0.8", linewidth=0.7, zorder=1)
-        for position, (values, (colour, _, _)) in enumerate(
-            zip(outcomes.values(), itertools.cycle(STYLES), strict=False)
-        ):
+        seeds = np.array(list(outcomes.values())).T
+        are_joined = len(seeds) <= MOST_JOINED
+        if are_joined:
+            panel.plot(positions, seeds.T, color="0.8", linewidth=0.7, zorder=1)
+        for position, values, (colour, _, _) in zip(positions, outcomes.values(), itertools.cycle(STYLES)):
             known = values[np.isfinite(values)]
-            panel.scatter(np.full(len(known), position), known, s=14, color=colour, alpha=0.8, zorder=2)
+            beside = 0.0 if are_joined else np.random.default_rng(position).uniform(-0.18, 0.1, len(known))
+            panel.scatter(
+                position + beside + np.zeros(len(known)),
+                known,
+                s=14,
+                color=colour,
+                alpha=0.8 if are_joined else 0.35,
+                linewidth=0,
+                zorder=2,
+            )
             if len(known):
                 mean, low, high = mean_interval(known[:, None])
                 half = [mean - low, high - mean]
                 panel.errorbar(
-                    position + 0.15, mean, yerr=half, fmt="D", color=colour, markersize=5, capsize=3, zorder=3
+                    position + 0.2, mean, yerr=half, fmt="D", color=colour, markersize=5, capsize=3, zorder=3
                 )
         panel.set(ylabel=_plain(ylabel), xlim=(-0.5, len(outcomes) - 0.5))
         labels = [_plain(arm) for arm in outcomes]
@@ -289,15 +315,15 @@ def effect_sizes(effects: Sequence[tuple[str, Style, float, tuple[float, float]]
         panel.set(xlabel="effect, in the reference's standard deviations", ylim=(0.5 - len(effects), 0.5))
 
 
-def quantiles(pairs: Sequence[tuple[str, Array, Array]], path: Path) -> None:
+def quantiles(pairs: Sequence[tuple[str, Style, Array, Array]], path: Path) -> None:
     """Draw quantiles of differences between levels that must agree, against those of the ULP control's.
 
     Args:
-        pairs: A name and both kinds of differences, sorted.
+        pairs: A name, its style and both kinds of differences, sorted.
         path: The file, without a suffix.
     """
     with _saved(path) as (panel,):
-        for (name, spread, control), (colour, _, marker) in zip(pairs, itertools.cycle(STYLES), strict=False):
+        for name, (colour, _, marker), spread, control in pairs:
             points = (np.arange(min(len(spread), len(control))) + 0.5) / min(len(spread), len(control))
             x, y = np.quantile(control, points), np.quantile(spread, points)
             panel.plot(x, y, marker, color=colour, markersize=4, fillstyle="none", label=_plain(name))
@@ -327,12 +353,16 @@ def power_curves(curves: Mapping[str, Array], seeds: Sequence[int], power: float
 
 @contextmanager
 def _saved(
-    path: Path, columns: int = 1, rows: int = 1, size: tuple[float, float] | None = None
+    path: Path,
+    columns: int = 1,
+    rows: int = 1,
+    size: tuple[float, float] | None = None,
+    widths: Sequence[float] | None = None,
 ) -> Iterator[list[Axes]]:
     """Yield panels to draw on, and save them as `path.svg` and `path.png`."""
     with mpl.style.context(RC, after_reset=True):  # whatever a user's matplotlibrc has
         figure = Figure(figsize=size or (4.2 * max(columns, 1.4), 3.2), layout="constrained")
-        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        panels = figure.subplots(rows, columns, squeeze=False, width_ratios=widths).ravel()
         yield list(panels)
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
         figure.set_layout_engine("none")  # it stays as it has been laid out, which takes as long as drawing it
@@ -347,6 +377,15 @@ def _plain(name: str) -> str:
     """Return a name with its dollars escaped, so that it is no formula; of a long one, its beginning and its end."""
     line = one_line(name)
     return (line if len(line) <= LONGEST else f"{line[: LONGEST - 10]}...{line[-7:]}").replace("$", r"\$")
+
+
+def _wrapped(label: str) -> list[str]:
+    """Return a label's lines, of which long ones are broken between words."""
+    parts = [
+        textwrap.wrap(line, LONGEST, break_long_words=False, max_lines=3, placeholder=" ...")
+        for line in label.splitlines()
+    ]
+    return [_plain(part) for part in itertools.chain.from_iterable(parts)]
 
 
 def _share_y(panels: Sequence[Axes]) -> None:

@@ -185,16 +185,16 @@ def _line(name: str, found: Sequence[Gaps], bits: Array, style: figures.Style) -
     return figures.GapLine(label=name, gaps={gaps.precision: gaps.gaps for gaps in found}, bits=bits, style=style)
 
 
-def _equal_pairs(answer: Attribution) -> Iterator[tuple[str, Array, Array]]:
+def _equal_pairs(answer: Attribution) -> Iterator[tuple[str, figures.Style, Array, Array]]:
     """Yield the differences of levels that must agree, and the responses to a one-ULP perturbation, both sorted."""
     responses = answer.blocks.responses
-    for effect in answer.effects:
+    for effect, style in zip(answer.effects, styles(answer.effects), strict=True):
         if effect.factor.must_agree and answer.paired:
             differences = effect.contrast.differences(answer.blocks.outcomes)
             control = np.concatenate([side.ravel() for side in effect.contrast.sides(responses)])
             differences, control = (np.sort(x[np.isfinite(x)]) for x in (differences.ravel(), control))
             if len(differences) > 1 and len(control) > 1:
-                yield label(effect, str), differences, control
+                yield label(effect, str), style, differences, control
 
 
 def draw_doses(doses: Sequence[Dose], outcome: str, output: Path) -> str | None:

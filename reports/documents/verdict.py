@@ -15,10 +15,9 @@ from reports.analysis.mean import Estimate
 from reports.analysis.mechanism import Gaps, plain_mechanism
 from reports.analysis.pairs import Pair
 from reports.analysis.relations import Amplification, Compensation
+from reports.files import Json
 from reports.sources.runs import plain
 from reports.statistics import Interval, Ratio, SignFlip
-
-Json = dict[str, Any]
 
 SCHEMA = 2
 DIGITS = 8
@@ -118,8 +117,7 @@ def _factor(answer: Attribution, effect: Effect) -> Json:
             "conclusion": failures.conclusion,
         },
         "simple_effects": [
-            {"where": simple.where, **_estimate(simple), "conclusion": simple.conclusion}
-            for simple in (*mean.simple, *mean.cells)
+            {"where": simple.where, **_estimate(simple), "conclusion": simple.conclusion} for simple in mean.lines[1:]
         ],
         "interactions": [
             _interaction(found)

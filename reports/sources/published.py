@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from reports.errors import UnreadableSourceError
 from reports.factors import Factor
-from reports.files import read_file
+from reports.files import Json, read_file
 from reports.sources.reading import AS_IS, Reading
 from reports.sources.runs import COLUMNS, COST, Distance, InterimAnalyses, Observed, Published, Runs
 
@@ -36,7 +36,6 @@ GAPS, PROVENANCE, DOSE = "gaps", "provenance", "is_dose"
 STEPS = f"{HISTORY}global_step"
 PERTURBATION = "perturbation"
 
-Json = dict[str, Any]
 History = Mapping[str, NDArray[Any]]
 
 

@@ -11,14 +11,12 @@ import pandas as pd
 
 from reports.errors import UnreadableSourceError, near
 from reports.factors import Factor
-from reports.files import read_file
+from reports.files import Json, read_file
 from reports.sources.declare import THREAD, thread_factors, wrong_reference
 from reports.sources.interim import read_interim_analyses
 from reports.sources.reading import AS_IS, Reading
 from reports.sources.runs import COLUMNS, COST, LARGEST, Runs
 from reports.thread import CONDITIONS
-
-Json = dict[str, Any]
 
 PERTURBATION = "perturbation"
 

@@ -20,11 +20,11 @@ from rich.progress import track
 
 from reports.downloads import download_files
 from reports.errors import UnreadableSourceError
+from reports.files import Json
 from reports.online import require_reachable
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
-Json = dict[str, Any]
 Run = Any
 """`wandb.apis.public.Run`, which has no types."""
 

@@ -8,7 +8,7 @@ from scipy import stats
 
 from reports.statistics.basics import ALPHA, Array, Interval, resampled_rows
 
-RESAMPLES = 2000
+BOOTSTRAP_SAMPLES = 2000
 """As rliable's own default."""
 
 
@@ -41,7 +41,7 @@ def sizes(reference: Array, level: Array, rng: np.random.Generator) -> Sizes:
     statistics = (*(glass_delta,) * varies, probability_of_improvement, difference_of_iqm)
     blocks = [
         [statistic(reference[rows], level[rows]) for statistic in statistics]
-        for rows in resampled_rows(rng, len(reference), RESAMPLES)
+        for rows in resampled_rows(rng, len(reference), BOOTSTRAP_SAMPLES)
     ]
     *standardised, probability, iqm = [
         _interval(float(statistic(reference[None], level[None])[0]), np.concatenate(resampled))

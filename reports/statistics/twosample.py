@@ -15,7 +15,7 @@ import numpy as np
 
 from reports.statistics.basics import ALPHA, BLOCK, Array
 
-RESAMPLES = 10_000
+PERMUTATIONS = 10_000
 """Permutations up to which all are tried; where there are more, this number is drawn."""
 SEED = 0
 """Of the generator that draws permutations."""
@@ -126,7 +126,7 @@ class _Permuted:
 
     def __init__(self, strata: Sequence[Stratum]) -> None:
         shapes = [(len(level), len(reference)) for reference, level in strata]
-        is_exact = math.prod(math.comb(a + b, a) for a, b in shapes) <= RESAMPLES
+        is_exact = math.prod(math.comb(a + b, a) for a, b in shapes) <= PERMUTATIONS
         labels = [[_all_labels(*shape)] if is_exact else _drawn_labels(*shape, k) for k, shape in enumerate(shapes)]
         sums = [_sums(*both) for both in zip(strata, labels, strict=True)]
         if is_exact:
@@ -180,5 +180,5 @@ def _drawn_labels(level: int, reference: int, stratum: int) -> Iterator[Array]:
     own = (np.arange(level + reference) < level).astype(float)
     yield own[None]
     rows = max(1, BLOCK // len(own))
-    for start in range(0, RESAMPLES, rows):
-        yield rng.permuted(np.broadcast_to(own, (min(rows, RESAMPLES - start), len(own))), axis=1)
+    for start in range(0, PERMUTATIONS, rows):
+        yield rng.permuted(np.broadcast_to(own, (min(rows, PERMUTATIONS - start), len(own))), axis=1)

@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 from filelock import FileLock
 
+from reports.files import Json
 from study.errors import ConfigError
 from study.store.files import write_atomically, writing
-from study.store.records import Json
 
 PLANS = "plans"
 """The directory of the plans in a run store."""

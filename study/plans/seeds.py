@@ -17,6 +17,7 @@ from rich.console import Console
 from reports import statistics
 from reports.analysis.attribution import attribute
 from reports.documents.words import interval, number
+from reports.files import Json
 from reports.sources.interim import INTERIM
 from reports.sources.runs import plain
 from reports.statistics import ALPHA
@@ -28,7 +29,6 @@ from study.plans.outcomes import mean_outcome, table_of_runs
 from study.plans.record import RUNS, Record
 from study.pool import Train
 from study.store.files import write_atomically, writing
-from study.store.records import Json
 from study.store.run_store import RunStore
 
 MOST_SEEDS = 1000

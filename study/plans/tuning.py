@@ -21,13 +21,13 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from scipy import stats
 
+from reports.files import Json
 from study.config.run_config import RunConfig
 from study.config.spaces import config_at, parse_space, suggest
 from study.errors import ConfigError
 from study.plans.outcomes import mean_outcome, table_of_runs
 from study.plans.record import RUNS, Record
 from study.pool import Train
-from study.store.records import Json
 from study.store.run_store import RunStore
 
 Point = dict[str, Any]

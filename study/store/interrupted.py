@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reports.files import Json
 from study.errors import ConfigError
 from study.store.files import read_if_there
-from study.store.records import Json, parse_objects
+from study.store.records import parse_objects
 
 if TYPE_CHECKING:  # where no run was interrupted, torch isn't needed
     from agents.cohort.state import RunState

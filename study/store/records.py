@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-Json = dict[str, Any]
+from reports.files import Json
 
 
 def dump(values: Mapping[str, Any], indent: int | None = None) -> str:

@@ -14,13 +14,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from reports.files import Json
 from study.config.run_config import RunConfig
 from study.errors import ConfigError
 from study.store import adoption
 from study.store.convert import is_old
 from study.store.files import read_if_there, writing
 from study.store.interrupted import read_interrupted
-from study.store.records import Json, parse_objects, parse_summary
+from study.store.records import parse_objects, parse_summary
 from study.store.run_writer import RunWriter
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from filelock import FileLock
 
+from reports.files import Json
 from study.config.run_config import RunConfig
 from study.store.files import read_if_there, remove_drafts, write_atomically, writing
 from study.store.interrupted import read_interrupted
-from study.store.records import Json, dump
+from study.store.records import dump
 
 if TYPE_CHECKING:  # a driver reads and writes run stores without torch
     from agents.cohort.state import RunState

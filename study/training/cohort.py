@@ -14,9 +14,9 @@ from agents.cohort import Cohort, use_one_thread
 from agents.environments import can_be_checkpointed
 from agents.records import Failure, Outcome, Run
 from agents.reference import Reference
+from reports.files import Json
 from study.config.run_config import RunConfig
 from study.errors import warn
-from study.store.records import Json
 from study.store.run_store import RunStore
 from study.store.run_writer import RunWriter
 from study.tracking.assignment import assignment

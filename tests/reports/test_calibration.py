@@ -1,15 +1,18 @@
 """The test of the tests, in short, and the command that continues where it was."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
 
 import pytest
 
+from reports.analysis.attribution import by_name, judge
 from reports.analysis.mechanism import FEWEST_SEEDS
 from reports.calibration import mechanisms
-from reports.calibration.labels import RIGHT, Row, is_true, simulate
+from reports.calibration.labels import RIGHT, Row, is_line_wrong, is_true, simulate, true_effects
 from reports.calibration.studies import MARGIN, STUDIES, Study, Truth
+from reports.statistics import Margin
 from study.cli import main
 
 NUMBER = 200
@@ -56,6 +59,39 @@ def test_labels_are_given_where_they_are_right() -> None:
 )
 def test_what_is_true_of_a_factor(truth: Truth, true: set[str]) -> None:
     assert {label for label in RIGHT if is_true(label, truth)} == true
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name.replace(" ", "-"))
+def test_the_true_effects_of_lines_are_those_that_are_declared(study: Study) -> None:
+    must_agree = {factor.name for factor in study.factors if factor.must_agree}
+    for name, truth in study.truths.items():
+        lines = {where: round(effect, 9) for (own, where), effect in true_effects(study).items() if own == name}
+        declared = {round(effect, 9) for effect in truth.effects}
+        if name.partition("=")[0] in must_agree:
+            assert set(lines.values()) == declared
+        else:
+            assert lines[""] == round(truth.effects[0], 9)
+
+
+@pytest.mark.parametrize(
+    ("conclusion", "effect", "truth", "wrong"),
+    [
+        ("different", 0.0, Truth(), True),
+        ("different", 0.0, Truth(fails=True), False),
+        ("different", 0.1, Truth(), False),
+        ("equivalent", MARGIN / 2, Truth(), False),
+        ("equivalent", -MARGIN, Truth(), True),
+        ("equivalent", 0.0, Truth(fails=True), True),
+        ("undecided", MARGIN, Truth(), False),
+    ],
+)
+def test_a_line_is_wrong_by_its_own_effect(conclusion: str, effect: float, truth: Truth, wrong: bool) -> None:
+    answer = judge(STUDIES[0].expected(), STUDIES[0].factors, Margin(MARGIN))
+    line = next(iter(by_name(answer).values())).mean.main
+    line = dataclasses.replace(line, p_adjusted=0.01 if conclusion == "different" else 1.0)
+    line.__dict__["is_equivalent"] = conclusion == "equivalent"
+    assert line.conclusion == conclusion
+    assert is_line_wrong(line, effect, truth) == wrong
 
 
 def test_a_row_is_the_same_whatever_others_there_are() -> None:

@@ -7,9 +7,8 @@ from typing import Any
 
 import yaml
 
+from reports.files import Json
 from tests.helpers.wandb_server.store import Artifact, Project, Run, Store, Sweep, new_name
-
-Json = dict[str, Any]
 
 ENTITY = "someone"
 """The user's own entity."""

@@ -15,7 +15,7 @@ from graphql import (
     value_from_ast_untyped,
 )
 
-Json = dict[str, Any]
+from reports.files import Json
 
 
 def execute(document: str, variables: Mapping[str, Any], root: Mapping[str, Any]) -> Json:

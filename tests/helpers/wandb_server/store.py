@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-Json = dict[str, Any]
+from reports.files import Json
 
 NAMES = string.ascii_lowercase + string.digits
 

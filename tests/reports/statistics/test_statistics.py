@@ -230,8 +230,8 @@ def test_three_unpaired_runs_a_level_bound_nothing() -> None:
 def test_drawn_permutations_are_as_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     strata = [(rng().normal(size=8), rng().normal(0.8, 2, size=8)), (rng().normal(size=2), rng().normal(size=2))]
     drawn = statistics.TwoSample(strata)
-    assert drawn.smallest_p == 2 / (1 + twosample.RESAMPLES)
-    monkeypatch.setattr(twosample, "RESAMPLES", 100_000)
+    assert drawn.smallest_p == 2 / (1 + twosample.PERMUTATIONS)
+    monkeypatch.setattr(twosample, "PERMUTATIONS", 100_000)
     whole = statistics.TwoSample(strata)
     assert whole.smallest_p == 2 / (math.comb(16, 8) * 6)
     for centre in (0.0, 1.0):
