@@ -12,12 +12,12 @@ from reports.analysis import warnings
 from reports.analysis.attribution import Attribution, attribute, attribute_together
 from reports.analysis.blocks import Arm, Contrast, Goal
 from reports.analysis.exploration_cost import TRAINING, ExplorationCost, measure_exploration_cost
-from reports.analysis.fingerprints import HASH, NORM, TENSOR_HASHES, VALUES, Fingerprints, measure
+from reports.analysis.fingerprints import NORM, TENSOR_HASHES, VALUES, Fingerprints, measure
 from reports.analysis.mechanism import Gaps, Mechanism, measure_gaps, observe_contrast, read_contrast
 from reports.analysis.pairs import Pair, judge_pairs
 from reports.analysis.provenance import origins, provenance_warnings
 from reports.errors import UnreadableSourceError
-from reports.sources.runs import COST, RUN_KEY, Runs, plain
+from reports.sources.runs import COST, HASH, RUN_KEY, Runs, plain
 from reports.statistics import Array
 
 History = dict[str, Array]

@@ -14,9 +14,9 @@ import pandas as pd
 from scipy import stats
 
 from reports.analysis.design import tell
-from reports.analysis.fingerprints import HASH, NORM, TENSOR_HASHES, VALUES, Fingerprints, measure
+from reports.analysis.fingerprints import NORM, TENSOR_HASHES, VALUES, Fingerprints, measure
 from reports.analysis.mechanism import onsets
-from reports.sources.runs import Distance, Runs
+from reports.sources.runs import HASH, Distance, Runs
 from reports.statistics import Array, Interval, median_interval
 
 EPSILON = {"bfloat16": 2.0**-8, "float32": 2.0**-23, "float64": 2.0**-52}

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.errors import UnreadableSourceError
-from reports.sources.runs import Distance, Runs
+from reports.sources.runs import HASH, Distance, Runs
 from reports.statistics import Array
 
 VALUES, NORM = "fingerprint", "params_norm"
-HASH, TENSOR_HASHES = "params_sha256", "tensor_sha256"
+TENSOR_HASHES = "tensor_sha256"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

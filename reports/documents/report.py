@@ -21,7 +21,7 @@ from reports.documents.pages import page
 from reports.errors import UnreadableSourceError
 from reports.sources import Reading
 from reports.sources.published import TABLE, write_published
-from reports.sources.runs import Published, Runs
+from reports.sources.runs import HASH, Published, Runs
 from reports.statistics import Array
 
 OUTCOMES = ("final_return", "auc_return", "eval_return", "final_std")
@@ -136,7 +136,17 @@ def _keep(path: Path, runs: Runs, designs: Sequence[Design], description: str) -
         goal=question.goal,
         description=description,
     )
-    write_published(path, runs, published, kept)
+    write_published(path, runs, published, kept, _last_hashes(runs, designs))
+
+
+def _last_hashes(runs: Runs, designs: Sequence[Design]) -> dict[str, str]:
+    """Return the hash of the parameters after the last update, by finished run, where its history has it."""
+    hashes = {run: history[HASH] for design in designs for run, history in design.histories.items() if HASH in history}
+    if runs.folder is not None and runs.doses is not None:
+        finished = runs.doses["run"][runs.doses["status"] == "finished"]
+        hashes |= {run: runs.history(run, others=[HASH])[HASH] for run in finished}
+    last = {run: of_updates[-1] for run, of_updates in hashes.items() if len(of_updates)}
+    return {**runs.hashes, **{run: told for run, told in last.items() if isinstance(told, str)}}
 
 
 def _within_here(path: Path) -> str:

@@ -3,7 +3,8 @@
 A row is a run, with its outcomes and its config. Numbers are exact, so that the report is the same byte for byte. Some
 columns are lists, with a number for each update: `history/episodic_return`, `history/global_step`, and, where the
 report needs them, the norms of gradients. `gaps` has the distances of a run from others of its seed. They replace the
-parameters' fingerprints, which are 40 times as large.
+parameters' fingerprints, which are 40 times as large. `params_sha256` is the hash of all parameters after the last
+update, where the run's history has it. Older tables have no such column.
 
 What isn't of a single run is in the file's metadata, as JSON: the report's outcome and margin, factors, and so on.
 """
@@ -23,7 +24,7 @@ from reports.errors import UnreadableSourceError
 from reports.factors import Factor
 from reports.files import Json, read_file
 from reports.sources.reading import AS_IS, Reading
-from reports.sources.runs import COLUMNS, COST, Distance, InterimAnalyses, Observed, Published, Runs
+from reports.sources.runs import COLUMNS, COST, HASH, Distance, InterimAnalyses, Observed, Published, Runs
 
 TABLE = "table.parquet"
 """The file's name."""
@@ -39,7 +40,9 @@ PERTURBATION = "perturbation"
 History = Mapping[str, NDArray[Any]]
 
 
-def write_published(path: Path, runs: Runs, published: Published, histories: Mapping[str, History]) -> None:
+def write_published(
+    path: Path, runs: Runs, published: Published, histories: Mapping[str, History], hashes: Mapping[str, str]
+) -> None:
     """Write the table of a report.
 
     Args:
@@ -47,6 +50,7 @@ def write_published(path: Path, runs: Runs, published: Published, histories: Map
         runs: Those of the report, with the distances that it measured.
         published: The report.
         histories: By finished run, the columns of its updates that the report needs.
+        hashes: By finished run, the hash of its parameters after the last update, where it is known.
 
     Raises:
         UnreadableSourceError: pyarrow isn't installed.
@@ -65,6 +69,8 @@ def write_published(path: Path, runs: Runs, published: Published, histories: Map
     arrays[PROVENANCE] = pyarrow.array(told, pyarrow.string())
     if len(doses):
         arrays[DOSE] = pyarrow.array([False] * len(table) + [True] * len(doses))
+    if hashes:
+        arrays[HASH] = pyarrow.array([hashes.get(run) for run in ids], pyarrow.string())
     numbers = pyarrow.list_(pyarrow.float64())
     for name in dict.fromkeys(name for history in histories.values() for name in history):
         arrays[HISTORY + name] = pyarrow.array([histories.get(run, {}).get(name) for run in ids], numbers)
@@ -73,7 +79,7 @@ def write_published(path: Path, runs: Runs, published: Published, histories: Map
         gaps.setdefault(run, []).append({"of": other, "gap": distance.gap, "first_tensor": distance.first_tensor})
     gap = [("of", pyarrow.string()), ("first_tensor", pyarrow.string()), ("gap", numbers)]
     arrays[GAPS] = pyarrow.array([gaps.get(run) for run in ids], pyarrow.list_(pyarrow.struct(gap)))
-    taken = [name for name in columns if name in (PROVENANCE, DOSE, GAPS) or name.startswith(HISTORY)]
+    taken = [name for name in columns if name in (PROVENANCE, DOSE, HASH, GAPS) or name.startswith(HISTORY)]
     if taken:
         raise UnreadableSourceError(f"{path}: a report's table has a column {taken[0]!r} of its own: rename the runs'")
     found = pyarrow.table(arrays).replace_schema_metadata(
@@ -221,6 +227,7 @@ def _decoded(found: Any, metadata: Json) -> Runs:
         observed={frozenset(seen.pop("conditions")): Observed(**seen) for seen in metadata["observed"]},
         distances=_distances(ids, found[GAPS].to_pylist()),
         histories=histories,
+        hashes=_hashes(ids, found),
         published=Published(**{**report, "others": tuple(report["others"])}),
     )
 
@@ -242,6 +249,12 @@ def _histories(ids: Sequence[str], found: Any) -> dict[str, dict[str, NDArray[An
         if len({len(values) for values in history.values()}) != 1:
             raise ValueError(f"the history of run {run} has columns of different lengths")
     return histories
+
+
+def _hashes(ids: Sequence[str], found: Any) -> dict[str, str]:
+    if HASH not in found.column_names:
+        return {}
+    return {run: str(told) for run, told in zip(ids, found[HASH].to_pylist(), strict=True) if told is not None}
 
 
 def _distances(ids: Sequence[str], gaps: Sequence[Sequence[Json] | None]) -> dict[tuple[str, str], Distance]:

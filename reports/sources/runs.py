@@ -22,6 +22,8 @@ COLUMNS = ("run", "status", "error", *RUN_KEY)
 USUAL_OUTCOME = "final_return"
 COST = "core_seconds"
 """The column of a run's processor time in seconds, where that is known."""
+HASH = "params_sha256"
+"""The column of the hash of all parameters."""
 LARGEST = 1e150
 """An outcome is smaller than this: the squares of larger numbers overflow."""
 
@@ -114,6 +116,7 @@ class Runs:
         observed: By pair of conditions, their mechanism as it was observed, where runs have no histories.
         distances: By two runs, their distance, as far as that has been measured.
         histories: By finished run, the columns of its updates that a report's table keeps; empty beside a folder.
+        hashes: By finished run, the hash of its parameters after the last update, where a report's table keeps it.
         published: The report whose table this is; None for runs from elsewhere.
     """
 
@@ -130,6 +133,7 @@ class Runs:
     observed: Mapping[frozenset[str], Observed] = dataclasses.field(default_factory=dict)
     distances: dict[tuple[str, str], Distance] = dataclasses.field(default_factory=dict)
     histories: Mapping[str, dict[str, NDArray[Any]]] = dataclasses.field(default_factory=dict)
+    hashes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     published: Published | None = None
 
     def __repr__(self) -> str:

@@ -12,6 +12,7 @@ from study.commands.convert import Convert
 from study.commands.play import Play
 from study.commands.probe import Probe
 from study.commands.report import Report
+from study.commands.reproduce import Reproduce
 from study.commands.seeds import Seeds
 from study.commands.sweep import Sweep
 from study.commands.train import Train
@@ -28,6 +29,7 @@ Command = (
     | ComparePolicies
     | Play
     | Report
+    | Reproduce
     | Calibrate
     | Bench
     | Convert

@@ -5,11 +5,12 @@ import contextlib
 import dataclasses
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agents import environments
-from study.config.run_config import RunConfig
+from study.config.run_config import RunConfig, require_trainable
 from study.errors import ConfigError
 from study.pool.cohorts import cohorts
 from study.pool.options import PoolOptions
@@ -62,6 +63,46 @@ def require_pool_memory(options: PoolOptions, configs: list[RunConfig]) -> None:
         advice = "give --memory" if options.scheduler else "give more --memory"
         advice = f"take fewer --workers, or {advice}" if workers > 1 else advice
         raise ConfigError(f"{error}, or {advice}") from error
+
+
+def train_all(options: PoolOptions, sources: Mapping[Path, Sequence[RunConfig]]) -> None:
+    """Train every run of some files that hasn't ended, and print how many have ended, and which have failed.
+
+    Args:
+        options: Of the pool.
+        sources: The runs, by the file that names them.
+
+    Raises:
+        ConfigError: The runs can't be trained here.
+        WorkerError: Runs have no outcome.
+    """
+    from rich.console import Console
+
+    from study.store.run_store import RunStore
+
+    configs = list({config.id: config for own in sources.values() for config in own}.values())
+    require_trainable(configs)
+    store = RunStore(options.runs_dir)
+    waiting = store.waiting(configs)
+    waiting_ids = {config.id for config in waiting}
+    console = Console(stderr=True, soft_wrap=True)
+    for path, own in sources.items():
+        ended = sum(config.id not in waiting_ids for config in own)
+        console.print(f"{path}: {len(own)} runs, {ended} of them ended before", markup=False)
+    if not waiting:
+        return
+    require_pool_memory(options, waiting)
+    say_what_starts_over(waiting)
+    try:
+        run_with_pool(options, lambda driver: driver.train(configs))
+    finally:
+        for config in configs:
+            with contextlib.suppress(ConfigError):  # of one that is damaged, the driver has said so
+                outcome = store.summary(config)
+                if outcome is not None and outcome["status"] == "failed":
+                    console.print(f"failed: {store.path(config)}: {outcome['error']}", markup=False)
+    ended = len(configs) - len(store.waiting(configs))
+    console.print(f"{ended} of {len(configs)} runs have ended: {options.runs_dir}", markup=False)
 
 
 def run_with_pool(options: PoolOptions, work: Callable[["Driver"], Awaitable[T]]) -> T:

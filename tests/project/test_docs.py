@@ -41,6 +41,7 @@ PARSED_ALONE = {
     "report wandb:": "W&B, with a key",
     "report runs --sweep thread": "a run store that takes minutes to train",
     "report reports/published": "test_published_tables.py makes these again",
+    "reproduce": "a minute of training, and the versions and processor of the published runs",
     "bench": "minutes, and other packages",
     "calibrate": "hours",
 }

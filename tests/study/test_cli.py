@@ -322,7 +322,7 @@ def test_a_sweep_of_several_files_trains_shared_runs_once(
         async def train(self, configs: list[RunConfig]) -> None:
             trained.extend(configs)
 
-    monkeypatch.setattr("study.commands.sweep.run_with_pool", lambda _, work: asyncio.run(work(Driver())))
+    monkeypatch.setattr("study.commands.shared.run_with_pool", lambda _, work: asyncio.run(work(Driver())))
     code, _, err = run("sweep", str(first), str(second), "--runs-dir", str(tmp_path / "runs"), capsys=capsys)
     assert code == 0
     assert [config.seed for config in trained] == [0, 1, 2]
