@@ -74,8 +74,7 @@ class Agent(nn.Module):
         return [parameter.detach().t().cpu().numpy() for parameter in (*layers, self.raw_scale)]
 
     def _network(self, network: nn.Sequential, observations: Tensor) -> Tensor:
-        reduced = self.numerics.precision == "bfloat16"
-        with torch.autocast(self.numerics.device, torch.bfloat16, enabled=reduced):
+        with torch.autocast(self.numerics.device, torch.bfloat16, enabled=self.numerics.precision == "bfloat16"):
             outputs: Tensor = network(observations)
         return outputs.to(self.dtype)
 
@@ -128,8 +127,7 @@ class PPO:
         self.origin = make_origin(self.agent.tensors())
         networks = [*self.agent.actor.parameters(), *self.agent.critic.parameters()]
         groups = [{"params": networks}, {"params": [self.agent.raw_scale]}]
-        adam = hp.optimizer == "adam"
-        self.optimizer = torch.optim.Adam(groups, eps=hp.adam_eps) if adam else torch.optim.SGD(groups)
+        self.optimizer = torch.optim.SGD(groups) if hp.optimizer == "sgd" else torch.optim.Adam(groups, eps=hp.adam_eps)
         if run.replicate:
             weights = [parameter.data for parameter in (*networks, self.agent.raw_scale)]
             perturb(weights[0].t(), weights, self.optimizer, run.replicate, hp.perturbation, own.jitter)
@@ -144,14 +142,16 @@ class PPO:
             learning_rate = hp.learning_rate_at(update)
             networks, raw_scale = self.optimizer.param_groups
             networks["lr"], raw_scale["lr"] = learning_rate, learning_rate * hp.scale_lr_factor
+            steps_before = self.envs.unfinished.sum()
             batch = Batch(*(tensor.flatten(0, 1) for tensor in self.collect()))
             gradient_steps = self.learn(batch)
-            returns = self.episodes[-1]
+            returns, steps = self.episodes[-1], hp.batch_size + steps_before - self.envs.unfinished.sum()
             yield Record(
                 update=update,
                 global_step=update * hp.batch_size,
                 learning_rate=learning_rate,
                 episodic_return=float(returns.mean()) if len(returns) else float("nan"),
+                episodic_length=float(steps / len(returns)) if len(returns) else float("nan"),
                 episodes=len(returns),
                 std=self.std(),
                 explained_variance=(1 - (batch.returns - batch.values).var() / batch.returns.var()).item(),

@@ -33,6 +33,8 @@ class Record:
     learning_rate: float
     episodic_return: float
     """mean return of the training episodes that ended in this update's rollout; NaN if none did"""
+    episodic_length: float
+    """mean number of steps of those episodes; NaN if there are none"""
     episodes: int
     """number of those episodes"""
     std: float

@@ -50,8 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _exit(str(error), code=1)
     except (WorkerError, UnwritableError) as error:
         _exit(f"{error}: {NOTHING_IS_LOST}", code=1)
-    except KeyboardInterrupt:
-        _exit(f"interrupted: {NOTHING_IS_LOST}", code=130)
+    except KeyboardInterrupt as interrupt:
+        kept = str(interrupt)
+        _exit(f"interrupted: {f'{kept}; the same command continues' if kept else NOTHING_IS_LOST}", code=130)
     except BrokenPipeError:  # `study ... | head`; Python would complain again when it flushes
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None

@@ -12,7 +12,7 @@ from agents.cohort.numerics import Floats
 from agents.cohort.policies import CohortPolicy
 from agents.cohort.rollout import Rollout
 from agents.conditions import Condition
-from agents.environments import Array, CohortEnvironments
+from agents.environments import Array, CohortEnvironments, Counts, Flags
 from agents.hyperparameters import Hyperparameters
 from agents.randomness import Streams
 
@@ -24,6 +24,7 @@ class Actors:
         environments: The environments of all runs that act.
         normaliser: Each run's running statistics.
         observations: What the policies see next, `[runs, envs, observation]`, normalised.
+        unfinished: How many steps each environment's present episode has, `[runs, envs]`.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Actors:
         self.environments = CohortEnvironments(hyperparameters.env_id, seeds, step_timeout)
         self.normaliser = Normaliser(len(streams), observation, hyperparameters)
         self.observations = self.normaliser.observe(self.environments.reset())
+        self.unfinished = np.zeros((len(streams), hyperparameters.num_envs), np.int64)
         self._shape = (hyperparameters.num_steps, hyperparameters.num_envs, action)
 
     def collect(self, agent: ActorCritic, conditions: Sequence[Condition]) -> Rollout:
@@ -87,6 +89,9 @@ def collect(agent: ActorCritic, conditions: Sequence[Condition], actors: Actors,
             led_to[:, step][outcome.ended] = actors.normaliser.normalise(outcome.next_observations)[outcome.ended]
         rewards[:, step], episodic_returns[:, step] = outcome.rewards, outcome.episodic_returns
         terminated[:, step], truncated[:, step] = outcome.terminated, outcome.truncated
+    unfinished = count_unfinished(actors.unfinished, terminated | truncated)
+    episodic_steps = (actors.unfinished + steps - unfinished).sum(1)
+    actors.unfinished = unfinished
     return Rollout(
         observations=seen,
         actions=actions,
@@ -95,7 +100,20 @@ def collect(agent: ActorCritic, conditions: Sequence[Condition], actors: Actors,
         terminated=terminated,
         truncated=truncated,
         episodic_returns=[run[~np.isnan(run)] for run in episodic_returns],
+        episodic_steps=episodic_steps,
     )
+
+
+def count_unfinished(before: Counts, ended: Flags) -> Counts:
+    """Return how many steps each environment's present episode has after a rollout, `[runs, envs]`.
+
+    Args:
+        before: The same before the rollout.
+        ended: Whether an episode ended in a step of the rollout, `[runs, steps, envs]`.
+    """
+    since_the_last = ended[:, ::-1].argmax(1)
+    after: Counts = np.where(ended.any(1), since_the_last, before + ended.shape[1])
+    return after
 
 
 def exploration(conditions: Sequence[Condition], agent: ActorCritic, raw_scale: Floats, noise: Floats) -> Floats:

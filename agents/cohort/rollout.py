@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agents.cohort.numerics import Floats
-from agents.environments import Array, Flags
+from agents.environments import Array, Counts, Flags
 
 
 class Rollout(NamedTuple):
@@ -20,6 +20,8 @@ class Rollout(NamedTuple):
     truncated: Flags
     episodic_returns: list[Array]
     """for each run, the returns of the episodes that ended, in that order"""
+    episodic_steps: Counts
+    """for each run, how many steps these episodes have together, also in rollouts before"""
 
     def of(self, runs: Sequence[int]) -> "Rollout":
         """Return the rollouts of some runs, by index, each as often as it is named."""
@@ -31,6 +33,7 @@ class Rollout(NamedTuple):
             terminated=self.terminated[runs],
             truncated=self.truncated[runs],
             episodic_returns=[self.episodic_returns[run] for run in runs],
+            episodic_steps=self.episodic_steps[runs],
         )
 
 

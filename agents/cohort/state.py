@@ -11,7 +11,7 @@ from agents.cohort.actors import Actors
 from agents.cohort.adam import Optimizer
 from agents.cohort.networks import ActorCritic
 from agents.cohort.normalisation import Normaliser, RunningMeanVar
-from agents.environments import Array
+from agents.environments import Array, Counts
 from agents.environments.snapshots import State
 from agents.randomness import Streams
 
@@ -51,6 +51,7 @@ class ActorState(TypedDict):
     environments: State
     normaliser: NormaliserState
     observations: Array
+    unfinished: Counts
 
 
 class RunState(TypedDict):
@@ -112,6 +113,7 @@ def capture_actor(actors: Actors, run: int) -> ActorState | None:
             "discounted_returns": normaliser.discounted_returns[run].copy(),
         },
         "observations": actors.observations[run].copy(),
+        "unfinished": actors.unfinished[run].copy(),
     }
 
 
@@ -121,6 +123,7 @@ def restore_actor(actors: Actors, run: int, state: ActorState) -> None:
     actors.environments.restore(run, state["environments"])
     _restore_normaliser(actors.normaliser, run, state["normaliser"])
     actors.observations[run] = state["observations"]
+    actors.unfinished[run] = state["unfinished"]
 
 
 def _restore_normaliser(normaliser: Normaliser, run: int, state: NormaliserState) -> None:

@@ -205,6 +205,7 @@ class Cohort:
                 global_step=self.update * hyperparameters.batch_size,
                 learning_rate=learning_rate,
                 episodic_return=float(returns.mean()) if len(returns) else float("nan"),
+                episodic_length=float(rollout.episodic_steps[learner] / len(returns)) if len(returns) else float("nan"),
                 episodes=len(returns),
                 std=float(std[learner]),
                 explained_variance=float(explained[learner]),

@@ -23,6 +23,7 @@ from agents.errors import UnsuitableEnvironmentError
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Counts = NDArray[np.int64]
 
 _REGISTERED = frozenset(gym.registry)
 """Environments that need no module's name before theirs."""

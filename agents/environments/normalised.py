@@ -35,6 +35,7 @@ class NormalisedEnvs:
 
     Attributes:
         seen: Statistics of the observations.
+        unfinished: How many steps each environment's present episode has, `[envs]`.
     """
 
     def __init__(self, hyperparameters: Hyperparameters, step_timeout: float | None = None) -> None:
@@ -80,6 +81,8 @@ class NormalisedEnvs:
         self._returns += rewards
         episodic_returns = np.where(ended, self._returns, np.nan)
         self._returns[ended] = 0.0
+        self.unfinished += 1
+        self.unfinished[ended] = 0
         if ended.any():
             next_observations[ended] = self._normalise(np.stack(infos["final_obs"][ended]))
         rewards = self._normalise_rewards(rewards, terminated, ended)
@@ -103,6 +106,7 @@ class NormalisedEnvs:
     def _begin(self, count: int) -> None:
         self._envs = make_vector(self._hp.env_id, count, step_timeout=self._step_timeout)
         self._returns, self._discounted_returns = np.zeros(count), np.zeros(count)
+        self.unfinished = np.zeros(count, np.int64)
         self._is_learning = True
 
     def _require_sound(self) -> None:

@@ -52,8 +52,8 @@ def publish(source: str, folder: Path) -> list[str]:
         }
         run.summary.update({f"conclusion/{name}": conclusion for name, conclusion in verdicts.items()})
         run.finish()
-        published = [run.url or f"{run.dir}: `wandb sync` uploads it"]
-        if path and run.url and importlib.util.find_spec("wandb_workspaces"):
+        published = [str(run.url)]
+        if path and importlib.util.find_spec("wandb_workspaces"):
             published.append(_page(source, path, folder))
     except (OSError, ValueError, wandb.Error) as error:
         raise UnreadableSourceError(

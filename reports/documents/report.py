@@ -244,14 +244,14 @@ def _summary(designs: Sequence[Design]) -> Iterator[str]:
         return
     for design in designs:
         answer = design.answer
-        verdict_ = f" verdict: {answer.verdict}" if answer.verdict else ""
-        yield f"{design.name}:{verdict_} ({words.sample_size(answer, answer.smallest)})"
+        said = words.verdict(answer, design.outcome)
+        yield f"{design.name}:{f' {said}' if said else ''} ({words.sample_size(answer, answer.smallest)})"
         for effect in answer.effects:
             yield f"  {words.effect_line(effect)}"
         if not answer.effects:
             yield f"  {words.nothing_compared(answer, str)}"
-        said = words.placebo(answer)
-        if said:
-            yield f"  {said}"
+        placebo = words.placebo(answer)
+        if placebo:
+            yield f"  {placebo}"
         for warning in design.warnings:
             yield f"  warning: {warning}"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from reports import statistics
+from reports import statistics, thread
 from reports.analysis import conclusions
 from reports.analysis.arms import ulp_sd
 from reports.analysis.attribution import Attribution
@@ -125,6 +125,38 @@ def headlines(answer: Attribution, outcome: str, show: Show) -> str:
     """Return the answers on all factors, and the placebo, in sentences."""
     said = [headline(answer, effect, outcome, show) for effect in answer.effects]
     return " ".join([*said, placebo(answer)]).strip()
+
+
+def verdict(answer: Attribution, outcome: str) -> str | None:
+    """Return the verdict on the thread's factors, in a sentence for the terminal; None where there is none."""
+    if answer.verdict is None or not answer.effects:
+        return None
+    different = [effect for effect in answer.effects if effect.mean_conclusion == "different"]
+    others = [effect for effect in answer.effects if effect not in different]
+    if different:
+        said = f"{outcome} differs by {' and by '.join(map(_by, different))}"
+        return f"{said}; no difference was found by {_by(others[0])}" if others else said
+    if any(effect.mean_conclusion == "undecided" for effect in answer.effects):
+        return f"these runs don't decide whether {outcome} differs"
+    is_equal = all(effect.mean_conclusion == "identical" for effect in answer.effects)
+    mean = f"{outcome} is the same" if is_equal else f"{outcome} is equivalent within {margin(answer.margin)}"
+    beside = [conclusions.SPREAD[effect.spread_conclusion] for effect in answer.effects if _spreads(effect)]
+    if beside:
+        return f"on average {mean}, but {beside[0]}"
+    same = "the same mathematics up to rounding, and " if answer.verdict == conclusions.ROUND_OFF else ""
+    return f"{same}{mean}"
+
+
+def _by(effect: Effect) -> str:
+    """Return what a factor of the thread is, in plain words."""
+    reference, level = effect.factor.reference, effect.level
+    if effect.factor.name == thread.PARAMETERIZATION.name:
+        return f"what the learned scale is, a {reference} or a {level}"
+    return f"the class that computes, {reference} or {level}"
+
+
+def _spreads(effect: Effect) -> bool:
+    return effect.spread_conclusion in conclusions.SPREAD
 
 
 def _mechanism(mechanism: Mechanism) -> str:

@@ -21,6 +21,7 @@ from rich.progress import track
 from reports.downloads import download_files
 from reports.errors import UnreadableSourceError
 from reports.files import Json
+from reports.online import require_reachable
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -123,6 +124,7 @@ def ask(source: str, path: WandbPath) -> list[Run]:
     """
     import wandb
 
+    require_reachable(source)
     try:
         filters = {"sweep": path.sweep} if path.sweep else {}
         runs = wandb.Api(timeout=60).runs(f"{path.entity}/{path.project}", filters, order="+created_at", lazy=False)

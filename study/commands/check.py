@@ -46,7 +46,7 @@ class Check:
         for (path, calls), taken in zip(sound.items(), seconds, strict=True):
             configs = len(_once(calls))
             how_long = f"about {duration(taken / cores)} on {cores} {'cores' if cores > 1 else 'core'} of this machine"
-            print(f"{path}: {configs} runs in {len(calls)} calls of an agent, {how_long}")
+            print(f"{path}: {configs} runs in {len(calls)} calls of an agent, {how_long}, and some seconds to start")
         if refused:
             raise ConfigError("\nstudy: ".join(refused))
 

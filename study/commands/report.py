@@ -91,6 +91,7 @@ class Report:
         if not self.source:
             raise UnreadableSourceError("report what? Give a run store or a table of runs")
         from reports.documents import plan, report
+        from reports.online import require_online
         from reports.sources import beside
 
         configs = [config for file in map(find_sweep, self.sweep) for config in read_configs(file)]
@@ -101,6 +102,8 @@ class Report:
             _, designs = report.read(self.source, options, expected)
             print(plan.write(plan.from_designs(designs), output))
             return
+        if self.publish:
+            require_online()
         print(report.write(self.source, output, options, expected))
         if self.publish:
             print(*_publish(self.source, output), sep="\n")

@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +17,7 @@ from study.pool.options import PoolOptions
 
 if TYPE_CHECKING:
     from study.pool.driver import Driver
+    from study.store.run_store import RunStore
 
 T = TypeVar("T")
 
@@ -117,7 +118,7 @@ def run_with_pool(options: PoolOptions, work: Callable[["Driver"], Awaitable[T]]
         What the work returns.
 
     Raises:
-        KeyboardInterrupt: Of Ctrl-C or SIGTERM, after checkpoints were written.
+        KeyboardInterrupt: Of Ctrl-C or SIGTERM, after checkpoints were written. Its text says what is kept.
     """
     from rich.console import Console
 
@@ -127,12 +128,35 @@ def run_with_pool(options: PoolOptions, work: Callable[["Driver"], Awaitable[T]]
 
     wandb_mode = tracking.choose_mode(options.runs_dir)
 
+    store = RunStore(options.runs_dir)
+    pool = Driver(store, options, wandb_mode, Console(stderr=True, soft_wrap=True))
+
     async def go() -> T:
-        console = Console(stderr=True, soft_wrap=True)
-        async with Driver(RunStore(options.runs_dir), options, wandb_mode, console) as driver:
+        async with pool as driver:
             return await work(driver)
 
-    return _run_until_cancelled(go())
+    try:
+        return _run_until_cancelled(go())
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(what_is_kept(store, pool.asked)) from None
+
+
+def what_is_kept(store: "RunStore", configs: Collection[RunConfig]) -> str:
+    """Return how far an interrupted command has come, from the files from which it would continue.
+
+    Args:
+        store: The run store.
+        configs: The runs that it trains.
+    """
+    ended = updates = 0
+    for config in configs:
+        with contextlib.suppress(ConfigError):  # of what is damaged nothing is kept
+            has_ended = store.summary(config) is not None
+            ended += has_ended
+            updates += config.num_updates if has_ended else store.updates_kept(config)
+    runs = "run has" if len(configs) == 1 else "runs have"
+    total = sum(config.num_updates for config in configs)
+    return f"{ended} of {len(configs)} {runs} ended, and {updates} of {total} updates are kept" if configs else ""
 
 
 def _run_until_cancelled(work: Coroutine[Any, Any, T]) -> T:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import FlagConversionOff, arg
 
-from study.commands.shared import check_step_timeout, say_what_starts_over
+from study.commands.shared import check_step_timeout, say_what_starts_over, what_is_kept
 from study.config.run_config import RunConfig, read_seeds, require_trainable
 from study.errors import ConfigError, RunFailedError
 from study.options import Omittable
@@ -61,11 +61,14 @@ class Train:
         waiting = store.waiting(configs)
         if waiting or assignment():
             mode = tracking.choose_mode(self.runs_dir)
-            with _progress(waiting) as progress:
-                if assignment():
-                    left = agent.carry_out(configs, self.runs_dir, mode, progress.advance, step_timeout)
-                else:
-                    training.train(waiting, self.runs_dir, mode, progress.advance, step_timeout=step_timeout)
+            try:
+                with _progress(waiting) as progress:
+                    if assignment():
+                        left = agent.carry_out(configs, self.runs_dir, mode, progress.advance, step_timeout)
+                    else:
+                        training.train(waiting, self.runs_dir, mode, progress.advance, step_timeout=step_timeout)
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(what_is_kept(store, configs)) from None
         failed = []
         for config in configs:
             outcome = store.summary(config)

@@ -41,6 +41,8 @@ class Driver:
 
     def __init__(self, store: RunStore, options: PoolOptions, wandb_mode: str, console: Console) -> None:
         self.store = store
+        self.asked: dict[RunConfig, None] = {}
+        """the runs that were to be trained, in the order in which they were asked for"""
         self.wandb_mode = wandb_mode
         self._options = options
         self._given_up: dict[str, str] = {}
@@ -80,6 +82,7 @@ class Driver:
         Raises:
             WorkerError: Runs were given up on. All others have ended.
         """
+        self.asked |= dict.fromkeys(configs)
         await asyncio.to_thread(self._give_up_damaged, configs)
         waiting = self._waiting(dict.fromkeys(configs))
         self._progress.update(wanted=waiting)
@@ -119,7 +122,7 @@ class Driver:
         """Give a cohort to a worker, and return whether a run has ended or made updates."""
         async with self._slot():
             cohort = await asyncio.to_thread(self._describe, configs, attempt)
-            self._progress.begin(cohort.key)
+            self._progress.begin(cohort.key, [config.id for config in configs])
             try:
                 files = await self._engine.train(cohort)
                 is_further = await asyncio.to_thread(self._keep, configs, files)

@@ -21,7 +21,7 @@ from study.config.run_config import RunConfig
 from study.errors import ConfigError
 from study.store.files import read_if_there, write_atomically
 
-VERSION = 5
+VERSION = 6
 """Of what a state consists of: to be raised whenever that changes."""
 
 

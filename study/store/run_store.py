@@ -90,6 +90,18 @@ class RunStore:
             read_interrupted(self.path(config))
         return waiting
 
+    def updates_kept(self, config: RunConfig) -> int:
+        """Return from which update a run that hasn't ended would continue: 0 where it would start over.
+
+        Args:
+            config: The run.
+
+        Raises:
+            ConfigError: What it left is damaged.
+        """
+        state, _ = read_interrupted(self.path(config))
+        return 0 if state is None else state["update"]
+
     def prepare(self) -> None:
         """Make the directory, if it isn't there.
 

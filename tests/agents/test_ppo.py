@@ -68,6 +68,16 @@ def test_it_is_the_engine_up_to_round_off(env_id: str, changes: dict[str, Any]) 
         np.testing.assert_allclose(numbers(own_outcome), numbers(outcome), rtol=1e-9)
 
 
+def test_its_episodes_are_as_long_as_the_engine_s() -> None:
+    hp = dataclasses.replace(SMALL, env_id="InvertedPendulum-v5", total_timesteps=8 * 16, num_steps=8)
+    run = Run(condition="normal_std", seed=0)
+    records, _ = trained(run, hp, DOUBLE)
+    lengths = [update[0].episodic_length for update in Cohort([run], hp, "float64").train()]
+    np.testing.assert_array_equal([record.episodic_length for record in records], lengths)
+    assert any(length > hp.num_steps for length in lengths)  # begun in an update before
+    assert any(length < hp.num_steps for length in lengths)
+
+
 @pytest.mark.parametrize("condition", get_args(Condition))
 def test_its_first_gap_to_the_engine_is_that_of_its_precision(condition: Condition) -> None:
     run, hp = Run(condition=condition, seed=0), dataclasses.replace(SMALL, total_timesteps=256)

@@ -279,6 +279,7 @@ def test_sweep_files_are_checked_the_sound_and_the_others(tmp_path: Path, capsys
     code, out, err = run("check", str(sound), str(wrong), str(nowhere), capsys=capsys)
     assert code == 2
     assert out.startswith(f"{sound}: 12 runs in 12 calls of an agent, about ")
+    assert out.endswith(" of this machine, and some seconds to start\n")  # which may be most of a small sweep's time
     assert out.count("\n") == 1
     assert [line for line in err.splitlines() if line.startswith("study: ")] == [
         f"study: {wrong}: run_cap would leave out runs under W&B that are trained here: leave run_cap out",
@@ -411,7 +412,7 @@ def test_a_sweep_is_trained_reported_and_not_trained_again(tmp_path: Path, capsy
     assert {path: path.stat().st_mtime_ns for path in runs.glob("*/*")} == before
     code, out, _ = run("report", str(runs), "--sweep", str(sweep), capsys=capsys)
     assert code == 0
-    assert "verdict:" in out
+    assert "Pendulum-v1: these runs don't decide whether final_return differs (3 seeds)\n" in out
     assert str(runs / "report" / "report.md") in out
     assert json.loads((runs / "report" / "verdict.json").read_text())["designs"][0]["n_seeds"] == 3
 
@@ -435,6 +436,7 @@ def test_a_strange_answer_to_publish_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_run_store(tmp_path / "runs", synthetic_study(seeds=7))
+    monkeypatch.setattr("reports.online.require_online", lambda: None)
     monkeypatch.setattr("reports.documents.publish.publish", lambda *_: json.loads("{}")["data"])
     code, _, err = run("report", str(tmp_path / "runs"), "-o", str(tmp_path / "r"), "--publish", capsys=capsys)
     assert code == 1

@@ -12,6 +12,7 @@ from study.cli import main
 from study.config.run_config import RunConfig
 from study.pool.progress import PoolProgress
 from study.progress import Progress, counted, duration
+from study.training.cohort import Interrupted, train
 from tests.helpers.small import SMALL
 
 
@@ -72,17 +73,34 @@ def test_a_pool_s_line_counts_runs_and_workers(
     configs = [small(seed=seed) for seed in range(3)]  # of two updates each
     shown.update(wanted=configs)
     shown.update(workers=2)
-    shown.begin("a")
+    shown.begin("a", [config.id for config in configs])
     shown.report("a", 3)
     shown.report("unknown", 100)
     shown.end("a", {configs[0].id: "finished", configs[1].id: "failed"})
-    shown.begin("b")
+    shown.begin("b", [configs[2].id])
     shown.report("b", 1)
     lines = said.getvalue().splitlines()
     assert lines[0] == "0 of 3 runs ended, 0 failed, 0 workers: 0 of 6 updates"
     assert lines[2].startswith("0 of 3 runs ended, 0 failed, 2 workers: 3 of 6 updates")
     assert lines[3].startswith("2 of 3 runs ended, 1 failed, 2 workers: 4 of 6 updates")
     assert lines[-1].startswith("2 of 3 runs ended, 1 failed, 2 workers: 5 of 6 updates")
+
+
+def test_an_interrupted_pool_s_last_line_has_its_updates(
+    small: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    said = io.StringIO()
+    shown = PoolProgress(console(said))
+    configs = [small(seed=seed) for seed in range(3)]
+    shown.update(wanted=configs)
+    shown.begin("a", [config.id for config in configs])
+    shown.report("a", 5)
+    shown.end("a", {configs[0].id: "finished"})
+    assert said.getvalue().splitlines()[-1].startswith("1 of 3 runs ended, 0 failed, 0 workers: 5 of 6 updates")
+    shown.begin("b", [config.id for config in configs[1:]])  # another worker starts over, until it says otherwise
+    shown.report("b", 2)
+    assert said.getvalue().splitlines()[-1].startswith("1 of 3 runs ended, 0 failed, 0 workers: 4 of 6 updates")
 
 
 def test_train_shows_its_updates(
@@ -94,6 +112,31 @@ def test_train_shows_its_updates(
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("training")]
     assert lines[0].startswith("training 2 runs: 2 of 4 updates")
     assert lines[-1].startswith("training 2 runs: 4 of 4 updates")
+
+
+def test_an_interrupted_train_says_last_what_is_kept(
+    tmp_path: Path, small: Callable[..., RunConfig], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def interrupted(seeds: str) -> str:
+        options = [f"--{name}={value}" for name, value in SMALL.items() if name != "seed"]
+        with pytest.raises(SystemExit) as end:
+            main(["train", *options, f"--seeds={seeds}", f"--runs-dir={tmp_path}"])
+        assert end.value.code == 130
+        return capsys.readouterr().err.splitlines()[-1]
+
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    train([small(seed=0)], tmp_path, "disabled")
+    with pytest.raises(Interrupted):
+        train([small(seed=1)], tmp_path, "disabled", should_end=lambda: True)
+    monkeypatch.setattr(Progress, "advance", interrupt)
+    assert (
+        interrupted("0-2")
+        == "study: interrupted: 1 of 3 runs have ended, and 3 of 6 updates are kept; the same command continues"
+    )
+    assert interrupted("2").startswith("study: interrupted: 0 of 1 run has ended, and 0 of 2 updates are kept;")
 
 
 @pytest.mark.parametrize(

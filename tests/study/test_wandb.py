@@ -91,7 +91,8 @@ def test_a_run_is_told_to_wandb_whole_by_cleanrl_s_names(desk: Desk) -> None:
         assert update.pop("tensor_sha256").keys() == set(TENSORS)
         assert "tensor_sha256" not in named
         assert named.items() >= update.items()
-        assert {"charts/episodic_return", "charts/learning_rate", "losses/policy_loss", "global_step"} <= row.keys()
+        assert {"charts/episodic_return", "charts/episodic_length"} <= row.keys()
+        assert {"charts/learning_rate", "losses/policy_loss", "global_step"} <= row.keys()
         assert row["charts/SPS"] > 0
     outcome = json.loads(saved(run)["summary.json"])
     assert run.summary.items() >= {name: value for name, value in outcome.items() if value is not None}.items()

@@ -38,7 +38,7 @@ def test_advantages_are_their_definition(ends: list[str], gamma: float, gae_lamb
     rewards, terminated, truncated, values, next_values = (
         array.reshape(1, steps, 1) for array in (rewards, terminated, done & ~terminated, values, next_values)
     )
-    rollout = Rollout(empty, empty, empty, rewards, terminated, truncated, [])
+    rollout = Rollout(empty, empty, empty, rewards, terminated, truncated, [], np.zeros(1, np.int64))
     ours = estimate_advantages(rollout, values, next_values, gamma, gae_lambda)
     np.testing.assert_allclose(ours.ravel(), expected, rtol=1e-10, atol=1e-10)
 
@@ -81,3 +81,26 @@ def test_evaluation_is_each_first_episode_of_the_mean_policy() -> None:
         step = cohort.step(agent.act(observations)[0].astype(np.float64))
         observations, totals = step.observations, totals + step.rewards
     np.testing.assert_allclose(returns, totals, rtol=1e-12)
+
+
+def test_lengths_of_episodes_are_counted_across_rollouts() -> None:
+    hyperparameters = Hyperparameters(
+        env_id="InvertedPendulum-v5", num_envs=2, num_steps=7, num_minibatches=1, hidden_size=16
+    )
+    random = [streams(seed, num_envs=2) for seed in (1, 2)]
+    actors = Actors(random, hyperparameters)
+    agent = ActorCritic([0, 1], 4, 1, hyperparameters, torch.float64)
+    replayed = CohortEnvironments(hyperparameters.env_id, [own.environments for own in random])
+    replayed.reset()
+    ages, lengths = np.zeros((2, 2), int), []
+    for _ in range(8):
+        rollout = collect(agent, ["mvn_std", "normal_std"], actors, actors.draw_noise(np.dtype(np.float64)))
+        expected = np.zeros(2, int)
+        for step in range(7):
+            ages += 1
+            ended = replayed.step(rollout.actions[:, step].astype(np.float64)).ended
+            expected += np.where(ended, ages, 0).sum(1)
+            lengths += ages[ended].tolist()
+            ages[ended] = 0
+        assert np.array_equal(rollout.episodic_steps, expected)
+    assert min(lengths) < 7 < max(lengths)

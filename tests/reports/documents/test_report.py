@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 from reports import sources
+from reports.analysis import conclusions
 from reports.analysis.mechanism import Mechanism
 from reports.documents import figures, report, words
 from reports.documents.report import Options
@@ -180,18 +181,53 @@ def test_effects_differ_in_grey_too() -> None:
 def test_a_table_alone_is_enough(tmp_path: Path) -> None:
     source = table(tmp_path, study(parameterization=-3.0)[COLUMNS])
     printed = report.write(source, None, Options())
-    assert "verdict: parameterization" in printed
+    assert printed.startswith(
+        "all runs: final_return differs by what the learned scale is, a variance or a std; no difference was found by "
+        "the class that computes, mvn or normal (10 seeds)\n"
+    )
     (design,) = verdict(tmp_path / "runs-report")["designs"]
     assert (design["design"], design["n_seeds"], design["divergence"]) == ({}, 10, [])
     assert design["factors"]["parameterization"]["conclusion"] == "different, cause unknown"
     assert not any((tmp_path / "runs-report").glob("divergence*"))
 
 
+@pytest.mark.parametrize(
+    ("effects", "sentence"),
+    [
+        ({"implementation": 2.0}, "final_return differs by the class that computes, mvn or normal; no difference was"),
+        (
+            {"parameterization": 2.0, "implementation": 2.0},
+            "differs by what the learned scale is, a variance or a std and by the class that computes, mvn or normal",
+        ),
+        ({"seeds": 40, "round_off": 0.2, "between_seeds": 2.0}, "final_return is equivalent within ±1.5"),
+        ({"seeds": 5, "parameterization": -9.0}, "these runs don't decide whether final_return differs"),
+    ],
+)
+def test_the_verdict_is_a_sentence(tmp_path: Path, effects: dict[str, Any], sentence: str) -> None:
+    _, (design,) = report.read(table(tmp_path, study(**effects)[COLUMNS]), Options(margin=1.5))
+    assert sentence in str(words.verdict(design.answer, "final_return"))
+
+
+@pytest.mark.parametrize(
+    ("reading", "round_off", "mean"),
+    [("round-off", 0.2, "equivalent within ±1.5"), ("identical", 0.0, "the same")],
+)
+def test_a_verdict_of_round_off_is_a_sentence(
+    tmp_path: Path, reading: conclusions.Reading, round_off: float, mean: str
+) -> None:
+    runs = study(seeds=40, round_off=round_off)[COLUMNS]
+    _, (design,) = report.read(table(tmp_path, runs), Options(margin=1.5))
+    mechanism = Mechanism(reading=reading)
+    effects = tuple(dataclasses.replace(effect, mechanism=mechanism) for effect in design.answer.effects)
+    said = words.verdict(dataclasses.replace(design.answer, effects=effects), "final_return")
+    assert said == f"the same mathematics up to rounding, and final_return is {mean}"
+
+
 def test_a_table_without_precision_and_replicate_is_enough(tmp_path: Path) -> None:
     runs = study(parameterization=-3.0)
     runs = runs[(runs["precision"] == "float32") & (runs["replicate"] == 0)]
     printed = report.write(table(tmp_path, runs[["condition", "seed", "final_return"]]), None, Options())
-    assert "verdict: parameterization" in printed
+    assert "final_return differs by what the learned scale is" in printed
     assert "untested" in printed
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from study.compare.arms import Arm, require_arms
 from study.compare.gaps import measure_gaps
 from study.compare.parts import align
 from study.compare.recordings import Recording
+from study.errors import ConfigError
 from tests.helpers.comparing import arms, compare
 
 FAILS_AS_CONTROL = """
@@ -45,6 +47,66 @@ def run_arms(folder: Path, program: str, **arguments: str) -> subprocess.Complet
         for part in ("--arm", f"{name}={sys.executable} program.py {{seed}} {own}")
     ]
     return compare(folder, *named, "--steps", "12")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Be in a folder with a script, beside one with a program, where PATH has Python and env."""
+    here, other, programs = tmp_path / "here", tmp_path / "other", tmp_path / "programs"
+    files = here / "ppo_refactored.py", other / "train", other / "old" / "ppo.py"
+    for path in (*files, *(programs / name for name in ("python", "python3.11", "env"))):
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.touch(mode=0o755)
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("PATH", str(programs))
+    return here
+
+
+def begun(command: str, cwd: Path | None = None, shell: bool = False, **env: str) -> None:
+    """Check an arm as `study compare` does before anything is run."""
+    old = Arm(name="old", command="python ppo_refactored.py {seed}")
+    require_arms([old, Arm(name="new", command=command, cwd=cwd, shell=shell, env=env)])
+
+
+@pytest.mark.parametrize(
+    ("command", "cwd", "words"),
+    [
+        ("python ppo_refactord.py {seed}", None, "no ppo_refactord.py in HERE. Did you mean 'ppo_refactored.py'?"),
+        ("python3.11 -uB -W ignore -Xdev ppo.py {seed}", None, "no ppo.py in HERE"),
+        ("python old/pp.py {seed}", "../other", "no old/pp.py in OTHER. Did you mean 'ppo.py'?"),
+        ("python ppo_refactored.py {seed}", "../other", "no ppo_refactored.py in OTHER"),
+        ("python /no/such.py {seed}", None, "no /no/such.py"),
+        ("./train {seed}", None, "no ./train in HERE"),
+        ("trainer {seed}", "../other", "program 'trainer' isn't on its PATH. Did you mean 'train'?"),
+    ],
+)
+def test_an_arm_whose_file_does_not_exist_is_refused(folder: Path, command: str, cwd: str | None, words: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        begun(command, None if cwd is None else (folder / cwd).resolve())
+    words = words.replace("HERE", str(folder)).replace("OTHER", str(folder.parent / "other"))
+    assert str(error.value) == f"arm new: {'' if words.startswith('program') else 'there is '}{words}"
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("python -m package.train {seed}", {}),
+        ("python -um package.train {seed}", {}),
+        ("python -c 'print({seed})'", {}),
+        ("python - {seed}", {}),
+        ("python ppo_{seed}.py", {}),
+        ("env python nowhere.py {seed}", {}),
+        ("nowhere {seed} | tee log", {"shell": True}),
+        ("ppo_refactored.py {seed}", {}),
+        ("./train {seed}", {"cwd": "other"}),
+        ("train {seed}", {"PATH": "../other"}),
+        ("train {seed}", {"PATH": ".", "cwd": "other"}),
+    ],
+)
+def test_an_arm_that_may_begin_is_not_refused(folder: Path, command: str, options: dict[str, Any]) -> None:
+    folders = {"cwd": folder.parent / options["cwd"]} if "cwd" in options else {}
+    env = {"PATH": options["PATH"]} if "PATH" in options else {}
+    begun(command, shell=options.get("shell", False), **folders, **env)
 
 
 @pytest.mark.slow

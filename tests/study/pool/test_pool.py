@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -40,6 +41,8 @@ def test_a_driver_that_is_ended_resumes_with_the_same_bits(tmp_path: Path, undis
         wait_for_the_end_of(left)
         assert endings(runs).items() <= endings(undisturbed).items()
         assert any(runs.glob("*/checkpoint")) == (how != signal.SIGKILL)
+    last = said.splitlines()[-1]
+    assert re.search(r"runs have ended, and [1-9]\d* of \d+ updates are kept; the same command continues$", last), last
     assert Study("sweep", sweep, runs=runs).end()[0] == 0
     assert endings(runs) == endings(undisturbed)
 
