@@ -134,8 +134,7 @@ def verdict(answer: Attribution, outcome: str) -> str | None:
     different = [effect for effect in answer.effects if effect.mean_conclusion == "different"]
     others = [effect for effect in answer.effects if effect not in different]
     if different:
-        said = f"{outcome} differs by {' and by '.join(map(_by, different))}"
-        return f"{said}; no difference was found by {_by(others[0])}" if others else said
+        return "; ".join([f"{outcome} differs by {' and by '.join(map(_by, different))}", *map(_otherwise, others)])
     if any(effect.mean_conclusion == "undecided" for effect in answer.effects):
         return f"these runs don't decide whether {outcome} differs"
     is_equal = all(effect.mean_conclusion == "identical" for effect in answer.effects)
@@ -153,6 +152,13 @@ def _by(effect: Effect) -> str:
     if effect.factor.name == thread.PARAMETERIZATION.name:
         return f"what the learned scale is, a {reference} or a {level}"
     return f"the class that computes, {reference} or {level}"
+
+
+def _otherwise(effect: Effect) -> str:
+    """Return what is concluded of a factor by which the outcome isn't shown to differ."""
+    if effect.mean_conclusion == "undecided":
+        return f"whether it differs by {_by(effect)} is undecided"
+    return f"by {_by(effect)}, it is {effect.mean_conclusion}"
 
 
 def _spreads(effect: Effect) -> bool:
