@@ -16,6 +16,7 @@ from tests.helpers.comparing import arms, compare
 
 FAILS_AS_CONTROL = """
 import os, sys
+import tests.helpers.uncompiled
 import torch
 if '"jitter"' in os.environ["STUDY_WATCH"]:
     sys.exit("a weight isn't the one that was saved")
@@ -86,6 +87,7 @@ def test_a_failed_control_leaves_what_needs_none(tmp_path: Path) -> None:
 
 PARTED = """
 import sys
+import tests.helpers.uncompiled
 import torch
 seed, parts, *options = sys.argv[1:]
 torch.manual_seed(int(seed))

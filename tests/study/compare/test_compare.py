@@ -179,14 +179,14 @@ def test_a_file_is_the_same_comparison(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_run_whose_program_has_changed_is_repeated_or_refused(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
-    program.write_text("import torch\n" + TRAINING)
+    program.write_text(TRAINING)
     job = Job(arm=Arm(name="a", command=f"{sys.executable} {program} {{seed}}"), seed=0, kind="plain")
     ended: list[Any] = []
     launcher = Launcher(tmp_path / "runs", 1, ended.append, repeat=True)
     launcher.run([job])
     launcher.run([job])
     assert len(ended) == 1
-    program.write_text("import torch\n" + TRAINING + "\n")
+    program.write_text(TRAINING + "\n")
     with pytest.raises(ValueError, match=r"has a run of another program\.py, which has changed since"):
         Launcher(tmp_path / "runs", 1).run([job])
     launcher.run([job])
@@ -194,6 +194,8 @@ def test_a_run_whose_program_has_changed_is_repeated_or_refused(tmp_path: Path) 
 
 
 TRAINING = """
+import tests.helpers.uncompiled
+import torch
 weights = torch.nn.Parameter(torch.ones(3, 3))
 optimizer = torch.optim.SGD([weights], lr=0.1)
 for _ in range(5):
