@@ -431,6 +431,19 @@ def test_the_command_line_starts_without_slow_libraries() -> None:
     assert printed.split() == []
 
 
+@pytest.mark.slow
+def test_training_imports_no_slow_libraries_that_it_does_not_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    slow = "distributed", "matplotlib", "pandas", "scipy", "sympy", "torch._dynamo", "wandb"
+    code = f"import sys, study.cli; study.cli.main(sys.argv[1:]); print(*set({slow}) & sys.modules.keys(), sep='\\n')"
+    command = [sys.executable, "-c", code, "train", *SMALL_OPTIONS, f"--runs-dir={tmp_path}"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert " finished: " in printed[0]
+    assert printed[1:] == [""]
+
+
 def test_a_strange_answer_to_publish_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
