@@ -1,9 +1,11 @@
 """Torch's optimizers without its compiler: import this before one is made, in a program that compiles nothing.
 
 The first optimizer that a process makes imports the compiler, which takes longer than torch, and which is asked for
-nothing but to leave the optimizer's functions as they are.
+nothing but to leave the optimizer's functions as they are. Nor is what torch made searched for garbage at the end.
 """
 
+import atexit
+import gc
 import sys
 import types
 from typing import Any
@@ -21,3 +23,4 @@ class _Compiler(types.ModuleType):
 
 
 sys.modules["torch._dynamo"] = _Compiler("torch._dynamo")
+atexit.register(gc.freeze)
