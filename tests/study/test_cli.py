@@ -416,14 +416,6 @@ def test_a_sweep_is_trained_reported_and_not_trained_again(tmp_path: Path, capsy
     assert json.loads((runs / "report" / "verdict.json").read_text())["designs"][0]["n_seeds"] == 3
 
 
-def test_a_report_needs_no_torch() -> None:
-    code = (
-        "import sys; import study.cli, reports.documents.report; print('torch' in sys.modules, 'wandb' in sys.modules)"
-    )
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert printed.split() == ["False", "False"]
-
-
 def test_the_command_line_starts_without_slow_libraries() -> None:
     slow = "matplotlib", "optuna", "pandas", "scipy", "sqlalchemy", "statsmodels", "torch", "wandb"
     code = f"import sys, study.cli; print(*set({slow}) & sys.modules.keys())"
