@@ -16,14 +16,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
-
-import wandb
+from typing import TYPE_CHECKING, Any, Self
 
 from study.config.run_config import RunConfig
 from study.errors import ConfigError, in_one_line, warn
 from study.store.records import dump
 from study.tracking.assignment import assignment
+
+if TYPE_CHECKING:
+    import wandb
 
 PROJECT = "rl-roundoff"
 """The W&B project, where neither a sweep nor WANDB_PROJECT names another."""
@@ -108,6 +109,8 @@ def _reason_to_stay_offline() -> str | None:
 
     This is asked once, before anything is trained: a W&B run that can't reach its server waits for a minute and a half.
     """
+    import wandb
+
     just_talked_to_wandb = assignment() is not None  # the agent has, that started us
     try:
         return None if wandb.login(prompt=False, verify=not just_talked_to_wandb) else "no key is configured"
@@ -124,6 +127,8 @@ def addresses(run_ids: Iterable[str]) -> dict[str, str]:
     entity = _entity()
     if entity is None:
         return {}
+    import wandb
+
     app = wandb.setup().settings.app_url
     return {run_id: f"{app}/{entity}/{project()}/runs/{run_id}" for run_id in run_ids}
 
@@ -131,6 +136,8 @@ def addresses(run_ids: Iterable[str]) -> dict[str, str]:
 @functools.cache
 def _entity() -> str | None:
     """Return the entity of this process's runs. W&B is asked once."""
+    import wandb
+
     try:
         return os.environ.get("WANDB_ENTITY") or wandb.Api().default_entity
     except (OSError, ValueError, wandb.Error):
@@ -158,12 +165,14 @@ class Tracker:
         """
         return TrackedRun(config, files, self)
 
-    def open(self, **about: Any) -> wandb.Run:
+    def open(self, **about: Any) -> "wandb.Run":
         """Return a new W&B run: offline from the first for which W&B doesn't answer, so that nothing is lost.
 
         Args:
             about: Arguments of `wandb.init`.
         """
+        import wandb
+
         try:
             return self._init(**about)
         except wandb.Error as error:
@@ -174,7 +183,9 @@ class Tracker:
             # The client keeps trying, and refuses another run of that id.
             return self._init(**about | {"id": f"{about['id']}{OFFLINE}"})
 
-    def _init(self, **about: Any) -> wandb.Run:
+    def _init(self, **about: Any) -> "wandb.Run":
+        import wandb
+
         asked = assignment()
         # W&B takes our package `agents` for another of that name, and would recommend a product to trace it.
         os.environ.setdefault("WANDB_DISABLE_WEAVE", "true")
@@ -201,7 +212,7 @@ class Tracker:
 
 
 class TrackedRun:
-    """A run as a W&B run."""
+    """A run as a W&B run; where W&B is disabled, nothing is begun, and W&B's client isn't imported."""
 
     def __init__(self, config: RunConfig, files: Path, tracker: Tracker) -> None:
         self.config = config
@@ -209,7 +220,7 @@ class TrackedRun:
         self.claimed = time.time()
         """when it said that it would train the run"""
         self._files = files
-        self._failed = False
+        self._is_silent = tracker.mode == "disabled"
         self._finished = False
         self._tell(lambda: self._begin(tracker))
 
@@ -273,11 +284,10 @@ class TrackedRun:
 
     def _finish(self, outcome: Mapping[str, Any], about: Mapping[str, Any]) -> None:
         self._finished = True
-        if not self._run.disabled:
-            said = Path(self._run.dir) / "summary.json"
-            said.write_text(dump(outcome, indent=2) + "\n", encoding="utf-8")
-            others = (self._files / name for name in ("policy.pt", "cost.json"))
-            self._save(self._files / "history.jsonl", said, *(path for path in others if path.exists()))
+        said = Path(self._run.dir) / "summary.json"
+        said.write_text(dump(outcome, indent=2) + "\n", encoding="utf-8")
+        others = (self._files / name for name in ("policy.pt", "cost.json"))
+        self._save(self._files / "history.jsonl", said, *(path for path in others if path.exists()))
         _end(self._run, {**outcome, **about}, exit_code=0 if outcome["status"] == "finished" else 1)
 
     def leave(self, rival: str) -> None:
@@ -287,8 +297,6 @@ class TrackedRun:
 
     def _save(self, *files: Path) -> None:
         """Save copies of files with the W&B run, which uploads what is in its folder only on request."""
-        if self._run.disabled:
-            return
         folder = Path(self._run.dir)
         for path in files:
             if path.parent != folder:
@@ -296,17 +304,17 @@ class TrackedRun:
             self._run.save(folder / path.name, base_path=folder, policy="now", glob=False)
 
     def _tell(self, word: Callable[[], None]) -> None:
-        """Call a function that talks to W&B, unless one has failed before: the run store has all the same."""
-        if self._failed:
+        """Call a function that talks to W&B, unless one has failed before or W&B is disabled."""
+        if self._is_silent:
             return
         try:
             word()
         except TimeoutError:
-            self._failed = True
+            self._is_silent = True
             folder = Path(self._run.dir).parent
             warn(f"W&B hasn't taken run {self.id} in time: `wandb sync --include-online {folder}` uploads it")
         except Exception as error:
-            self._failed = True
+            self._is_silent = True
             warn(f"W&B has failed, and run {self.id} continues in the run store alone: {in_one_line(error)}")
 
     def __enter__(self) -> Self:
@@ -331,7 +339,7 @@ def settle_assigned_run(summary: Mapping[str, Any], runs_dir: Path = Path("runs"
         runs_dir: The run store.
     """
     asked, mode = assignment(), os.environ.get("WANDB_MODE", "online")
-    if asked is None or asked.config or mode not in MODES:
+    if asked is None or asked.config or mode not in MODES or mode == "disabled":
         return
     try:
         run = Tracker(runs_dir, mode).open(id=asked.run)
@@ -340,7 +348,7 @@ def settle_assigned_run(summary: Mapping[str, Any], runs_dir: Path = Path("runs"
         warn(f"W&B has failed, and knows nothing of it: {in_one_line(error)}")
 
 
-def _end(run: wandb.Run, summary: Mapping[str, Any], exit_code: int) -> None:
+def _end(run: "wandb.Run", summary: Mapping[str, Any], exit_code: int) -> None:
     run.summary.update(dict(summary))
     if summary.get("error"):
         run.write_logs(str(summary["error"]))

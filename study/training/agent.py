@@ -7,7 +7,6 @@ from pathlib import Path
 
 from study.config.run_config import RunConfig
 from study.store.run_store import RunStore
-from study.tracking import elsewhere
 from study.tracking.runs import Tracker, settle_assigned_run
 from study.training import cohort as training
 
@@ -31,6 +30,8 @@ def carry_out(
     Returns:
         By id of a run that isn't trained here, what trains it.
     """
+    from study.tracking import elsewhere  # W&B's public API: nothing for a command that no agent calls
+
     store = RunStore(runs_dir)
     waiting = store.waiting(configs)
     sources = elsewhere.copy_finished(waiting, store) if waiting and mode == "online" else {}

@@ -1,8 +1,9 @@
-"""Environments that do harm. `env_id: tests.helpers.misbehaving:Kills-v0` makes one."""
+"""Environments that do harm, or nothing for a while. `env_id: tests.helpers.misbehaving:Kills-v0` makes one."""
 
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,18 @@ class Kills(gym.Env[Any, Any]):
 
 
 gym.register("Kills-v0", entry_point="tests.helpers.misbehaving:Kills", max_episode_steps=50)
+
+
+class Slow(Kills):
+    """Takes its time, and no processor's: runs of it go on while tests look."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Reward small actions, after a millisecond."""
+        time.sleep(0.001)
+        return self._observe(), -float(np.square(action).sum()), False, False, {}
+
+
+gym.register("Slow-v0", entry_point="tests.helpers.misbehaving:Slow", max_episode_steps=50)
 
 
 class Hangs(gym.Env[Any, Any]):

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
+import tests.helpers.uncompiled  # noqa: F401
+
 
 class Policy(nn.Module):
     def __init__(self) -> None:

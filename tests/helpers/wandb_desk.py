@@ -38,6 +38,8 @@ class Desk:
             "WANDB_BASE_URL": server.url,
             "WANDB_API_KEY": "k" * 40,
             "WANDB_ERROR_REPORTING": "false",
+            # Its client would send rows every 15 seconds, and runs that are waited for train meanwhile.
+            "WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL": "1",
         }
 
     def start(self, *command: str, **environment: str) -> "subprocess.Popen[str]":

@@ -26,6 +26,8 @@ from tests.helpers.small import SMALL
 from tests.helpers.synthetic import study, write_run_store
 
 PUBLISHED = sorted((ROOT / "reports/published").glob(f"*/{TABLE}"))
+LARGE = 1_000_000
+"""Bytes of a table whose report takes long."""
 LARGEST_FIGURE = 300_000
 """Bytes."""
 
@@ -72,7 +74,13 @@ def remade(table: Path, tmp_path: Path) -> dict[str, bytes]:
     return files(tmp_path / "again")
 
 
-@pytest.mark.parametrize("table", PUBLISHED, ids=lambda table: table.parent.name)
+@pytest.mark.parametrize(
+    "table",
+    [
+        pytest.param(table, id=table.parent.name, marks=[pytest.mark.slow] if table.stat().st_size > LARGE else [])
+        for table in PUBLISHED
+    ],
+)
 def test_a_published_report_is_remade_byte_for_byte(table: Path, tmp_path: Path) -> None:
     assert remade(table, tmp_path) == files(table.parent)
     sizes = {name: len(content) for name, content in files(table.parent).items() if name.endswith((".png", ".svg"))}
@@ -105,9 +113,10 @@ def test_the_table_says_all_that_the_run_store_does(runs: Path, published: Path,
 
 
 @pytest.mark.slow
-def test_a_table_within_here_is_named_by_its_path(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_within_here_is_named_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    main(["report", str(runs), "-o", "reports/published/thread", "--table"])
+    study(seeds=6).drop(columns=["run", "error"]).to_csv("runs.csv", index=False)
+    main(["report", "runs.csv", "-o", "reports/published/thread", "--table"])
     text = Path("reports/published/thread/report.md").read_text()
     assert "\nstudy report reports/published/thread/table.parquet\n" in text
     before = files(Path("reports/published/thread"))

@@ -417,19 +417,24 @@ def test_a_sweep_is_trained_reported_and_not_trained_again(tmp_path: Path, capsy
     assert json.loads((runs / "report" / "verdict.json").read_text())["designs"][0]["n_seeds"] == 3
 
 
-def test_a_report_needs_no_torch() -> None:
-    code = (
-        "import sys; import study.cli, reports.documents.report; print('torch' in sys.modules, 'wandb' in sys.modules)"
-    )
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert printed.split() == ["False", "False"]
-
-
 def test_the_command_line_starts_without_slow_libraries() -> None:
     slow = "matplotlib", "optuna", "pandas", "scipy", "sqlalchemy", "statsmodels", "torch", "wandb"
     code = f"import sys, study.cli; print(*set({slow}) & sys.modules.keys())"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.split() == []
+
+
+@pytest.mark.slow
+def test_training_imports_no_slow_libraries_that_it_does_not_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    slow = "distributed", "matplotlib", "pandas", "scipy", "sympy", "torch._dynamo", "wandb"
+    code = f"import sys, study.cli; study.cli.main(sys.argv[1:]); print(*set({slow}) & sys.modules.keys(), sep='\\n')"
+    command = [sys.executable, "-c", code, "train", *SMALL_OPTIONS, f"--runs-dir={tmp_path}"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert " finished: " in printed[0]
+    assert printed[1:] == [""]
 
 
 def test_a_strange_answer_to_publish_is_one_line(

@@ -25,8 +25,8 @@ pytestmark = pytest.mark.slow
 
 PAGE = ROOT / "docs" / "wandb.md"
 
-LONG = [256 * 2 * 2000]
-"""Time steps of a run that goes on for long enough to be disturbed."""
+LONG: dict[str, list[Any]] = {"total_timesteps": [256 * 2 * 2000], "env_id": ["tests.helpers.misbehaving:Slow-v0"]}
+"""Runs that go on for long enough to be disturbed, and cost little meanwhile."""
 
 STUDY_TRAIN = (
     "study", "train", "--condition=mvn_std", "--seed=0", "--precision=float64", "--num-steps=64", "--hidden-size=16",
@@ -153,10 +153,10 @@ def test_what_is_finished_in_wandb_is_not_paid_for_again(desk: Desk) -> None:
 
 
 def test_a_run_that_another_run_is_training_is_left_to_it(desk: Desk) -> None:
-    first = desk.agent(desk.sweep(seed=[0], total_timesteps=LONG), "--count", "1")
+    first = desk.agent(desk.sweep(seed=[0], **LONG), "--count", "1")
     wait_until(lambda: any(run.history for run in desk.runs()))
     (training,) = desk.runs()
-    second = desk.sweep(seed=[0], total_timesteps=LONG)
+    second = desk.sweep(seed=[0], **LONG)
     elsewhere = desk.folder / "elsewhere"
     elsewhere.mkdir()
     other = Desk(desk.server, elsewhere)
@@ -198,7 +198,7 @@ def test_an_interrupted_run_is_finished_cleanly(desk: Desk, how: signal.Signals)
 
 
 def test_an_interrupted_sweep_closes_the_runs_of_all_workers(desk: Desk) -> None:
-    sweep = desk.write(condition=["mvn_std", "normal_std"], seed=[0, 1], total_timesteps=LONG)
+    sweep = desk.write(condition=["mvn_std", "normal_std"], seed=[0, 1], **LONG)
     process = desk.start("study", "sweep", str(sweep), "--workers", "2", WANDB_PROJECT=PROJECT)
     wait_until(lambda: sum(bool(run.history) for run in desk.runs()) == 4)
     process.send_signal(signal.SIGTERM)
@@ -210,9 +210,7 @@ def test_an_interrupted_sweep_closes_the_runs_of_all_workers(desk: Desk) -> None
 
 @pytest.mark.parametrize("mood", ["drop", "error", "slow"])
 def test_training_outlives_a_lost_server_and_no_row_is_lost(desk: Desk, mood: Mood) -> None:
-    process = desk.start(
-        *STUDY_TRAIN, "--total-timesteps=64000", WANDB_PROJECT=PROJECT, WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL="1"
-    )
+    process = desk.start(*STUDY_TRAIN, "--total-timesteps=64000", WANDB_PROJECT=PROJECT)
     wait_until(lambda: any(run.history for run in desk.runs()))
     (run,) = desk.runs()
     updates = desk.folder / "runs" / run.name / "history.jsonl"
@@ -331,7 +329,7 @@ def test_a_server_that_is_gone_for_good_holds_back_no_outcome(desk: Desk) -> Non
     seedless = [option for option in STUDY_TRAIN if option != "--seed=0"]
     process = desk.start(
         *seedless, "--seeds=0-3", "--total-timesteps=64000",
-        WANDB_PROJECT=PROJECT, WANDB_FINISH_TIMEOUT="5", WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL="1",
+        WANDB_PROJECT=PROJECT, WANDB_FINISH_TIMEOUT="5",
     )  # fmt: skip
     wait_until(lambda: sum(bool(run.history) for run in desk.runs()) == 4)
     runs = desk.folder / "runs"
@@ -349,7 +347,6 @@ def test_a_server_that_is_gone_for_good_holds_back_no_outcome(desk: Desk) -> Non
 def test_waiting_for_a_server_that_is_gone_can_be_interrupted(desk: Desk) -> None:
     process = desk.start(
         *STUDY_TRAIN, "--total-timesteps=64000", WANDB_PROJECT=PROJECT, WANDB_FINISH_TIMEOUT="600",
-        WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL="1",
     )  # fmt: skip
     wait_until(lambda: any(run.history for run in desk.runs()))
     with desk.server.being("drop"):

@@ -7,6 +7,7 @@ from tests.helpers.zoo.judge import judge
 from tests.helpers.zoo.trainers import make_setup, train
 
 if sys.argv[1] == "train":
+    import tests.helpers.uncompiled  # noqa: F401 - no change compiles
     from tests.helpers.zoo.changes import CHANGES
 
     trainer, change, seed, env_id = sys.argv[2:6]

@@ -309,6 +309,7 @@ def test_an_effect_in_one_condition_alone_is_no_equivalence() -> None:
     assert effect.mean_conclusion != "equivalent"
 
 
+@pytest.mark.slow
 def test_tests_of_single_conditions_share_half_of_the_level() -> None:
     rng = np.random.default_rng(8)
     for _ in range(4):

@@ -38,6 +38,7 @@ def grow(folder: Path, runs: pd.DataFrame, rate: float, **hyperparameters: Any) 
         (folder / row["run"] / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
+@pytest.mark.slow
 def test_the_environments_share_is_what_shared_rollouts_lose(tmp_path: Path) -> None:
     runs = study(seeds=4)
     grow(tmp_path, runs, 1.5, rollouts="own")

@@ -298,6 +298,7 @@ def test_the_seeds_needed_never_grow_with_the_effect(size: float) -> None:
 FAMILIES = st.lists(st.lists(FINITE, min_size=5, max_size=8).map(np.array), min_size=1, max_size=5)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(FAMILIES)
 def test_adjusted_intervals_exclude_zero_exactly_if_holm_rejects(family: list[Array]) -> None:

@@ -18,9 +18,10 @@ from tests.helpers.comparing import arms, compare
 
 FAILS_AS_CONTROL = """
 import os, sys
-import torch
 if '"jitter"' in os.environ["STUDY_WATCH"]:
     sys.exit("a weight isn't the one that was saved")
+import tests.helpers.uncompiled
+import torch
 torch.manual_seed(int(sys.argv[1]))
 weights = torch.nn.Parameter(torch.ones(3, 3))
 optimizer = torch.optim.SGD([weights], lr=0.1)
@@ -110,13 +111,17 @@ def test_an_arm_that_may_begin_is_not_refused(folder: Path, command: str, option
 
 
 @pytest.mark.slow
-def test_an_arm_that_fails_leaves_the_others_answers(tmp_path: Path) -> None:
-    done = compare(tmp_path, *arms("twice", "fails", "renamed"), "--steps", "5")
+def test_an_arm_that_fails_is_named_leaves_the_others_answers_and_is_run_again(tmp_path: Path) -> None:
     because = (
         "arm fails, seed 0 (plain): exit code 1: a checkpoint is missing; its output is in "
         "comparison/look/fails/s0-plain"
     )
+    failed = compare(tmp_path, *arms("fails"), "--steps", "5")
+    assert failed.returncode == 1
+    assert failed.stderr.splitlines()[-1].startswith(f"study: {because}")
+    done = compare(tmp_path, *arms("twice", "fails", "renamed"), "--steps", "5")
     assert done.returncode == 1
+    assert ("old s0-plain" in done.stderr, "fails s0-plain" in done.stderr) == (False, True)
     assert done.stderr.splitlines()[-1].startswith(f"study: {because}")
     assert f"\nfails against old: failed: {because}\n" in done.stdout
     found = read_look(tmp_path)["arms"]
@@ -148,6 +153,7 @@ def test_a_failed_control_leaves_what_needs_none(tmp_path: Path) -> None:
 
 PARTED = """
 import sys
+import tests.helpers.uncompiled
 import torch
 seed, parts, *options = sys.argv[1:]
 torch.manual_seed(int(seed))

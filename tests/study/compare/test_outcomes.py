@@ -18,6 +18,7 @@ from study.compare import metrics, outcomes
 from study.compare.arms import Arm
 from study.compare.launching import Launcher, Shared
 from study.errors import ConfigError, NoMetricError
+from tests.helpers.command_line import run
 from tests.helpers.comparing import TRAINER, compare
 
 STEPS = np.arange(1, 201)
@@ -237,7 +238,9 @@ def test_a_run_that_fails_is_an_outcome(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_all_seeds_are_trained_once_reported_and_planned(tmp_path: Path) -> None:
+def test_all_seeds_are_trained_once_reported_and_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = [
         "--arm",
         f"old={TRAINER}",
@@ -257,11 +260,11 @@ def test_all_seeds_are_trained_once_reported_and_planned(tmp_path: Path) -> None
     assert (tmp_path / "here" / "report" / "report.md").is_file()
     table = pd.read_csv(tmp_path / "here" / "outcomes.csv")
     assert len(table) == 8
-    again = compare(tmp_path, *arguments, "--metric", "csv:returns.csv:last_reward", "--plan")
-    assert again.returncode == 1, again.stderr
-    assert again.stderr == ""
-    assert "A seed takes" in again.stdout
+    monkeypatch.chdir(tmp_path)
+    planned = run("compare", *arguments, "--metric", "csv:returns.csv:last_reward", "--plan", capsys=capsys)
+    assert (planned[0], planned[2]) == (1, "")
+    assert "A seed takes" in planned[1]
     assert (tmp_path / "here" / "plan" / "plan.md").is_file()
-    mistaken = compare(tmp_path, *arguments, "--metric", "csv:returns.csv:nothing")
-    assert mistaken.returncode == 2
-    assert "returns.csv has no numbers in a column 'nothing'; there is last_reward" in mistaken.stderr
+    code, _, said = run("compare", *arguments, "--metric", "csv:returns.csv:nothing", capsys=capsys)
+    assert code == 2
+    assert "returns.csv has no numbers in a column 'nothing'; there is last_reward" in said

@@ -130,6 +130,7 @@ def test_a_hidden_sitecustomize_is_run_too(tmp_path: Path) -> None:
 
 
 TRAINING = """
+import tests.helpers.uncompiled
 import torch
 weights = torch.nn.Parameter(torch.ones(3, 3))
 optimizer = torch.optim.SGD([weights], lr=0.1)

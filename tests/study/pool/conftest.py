@@ -9,7 +9,7 @@ from tests.helpers.sweeps import LONG, Study, endings, write_sweep
 
 
 def train(folder: Path) -> None:
-    assert Study("sweep", write_sweep(folder, **LONG), runs=folder / "runs").end()[0] == 0
+    assert Study("sweep", write_sweep(folder, **LONG), "--workers", "1", runs=folder / "runs").end()[0] == 0
 
 
 @pytest.fixture(scope="session")

@@ -99,8 +99,9 @@ def test_a_run_that_kills_its_workers_is_given_up_alone(tmp_path: Path) -> None:
     )
     deadly = {config.id for config in read_configs(sweep) if config.seed == DEADLY_SEED}
     deaths = tmp_path / "deaths"
-    for died in (4 + 4, 8 + 4):  # with its cohort, and alone; the same command tries again
-        returned, said = Study("sweep", sweep, runs=tmp_path / "runs", MISBEHAVING_DEATHS=str(deaths)).end()
+    for died, workers in ((4 + 4, "2"), (8 + 4, "1")):  # with its cohort, and alone; the same command tries again
+        study = Study("sweep", sweep, "--workers", workers, runs=tmp_path / "runs", MISBEHAVING_DEATHS=str(deaths))
+        returned, said = study.end()
         assert returned == 1
         assert "1 run has no outcome: 4 workers died over it: " in said
         assert "Traceback" not in said
@@ -109,7 +110,7 @@ def test_a_run_that_kills_its_workers_is_given_up_alone(tmp_path: Path) -> None:
 
 
 def test_a_run_whose_files_are_damaged_meanwhile_costs_no_other(tmp_path: Path) -> None:
-    path, runs = write_sweep(tmp_path, **LONG), tmp_path / "runs"
+    path, runs = write_sweep(tmp_path, **LONG, seed=[0]), tmp_path / "runs"
     sweep = Study("sweep", path, "--cohort", "1", runs=runs)
     sweep.wait_until_in_the_middle()
     in_the_middle = next(updates.parent for updates in runs.glob("*/history.jsonl") if is_in_the_middle(updates))
@@ -170,7 +171,7 @@ def test_what_a_full_disk_stopped_resumes(tmp_path: Path, undisturbed: Path) -> 
 
 
 def test_only_this_machine_is_listened_to_and_strangers_refused(tmp_path: Path) -> None:
-    sweep = Study("sweep", write_sweep(tmp_path, **LONG), runs=tmp_path / "runs")
+    sweep = Study("sweep", write_sweep(tmp_path, **LONG, seed=[0]), runs=tmp_path / "runs")
     sweep.wait_until_in_the_middle()
     ours = {sweep.process.pid, *sweep.workers()}
     connections: list[Any] = psutil.net_connections("inet")

@@ -262,7 +262,7 @@ train([make_config(run) for run in json.loads(sys.argv[1])], Path(sys.argv[2]), 
 def test_a_run_that_is_killed_and_resumed_has_the_same_bits(tmp_path: Path, small: MakeConfig, env_id: str) -> None:
     shape = {
         "seed": 3, "precision": "float32", "env_id": env_id, "num_envs": 2, "num_steps": 64, "num_minibatches": 2,
-        "update_epochs": 2, "total_timesteps": 128 * 160, "hidden_size": 16, "eval_episodes": 1,
+        "update_epochs": 2, "total_timesteps": 128 * 80, "hidden_size": 16, "eval_episodes": 1,
     }  # fmt: skip
     parameters = [{"condition": condition, **shape} for condition in ("mvn_std", "normal_std")]
     configs = [small(**one) for one in parameters]
@@ -279,7 +279,7 @@ def test_a_run_that_is_killed_and_resumed_has_the_same_bits(tmp_path: Path, smal
         process = subprocess.Popen([sys.executable, "-c", TRAIN, json.dumps(parameters), str(tmp_path / "cut")])
         while process.poll() is None and written_at() == started:
             time.sleep(0.01)
-        time.sleep(rng.uniform(0, 0.2))
+        time.sleep(rng.uniform(0, 0.1))
         process.send_signal(signal.SIGKILL)
         process.wait()
     # A kill between the checkpoints of the two parts them: then one may have ended, before the other goes on.
