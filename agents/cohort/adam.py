@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 TESTED = "2.13.0"
-"""The version of torch in which what is private of it was tested."""
+"""The version of torch in which the private kernel was tested."""
 
 
 def make_adam(groups: list[dict[str, Any]], eps: float) -> "torch.optim.Adam | DirectAdam":

@@ -4,13 +4,13 @@ After CleanRL's `ppo_continuous_action.py`, as `agents.ppo` has it for one run. 
 minibatches and its own gradient norm.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from agents.cohort.adam import TESTED, Optimizer, make_adam
+from agents.cohort.adam import Optimizer, make_adam
 from agents.cohort.losses import normalised, policy_loss, value_loss
 from agents.cohort.networks import ActorCritic
 from agents.cohort.numerics import Floats, mean
@@ -162,7 +162,9 @@ def step(
     if hyperparameters.ent_coef:
         differentiated[entropy] = np.full_like(ratio, -hyperparameters.ent_coef / ratio.shape[1])
 
-    by_mean, by_raw_scale = differentiate(differentiated, leaves)
+    by_mean, by_raw_scale = torch.autograd.grad(
+        list(differentiated), leaves, [torch.from_numpy(gradient) for gradient in differentiated.values()]
+    )
     agent.backward(forward, by_mean.numpy(), by_raw_scale.numpy(), hyperparameters.vf_coef * by_value)
     grad_norm, scale_grad_norm = clip_gradients(agent, hyperparameters.max_grad_norm)
     optimizer.step()
@@ -175,21 +177,6 @@ def step(
         grad_norm=grad_norm,
         scale_grad_norm=scale_grad_norm,
     )
-
-
-def differentiate(gradients: Mapping[torch.Tensor, Floats], leaves: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-    """Return the gradients of leaves, by those of what was computed from them.
-
-    It is `torch.autograd.grad` without its check of shapes, which takes SymPy, and that a third of a second to import.
-    """
-    computed, given = tuple(gradients), tuple(map(torch.from_numpy, gradients.values()))
-    if torch.__version__.split("+")[0] != TESTED:
-        return torch.autograd.grad(computed, leaves, given)
-    engine = torch.autograd.Variable._execution_engine
-    found: Sequence[torch.Tensor] = engine.run_backward(
-        computed, given, False, False, tuple(leaves), allow_unreachable=False, accumulate_grad=False
-    )
-    return found
 
 
 def clip_gradients(agent: ActorCritic, max_norm: float) -> tuple[Floats, Floats]:

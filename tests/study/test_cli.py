@@ -429,7 +429,7 @@ def test_training_imports_no_slow_libraries_that_it_does_not_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    slow = "distributed", "matplotlib", "pandas", "scipy", "sympy", "torch._dynamo", "wandb"
+    slow = "distributed", "matplotlib", "pandas", "scipy", "torch._dynamo", "wandb"
     code = f"import sys, study.cli; study.cli.main(sys.argv[1:]); print(*set({slow}) & sys.modules.keys(), sep='\\n')"
     command = [sys.executable, "-c", code, "train", *SMALL_OPTIONS, f"--runs-dir={tmp_path}"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
