@@ -18,6 +18,7 @@ from study.compare.planfile import read_options
 from study.config.run_config import brief, read_seeds
 from study.errors import ConfigError, WorkerError
 from study.options import Omittable
+from study.progress import duration
 from study.store.files import write_atomically
 from study.training.memory import available_cores
 
@@ -84,13 +85,13 @@ class CompareOptions:
         pairs = read_renames(self.rename)
         return Shared(rename=pairs) if self.share_init else None
 
-    def look(self, arms: Sequence[Arm], seed: int, progress: "Progress") -> "Looks":
+    def look(self, arms: Sequence[Arm], seed: int, lines: "RunLines") -> "Looks":
         """Compare the arms' first steps, print what was found, and write it to `look.json`.
 
         Args:
             arms: The reference, and the others.
             seed: Of all arms.
-            progress: Told of each run that has ended.
+            lines: Printed for each run that has ended.
 
         Returns:
             What was found.
@@ -100,22 +101,20 @@ class CompareOptions:
         from study.compare.words import describe_looks, plain_looks
 
         options = Options(seed=seed, steps=self.steps, control=self.control, shared=self.shared)
-        launcher = Launcher(self.output / "look", self.workers or available_cores(), progress.on_end, repeat=True)
+        launcher = Launcher(self.output / "look", self.workers or available_cores(), lines.on_end, repeat=True)
         looks = Looker(arms, options, launcher).look()
         write_atomically(self.output / "look.json", f"{json.dumps(plain_looks(looks), indent=1)}\n".encode())
         print("\n".join(describe_looks(looks)))
         return looks
 
-    def compare_outcomes(
-        self, arms: Sequence[Arm], seeds: Sequence[int], metric: "Metric", progress: "Progress"
-    ) -> str:
+    def compare_outcomes(self, arms: Sequence[Arm], seeds: Sequence[int], metric: "Metric", lines: "RunLines") -> str:
         """Train all arms with all seeds, and write a report, or with `--plan` a plan.
 
         Args:
             arms: The reference, and the others.
             seeds: Of each arm.
             metric: Reads the outcome of a run.
-            progress: Told of each run that has ended.
+            lines: Printed for each run that has ended.
 
         Returns:
             The headlines of the report, or of the plan.
@@ -127,8 +126,8 @@ class CompareOptions:
 
         workers = self.workers or available_cores()
         wanted = outcomes.Plan(arms=arms, seeds=seeds, control=self.control, shared=self.shared)
-        progress.expect(sum(map(len, wanted.jobs(self.output))))
-        table = outcomes.train(wanted, self.output, Launcher(self.output, workers, progress.on_end), metric)
+        lines.expect(sum(map(len, wanted.jobs(self.output))))
+        table = outcomes.train(wanted, self.output, Launcher(self.output, workers, lines.on_end), metric)
         outcomes.write(table, self.output)
         source = f"compare:{self.output}"
         reading = Reading(factors=("condition",) if self.may_differ else ())
@@ -140,7 +139,7 @@ class CompareOptions:
         return f"{plan.write(plan.from_designs(designs), self.output / 'plan')}\nA seed takes {minutes:.1f} min here."
 
 
-class Progress:
+class RunLines:
     """Prints a line for each run that has ended, with the time that is left where that can be told.
 
     Args:
@@ -160,7 +159,7 @@ class Progress:
         self._ended += 1
         failed = f", exit code {run.exit_code}" if run.exit_code else ""
         left = (time.monotonic() - self._began) / self._ended * (self._expected - self._ended)
-        total = f", {self._ended} of {self._expected}, about {max(left, 0) / 60:.0f} min left" if self._expected else ""
+        total = f", {self._ended} of {self._expected}, about {duration(left)} left" if self._expected else ""
         line = f"{run.job.arm.name} {run.folder.name}: {run.seconds:.1f} s{failed}{total}"
         self._console.print(line, markup=False)
 
@@ -201,11 +200,11 @@ class Compare:
 
         metric = metrics.parse(options.metric)
         seeds = read_seeds(options.seeds)
-        progress = Progress(Console(stderr=True, soft_wrap=True))
-        looks = options.look(arms, seeds[0], progress)
+        lines = RunLines(Console(stderr=True, soft_wrap=True))
+        looks = options.look(arms, seeds[0], lines)
         differing = [look.arm for look in looks.looks if look.reading.name != "identical"]
         if differing and len(seeds) > 1 and not options.first_look:
-            print(f"\n{options.compare_outcomes([arms[0], *differing], seeds, metric, progress)}")
+            print(f"\n{options.compare_outcomes([arms[0], *differing], seeds, metric, lines)}")
         if looks.failures:
             raise WorkerError("; ".join(str(failure.error) for failure in looks.failures))
         codes = {EXIT_CODES[look.reading.name] for look in looks.looks}
