@@ -6,8 +6,8 @@
 # make lock    pin anew what pyproject.toml asks for
 
 PYTHON ?= python3
-# Some tests wait for other processes: one more than there are cores.
-PYTEST = .venv/bin/pytest --numprocesses $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist worksteal --durations 10
+PYTEST = .venv/bin/pytest --dist worksteal --durations 10
+CORES = $$(getconf _NPROCESSORS_ONLN)
 RUNS ?= runs
 
 .PHONY: study tune-demo test quick check site lock clean
@@ -21,11 +21,12 @@ tune-demo: .venv/installed
 	.venv/bin/study tune sweeps/demo/design.yaml --space sweeps/demo/space.yaml --trials 12 --seeds 6 --held-out 10 \
 		--runs-dir $(RUNS)
 
+# Slow tests wait for other processes: one more than there are cores.
 test: check site
-	$(PYTEST)
+	$(PYTEST) --numprocesses $$(( $(CORES) + 1 ))
 
 quick: check
-	$(PYTEST) -m "not slow"
+	$(PYTEST) --numprocesses $(CORES) -m "not slow"
 
 check: .venv/installed
 	.venv/bin/ruff format --check .

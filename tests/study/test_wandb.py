@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 PAGE = ROOT / "docs" / "wandb.md"
 
-LONG: dict[str, list[Any]] = {"total_timesteps": [256 * 2 * 2000], "env_id": ["tests.helpers.misbehaving:Slow-v0"]}
+LONG: dict[str, list[Any]] = {"total_timesteps": [256 * 2 * 400], "env_id": ["tests.helpers.misbehaving:Slow-v0"]}
 """Runs that go on for long enough to be disturbed, and cost little meanwhile."""
 
 STUDY_TRAIN = (
