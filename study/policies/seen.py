@@ -70,6 +70,25 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def validating() -> Iterator[None]:
+    """Let distributions refuse wrong parameters, and restore what was: `torch.compile` turns this off for good."""
+    was = _refuses_a_negative_std()
+    torch.distributions.Distribution.set_default_validate_args(True)
+    try:
+        yield
+    finally:
+        torch.distributions.Distribution.set_default_validate_args(was)
+
+
+def _refuses_a_negative_std() -> bool:
+    try:
+        torch.distributions.Normal(torch.tensor(0.0), torch.tensor(-1.0))
+    except ValueError:
+        return True
+    return False
+
+
 def combine(points: Sequence[Seen]) -> Seen:
     """Return what is seen at several values of the parameters as one."""
     entropies = [point.entropy for point in points]
@@ -98,7 +117,7 @@ def look(policy: Policy, parameters: Mapping[str, Tensor], observation_size: int
     dtype = next(iter(parameters.values())).dtype
     observations, latent = inputs(observation_size, action_size, dtype)
     latent.requires_grad_()
-    with seeded(0):
+    with seeded(0), validating():
         distribution = policy.distribution(parameters, observations)
         entropy = entropy_of(distribution)
     actions = policy.act(latent)

@@ -1,5 +1,6 @@
 """Two policies, or one: right ones aren't accused, mistakes are found and named."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.distributions import Categorical, Independent, Normal, Uniform
+from torch.distributions import Categorical, Distribution, Independent, Normal, Uniform
 
 from study.cli import main
 from study.errors import ConfigError
@@ -208,10 +209,15 @@ def test_a_policy_of_many_actions_is_not_accused() -> None:
     assert_policy(policy(RIGHT["Student's t"][1], 12), observation_size=OBSERVATIONS, action_size=12)
 
 
-def test_a_std_that_can_be_negative_is_no_distribution() -> None:
+@pytest.mark.parametrize("validates", [True, False])
+def test_a_std_that_can_be_negative_is_no_distribution(validates: bool, request: pytest.FixtureRequest) -> None:
+    request.addfinalizer(lambda: Distribution.set_default_validate_args(True))
+    Distribution.set_default_validate_args(validates)  # `torch.compile` turns it off, for all that comes later
     mistaken = policy(lambda p, o: Independent(Normal(o @ p["weight"].T, p["scale"].expand(len(o), -1)), 1), 2)
     (finding,) = compare(policy(usual, 2), mistaken, observation_size=OBSERVATIONS, action_size=2).findings
     assert finding.name == "no distribution at moved parameters"
+    with contextlib.nullcontext() if not validates else pytest.raises(ValueError, match="scale"):
+        Normal(torch.zeros(1), -torch.ones(1))
 
 
 @pytest.mark.parametrize("size", [1.0, 0.1, 0.001])
