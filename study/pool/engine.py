@@ -35,6 +35,8 @@ SILENT = logging.CRITICAL + 1
 """Dask logs a message that it couldn't send to what has just ended as critical."""
 
 CONFIG = {
+    # Dask's own limit for malloc gives large arrays new pages each time: a tenth of a run's time.
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
     "distributed.scheduler.allowed-failures": DEATHS,
     "distributed.scheduler.work-stealing": False,
     "distributed.scheduler.worker-saturation": 1.0,
