@@ -83,6 +83,7 @@ class Engine:
                     await self._cluster
                 except (OSError, RuntimeError) as error:
                     raise WorkerError(f"workers can't be begun: {in_one_line(error)}") from error
+                stack.callback(asyncio.create_task(_keep_up(self._cluster, self._options.processes)).cancel)
             self._client = await self._connect()
             stack.push_async_exit(self._end)
             self._exits = stack.pop_all()
@@ -216,6 +217,13 @@ def _local_cluster(workers: int) -> LocalCluster:
         silence_logs=SILENT,
         asynchronous=True,
     )
+
+
+async def _keep_up(cluster: LocalCluster, workers: int) -> None:
+    """Begin workers anew that Dask has given up on: those that died while they were begun again."""
+    while True:
+        await asyncio.sleep(SECONDS_BETWEEN_TRIES)
+        cluster.scale(workers)
 
 
 async def _end_processes(cluster: LocalCluster) -> None:

@@ -21,7 +21,7 @@ from tests.helpers.sweeps import LONG, Study, children, endings, is_in_the_middl
 
 pytestmark = pytest.mark.slow
 
-KILLS = 15
+KILLS = int(os.environ.get("STUDY_TEST_KILLS", "15"))
 """An error that one kill in five brings about is found with 96% probability."""
 
 
