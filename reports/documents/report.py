@@ -245,7 +245,7 @@ def _summary(designs: Sequence[Design]) -> Iterator[str]:
     for design in designs:
         answer = design.answer
         said = words.verdict(answer, design.outcome)
-        yield f"{design.name}:{f' {said}' if said else ''} ({words.sample_size(answer, answer.smallest)})"
+        yield f"{design.name}{f': {said}' if said else ''} ({words.sample_size(answer, answer.smallest)})"
         for effect in answer.effects:
             yield f"  {words.effect_line(effect)}"
         if not answer.effects:
