@@ -220,7 +220,7 @@ def _local_cluster(workers: int) -> LocalCluster:
 
 
 async def _keep_up(cluster: LocalCluster, workers: int) -> None:
-    """Begin workers anew that Dask has given up on: those that died while they were begun again."""
+    """Begin workers again that Dask no longer begins: those that died while they were being restarted."""
     while True:
         await asyncio.sleep(SECONDS_BETWEEN_TRIES)
         cluster.scale(workers)
