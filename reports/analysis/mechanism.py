@@ -239,11 +239,10 @@ def read_mechanism(pair: Sequence[Gaps], controls: Sequence[Gaps]) -> Mechanism:
         return dataclasses.replace(seen, reading="identical")
     medians = {name: gaps.medians for name, gaps in by_precision.items()}
     longest = DOUBLE if DOUBLE in medians else next(iter(medians))
-    by_control = {name: _control(controls, name) for name in medians}
     start = _first_difference(list(medians.values()))
     if not all(start < len(gap) and math.isfinite(gap[start]) for gap in medians.values()):
         return seen
-    sizes = {name: _over(gap, by_control[name], start) for name, gap in medians.items()}
+    sizes = {name: _over(gap, _control(controls, name), start) for name, gap in medians.items()}
     seen = dataclasses.replace(seen, size=sizes[longest])
     if SINGLE not in medians or DOUBLE not in medians:
         return dataclasses.replace(seen, reading="real" if _is_far_larger(seen.size) else "untested")
@@ -272,8 +271,7 @@ def _with_a_minority(seen: Mechanism, double: Gaps, controls: Sequence[Gaps]) ->
     beyond = (double.gaps[:, :updates] > 2.0**LATE_BITS * largest) & (largest > 0)
     if not beyond.any():
         return dataclasses.replace(seen, reading="round-off")
-    controlled = {seed for gaps in controls if gaps.precision == DOUBLE for seed in gaps.seeds}
-    shown = beyond & np.isin(double.seeds, list(controlled))[:, None]
+    shown = beyond & np.isin(double.seeds, list(_controlled(controls)))[:, None]
     if not shown.any():
         seeds = ", ".join(str(seed) for seed in np.array(double.seeds)[beyond.any(axis=1)])
         return dataclasses.replace(seen, reading="untested", reason=NO_CONTROL_OF_ITS_OWN.format(seeds=seeds))
@@ -296,6 +294,11 @@ def _control(controls: Sequence[Gaps], precision: str) -> Array | None:
     """Return the controls' median gap at each update, `[updates]`; None without one in this precision."""
     own = _together(controls, precision)
     return None if own is None else np.asarray(np.median(own, axis=0))
+
+
+def _controlled(controls: Sequence[Gaps]) -> set[int]:
+    """Return the seeds that have a control in float64."""
+    return {seed for gaps in controls if gaps.precision == DOUBLE for seed in gaps.seeds}
 
 
 def _together(controls: Sequence[Gaps], precision: str) -> Array | None:
@@ -361,11 +364,11 @@ def _over_own_controls(double: Gaps, controls: Sequence[Gaps]) -> Array:
     Returns:
         Nothing where fewer than `FEWEST_SEEDS` have one.
     """
-    own = [gaps for gaps in controls if gaps.precision == DOUBLE]
-    seeds = {*double.seeds} & {seed for gaps in own for seed in gaps.seeds}
+    seeds = {*double.seeds} & _controlled(controls)
     if len(seeds) < FEWEST_SEEDS:
         return np.array([])
-    return _bits(np.median(double.of(seeds), axis=0), np.median(_stacked([gaps.of(seeds) for gaps in own]), axis=0))
+    own = _stacked([gaps.of(seeds) for gaps in controls if gaps.precision == DOUBLE])
+    return _bits(np.median(double.of(seeds), axis=0), np.median(own, axis=0))
 
 
 def _late(medians: dict[str, Array], bits: Array, over_own_controls: Array, start: int) -> int | None:

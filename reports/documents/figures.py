@@ -277,9 +277,11 @@ def outcome_strips(outcomes: Mapping[str, Array], ylabel: str, path: Path) -> No
             panel.plot(positions, seeds.T, color="0.8", linewidth=0.7, zorder=1)
         for position, values, (colour, _, _) in zip(positions, outcomes.values(), itertools.cycle(STYLES)):
             known = values[np.isfinite(values)]
-            beside = 0.0 if are_joined else np.random.default_rng(position).uniform(-0.18, 0.1, len(known))
+            beside = (
+                np.zeros(len(known)) if are_joined else np.random.default_rng(position).uniform(-0.18, 0.1, len(known))
+            )
             panel.scatter(
-                position + beside + np.zeros(len(known)),
+                position + beside,
                 known,
                 s=14,
                 color=colour,

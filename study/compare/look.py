@@ -317,7 +317,7 @@ def _measure_again(run: Recording, again: Recording) -> Gaps:
 
 
 def _recordings(ended: Sequence[Ended]) -> list[Recording]:
-    """Return the recordings of runs; raise a `ArmFailedError` for the first that failed."""
+    """Return the recordings of runs; raise an `ArmFailedError` for the first that failed."""
     for run in ended:
         if run.exit_code:
             raise ArmFailedError(
