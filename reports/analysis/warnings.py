@@ -13,6 +13,9 @@ from reports.factors import Factor
 from reports.sources.runs import LARGEST, as_numbers
 from reports.statistics import TwoSample
 
+FEW_UNPAIRED = 10
+"""Runs a level below which permutations of the labels err more often than in 5%, where one level varies more."""
+
 
 def of_runs(runs: pd.DataFrame, outcome: str, blocks: Blocks, paired: bool = True) -> list[str]:
     """Return warnings about runs without an outcome, equal outcomes and incomplete blocks."""
@@ -131,6 +134,11 @@ def _of_effect(effect: Effect) -> list[str]:
     if not effect.mean.can_reject:
         what = "run" if isinstance(main.test, TwoSample) else "seed"
         found.append(f"{label}: with {_count(main.size, what)} no test can find a difference; {main.fewest} are needed")
+    if main.is_different and isinstance(main.test, TwoSample) and main.size < FEW_UNPAIRED:
+        found.append(
+            f"{label}: permutations are exact only for levels that vary alike. Of simulated studies of fewer than "
+            f"{FEW_UNPAIRED} skewed runs a level, up to 8% found a difference where one level only varied twice as much"
+        )
     if where := effect.contrast.where:
         found.append(f"{label}: compared at {where} only, since elsewhere there are runs of one level alone")
     if effect.spread and effect.spread.uncovered:
