@@ -1,4 +1,4 @@
-"""The error of a source, in a module that loads neither pandas nor SciPy: the command line catches it."""
+"""The error of a source, and errors' texts, in a module that loads neither pandas nor SciPy: all commands import it."""
 
 import difflib
 from collections.abc import Iterable
@@ -22,3 +22,8 @@ def near(name: str, names: Iterable[str]) -> str:
     choices = list(names)
     close = difflib.get_close_matches(name, choices, n=1)
     return f". Did you mean {close[0]!r}?" if close else f"; choose from {', '.join(choices)}"
+
+
+def in_one_line(error: BaseException) -> str:
+    """Return an exception's text in one line; its type's name where it has no text."""
+    return " ".join(str(error).split()) or type(error).__name__

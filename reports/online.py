@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Sequence
 from typing import Any
 
-from reports.errors import UnreadableSourceError
+from reports.errors import UnreadableSourceError, in_one_line
 
 SECONDS = 12.0
 """Time in which a server, or a proxy, accepts a connection. How long it takes to answer doesn't count."""
@@ -65,7 +65,7 @@ def _settings(needs: str) -> Any:
     try:
         return wandb.setup().settings
     except (OSError, ValueError, wandb.Error) as error:
-        raise UnreadableSourceError(f"{needs}: W&B can't be used: {' '.join(str(error).split())}") from error
+        raise UnreadableSourceError(f"{needs}: W&B can't be used: {in_one_line(error)}") from error
 
 
 def find_problem(url: str, proxies: Sequence[str]) -> str | None:

@@ -38,11 +38,6 @@ class ArmFailedError(WorkerError):
         self.exit_code = exit_code
 
 
-def in_one_line(error: BaseException) -> str:
-    """Return an exception's text in one line; its type's name where it has no text."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def warn(line: str) -> None:
     """Print a line to standard error, by one write: lines of other threads can't come in between."""
     sys.stderr.write(f"{line}\n")

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from reports.errors import UnreadableSourceError
+from reports.errors import UnreadableSourceError, in_one_line
 from reports.sources.wandb import SCHEME, WandbPath
 
 PROJECT = "rl-roundoff"
@@ -57,7 +57,7 @@ def publish(source: str, folder: Path) -> list[str]:
             published.append(_page(source, path, folder))
     except (OSError, ValueError, wandb.Error) as error:
         raise UnreadableSourceError(
-            f"W&B can't take the report: {' '.join(str(error).split())}; it is in {folder}", parameter="publish"
+            f"W&B can't take the report: {in_one_line(error)}; it is in {folder}", parameter="publish"
         ) from error
     return published
 

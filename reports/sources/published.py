@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports.errors import UnreadableSourceError
+from reports.errors import UnreadableSourceError, in_one_line
 from reports.factors import Factor
 from reports.files import Json, read_file
 from reports.sources.reading import AS_IS, Reading
@@ -145,7 +145,7 @@ def read_published(path: Path, reading: Reading = AS_IS) -> Runs:
         raise UnreadableSourceError(f"{path} can't be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise UnreadableSourceError(
-            f"{path}: the report's table is damaged ({type(error).__name__}: {' '.join(str(error).split())[:200]}): "
+            f"{path}: the report's table is damaged ({type(error).__name__}: {in_one_line(error)[:200]}): "
             "take it from where it was published"
         ) from error
 

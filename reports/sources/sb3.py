@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.errors import UnreadableSourceError
+from reports.errors import UnreadableSourceError, in_one_line
 from reports.files import read_file
 from reports.sources.declare import declare
 from reports.sources.folders import describe, folder_of
@@ -91,7 +91,7 @@ def _read_file(source: str, folder: Path, path: Path) -> tuple[dict[str, Any], p
         name = path.relative_to(folder).as_posix()
         raise UnreadableSourceError(
             f"{source}: {name} is no Monitor file, which has #{{...}} and below it columns r, l, t: "
-            f"{' '.join(str(error).split())}"
+            f"{in_one_line(error)}"
         ) from error
     episodes = episodes[episodes["t"].notna()]  # a run that was killed may end within a line
     return header, episodes.assign(t=episodes["t"] + start)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.errors import UnreadableSourceError, near
+from reports.errors import UnreadableSourceError, in_one_line, near
 from reports.files import read_file
 from reports.sources.declare import declare
 from reports.sources.mapping import Mapping
@@ -57,7 +57,7 @@ def _load(path: Path) -> pd.DataFrame:
     except OSError as error:
         raise UnreadableSourceError(f"{path} can't be read: {error.strerror or error}") from error
     except ValueError as error:
-        raise UnreadableSourceError(f"{path}: it can't be read as a table: {' '.join(str(error).split())}") from error
+        raise UnreadableSourceError(f"{path}: it can't be read as a table: {in_one_line(error)}") from error
     if path.suffix == ".csv" and not isinstance(table.index, pd.RangeIndex):
         raise UnreadableSourceError(f"{path}: its rows have more fields than its header")
     return table.rename(columns=lambda name: str(name).strip())

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 
 from reports.downloads import download_files
-from reports.errors import UnreadableSourceError
+from reports.errors import UnreadableSourceError, in_one_line
 from reports.files import Json
 from reports.online import require_reachable
 
@@ -130,7 +130,7 @@ def ask(source: str, path: WandbPath) -> list[Run]:
         runs = wandb.Api(timeout=60).runs(f"{path.entity}/{path.project}", filters, order="+created_at", lazy=False)
         return list(runs)
     except (OSError, ValueError, wandb.Error) as error:
-        raise UnreadableSourceError(f"{source} can't be read: {' '.join(str(error).split())}") from error
+        raise UnreadableSourceError(f"{source} can't be read: {in_one_line(error)}") from error
 
 
 def _chosen(runs: Sequence[Run]) -> dict[str, Run]:
@@ -168,7 +168,7 @@ def _keep(run: Run, run_id: str, folder: Path) -> None:
     try:
         files = download(run)
     except (OSError, ValueError, wandb.Error) as error:
-        raise UnreadableSourceError(f"run {run.id} can't be downloaded: {' '.join(str(error).split())}") from error
+        raise UnreadableSourceError(f"run {run.id} can't be downloaded: {in_one_line(error)}") from error
     if "config.json" not in files:
         plain = {name: value for name, value in run.config.items() if not isinstance(value, dict | list)}
         own = {name: value for name, value in plain.items() if name not in ("run_id", "claimed", "seeds", "margin")}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.errors import UnreadableSourceError
+from reports.errors import UnreadableSourceError, in_one_line
 from reports.sources.declare import declare
 from reports.sources.mapping import Mapping, Value, split_window, summarise
 from reports.sources.reading import Reading
@@ -75,7 +75,7 @@ def _row(source: str, run: Run, mapping: Mapping, reading: Reading) -> dict[str,
         counts = status == "finished" or reading.any_state or "status" in values
         found = _look_up(run, outcome) if counts or not outcome.text.startswith("history.") else None
     except (OSError, ValueError, TypeError, wandb.Error) as error:
-        raise UnreadableSourceError(f"{source}: run {run.id} can't be read: {' '.join(str(error).split())}") from error
+        raise UnreadableSourceError(f"{source}: run {run.id} can't be read: {in_one_line(error)}") from error
     if reading.any_state and found is not None:
         status = "finished"
     why = None if status == "finished" else f"W&B calls it {run.state}"

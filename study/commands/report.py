@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from reports.errors import UnreadableSourceError
+from reports.errors import UnreadableSourceError, in_one_line
 from study.config.shipped import find_sweep
 from study.config.sweepfile import OUTCOME, Design, read_configs, read_design
-from study.errors import PublishError, in_one_line
+from study.errors import PublishError
 from study.options import Omittable
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from study.errors import ConfigError, in_one_line
+from reports.errors import in_one_line
+from study.errors import ConfigError
 from study.policies.laws import lacks_sum, name_density, name_entropy, name_gradients
 from study.policies.laws_of_samples import name_samples
 from study.policies.pairing import Pairing, pair

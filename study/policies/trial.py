@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from study.errors import ConfigError, in_one_line
+from reports.errors import in_one_line
+from study.errors import ConfigError
 from study.policies.policy import Policy
 from study.policies.seen import entropy_of, inputs, over_dimensions, seeded
 

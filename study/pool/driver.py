@@ -13,8 +13,9 @@ from typing import Any, Self
 from distributed.scheduler import KilledWorker
 from rich.console import Console
 
+from reports.errors import in_one_line
 from study.config.run_config import RunConfig
-from study.errors import ConfigError, UnwritableError, WorkerError, in_one_line
+from study.errors import ConfigError, UnwritableError, WorkerError
 from study.pool.cohorts import cohorts
 from study.pool.engine import Engine
 from study.pool.options import PoolOptions

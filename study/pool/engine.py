@@ -14,7 +14,8 @@ import dask
 from distributed import Client, LocalCluster, Security, WorkerPlugin
 from distributed.client import FutureCancelledError
 
-from study.errors import ConfigError, WorkerError, in_one_line
+from reports.errors import in_one_line
+from study.errors import ConfigError, WorkerError
 from study.pool.options import PoolOptions
 from study.pool.worker import EVENTS, Cohort, Files, Leaving, end_cohorts, train
 

@@ -6,8 +6,9 @@ from typing import Any
 import wandb
 
 from reports.downloads import download_files
+from reports.errors import in_one_line
 from study.config.run_config import RunConfig
-from study.errors import ConfigError, in_one_line, warn
+from study.errors import ConfigError, warn
 from study.store.adoption import FILES
 from study.store.run_store import RunStore
 from study.tracking.runs import TrackedRun, project

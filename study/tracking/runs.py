@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from reports.errors import in_one_line
 from study.config.run_config import RunConfig
-from study.errors import ConfigError, in_one_line, warn
+from study.errors import ConfigError, warn
 from study.store.records import dump
 from study.tracking.assignment import assignment
 
