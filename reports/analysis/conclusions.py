@@ -17,6 +17,11 @@ Verdict = Literal["parameterization", "implementation", "both", "round-off", "no
 IDENTICAL = "identical"
 ROUND_OFF = "round-off"
 ROUND_OFF_AT_FIRST = "round-off at first; outcome undecided"
+BUT_FOR_THE_SPREAD: dict[SpreadConclusion, str] = {
+    "undecided": "round-off at first; spread undecided",
+    "untested": "round-off at first; spread untested",
+}
+"""Conclusions where nothing but the spread keeps from *round-off*."""
 ALARM = "alarm: a late difference, or chance"
 DIFFERENT, EQUIVALENT, UNDECIDED = "different, cause unknown", "equivalent, cause unknown", "undecided"
 
@@ -70,8 +75,9 @@ def conclude(
         return ALARM
     if others:
         return f"round-off at first; {others}"
-    is_bounded = spread == "bounded" and failures in ("none", "same", "bounded")
-    return ROUND_OFF if mean in ("equivalent", "identical") and is_bounded else ROUND_OFF_AT_FIRST
+    if mean == "undecided" or failures == "undecided":
+        return ROUND_OFF_AT_FIRST
+    return ROUND_OFF if spread == "bounded" else BUT_FOR_THE_SPREAD[spread]
 
 
 def _beside_the_mean(spread: SpreadConclusion, failures: FailureConclusion) -> str | None:

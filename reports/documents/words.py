@@ -225,7 +225,7 @@ def _mean(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
         said += f", though it does at some levels of other factors: {_differing(answer, effect, show)}"
     if effect.spread_conclusion in conclusions.SPREAD:
         said += f"; {conclusions.SPREAD[effect.spread_conclusion]}"
-    elif effect.conclusion == conclusions.ROUND_OFF_AT_FIRST and effect.mean_conclusion != "undecided":
+    elif effect.conclusion in conclusions.BUT_FOR_THE_SPREAD.values():
         said += f"; whether runs vary more is {effect.spread_conclusion}"
     return said + _failures(effect)
 
@@ -347,7 +347,7 @@ def what_would_settle(answer: Attribution, core_seconds: float | None, show: Sho
     said = []
     for effect in answer.effects:
         if effect.mean_conclusion != "undecided":
-            if effect.conclusion == conclusions.ROUND_OFF_AT_FIRST:
+            if effect.conclusion in conclusions.BUT_FOR_THE_SPREAD.values():
                 said.append(_what_would_bound(effect, show))
             continue
         if effect.failures.conclusion == "different":

@@ -338,7 +338,8 @@ def test_round_off_needs_all_axes() -> None:
     effect = of(answer(calm, margin=0.5), "implementation")
     assert effect.spread_conclusion == "bounded"
     assert effect.conclusion == conclusions.ROUND_OFF
-    assert of(answer(plain(calm), margin=0.5), "implementation").conclusion == conclusions.ROUND_OFF_AT_FIRST
+    without_controls = of(answer(plain(calm), margin=0.5), "implementation")
+    assert without_controls.conclusion == conclusions.BUT_FOR_THE_SPREAD["untested"]
     untested = attribute(calm, "final_return", FACTORS, 0.5).effect("implementation")
     assert untested is not None
     assert untested.conclusion == conclusions.EQUIVALENT
@@ -440,7 +441,9 @@ def test_a_shift_of_the_mean_is_no_spread() -> None:
         (("identical", "identical", "untested", "none"), "identical"),
         (("round-off", "different", "bounded", "none"), "alarm: a late difference, or chance"),
         (("round-off", "equivalent", "bounded", "none"), "round-off"),
-        (("round-off", "equivalent", "undecided", "none"), "round-off at first; outcome undecided"),
+        (("round-off", "equivalent", "undecided", "none"), "round-off at first; spread undecided"),
+        (("round-off", "equivalent", "untested", "none"), "round-off at first; spread untested"),
+        (("round-off", "identical", "bounded", "undecided"), "round-off at first; outcome undecided"),
         (("round-off", "equivalent", "larger", "none"), "round-off at first; it changes how much runs vary"),
         (("real", "equivalent", "larger", "none"), "real, and it changes how much runs vary"),
         (("real", "undecided", "bounded", "different"), "real, and it changes how often runs fail"),
