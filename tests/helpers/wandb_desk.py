@@ -65,17 +65,21 @@ class Desk:
             process.communicate()
 
     def type(self, *command: str, code: int = 0, **environment: str) -> str:
-        """Run a command, which is to end with `code`. **Returns**: all that it says."""
+        """Run a command, which is to end with `code`, and return all that it says."""
         said = end(self.start(*command, **environment))
         assert said[0] == code, said[1]
         return said[1]
 
     def sweep(self, **axes: list[Any] | dict[str, Any]) -> str:
-        """Queue a sweep of small runs, as `write` takes it. **Returns**: its path."""
+        """Queue a sweep of small runs, as `write` takes it, and return its path."""
         return self.queue(self.write(**axes))
 
     def write(self, **axes: list[Any] | dict[str, Any]) -> Path:
-        """A sweep file of small runs. **Arguments**: `axes`, a list of values each, or a group of such."""
+        """Write a sweep file of small runs, and return its path.
+
+        Args:
+            axes: A list of values each, or a group of such.
+        """
         constants = {name: {"value": value} for name, value in SMALL.items() if not {name, f"{name}s"} & axes.keys()}
         content = {
             "project": PROJECT,
@@ -88,20 +92,20 @@ class Desk:
         return Path("sweep.yaml")
 
     def queue(self, path: Path) -> str:
-        """`wandb sweep`. **Returns**: the sweep's path."""
+        """Queue a file by `wandb sweep`, and return the sweep's path."""
         said = self.type("wandb", "sweep", str(path))
         return said.split(RUN_WITH)[1].split()[0]
 
     def agent(self, sweep: str, *options: str, **environment: str) -> "subprocess.Popen[str]":
-        """`wandb agent`."""
+        """Begin `wandb agent`."""
         return self.start("wandb", "agent", *options, sweep, **environment)
 
     def runs(self, project: str = PROJECT) -> list[Run]:
-        """What the server has."""
+        """Return the runs that the server has."""
         return self.server.runs(project)
 
     def state(self, run: Run) -> str:
-        """What the server calls it."""
+        """Return the state in which the server has a run."""
         return self.server.store.state(run)
 
 
@@ -113,7 +117,7 @@ def _parameters(axes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def end(process: "subprocess.Popen[str]") -> tuple[int, str]:
-    """Wait for a process. **Returns**: exit code, and all that it said."""
+    """Wait for a process, and return its exit code, and all that it said."""
     said, _ = process.communicate(timeout=240)
     return process.returncode, said
 

@@ -19,9 +19,12 @@ from reports.files import Json
 
 
 def execute(document: str, variables: Mapping[str, Any], root: Mapping[str, Any]) -> Json:
-    """What a document asks for, of `root`.
+    """Return what a document asks for.
 
-    **Arguments**: `root`, nested mappings and lists, where a function is called with the field's arguments by name.
+    Args:
+        document: In GraphQL.
+        variables: Of the document.
+        root: Nested mappings and lists, where a function is called with the field's arguments by name.
     """
     parsed = parse(document)
     (operation,) = (node for node in parsed.definitions if isinstance(node, OperationDefinitionNode))

@@ -124,7 +124,12 @@ class Store:
         return self.projects.setdefault((entity, name), Project(entity, name))
 
     def add_sweep(self, project: Project, config: str) -> Sweep:
-        """A new sweep. **Arguments**: `config`, YAML."""
+        """Add a sweep, and return it.
+
+        Args:
+            project: Where.
+            config: In YAML.
+        """
         sweep = Sweep(new_name(), yaml.safe_load(config))
         project.sweeps[sweep.name] = sweep
         return sweep
