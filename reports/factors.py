@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Self
 
+NUMBER_FORMATS = frozenset({"bfloat16", "float16", "float32", "float64"})
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Factor:
@@ -30,6 +32,11 @@ class Factor:
     def others(self) -> tuple[str, ...]:
         """The levels that are compared with the reference."""
         return self.levels[1:]
+
+    @property
+    def has_number_formats(self) -> bool:
+        """Whether the levels are number formats: their gap is rounding by design, and their ULPs differ in size."""
+        return NUMBER_FORMATS.issuperset(self.levels)
 
     def contrast(self, level: str) -> str:
         """Return the contrast of a level and the reference in words."""

@@ -34,8 +34,6 @@ FEWEST_SEEDS = 3
 APART = 0.01
 """The relative gap at which runs have come apart: the onset of outcomes that have nothing in common."""
 
-NUMBER_FORMATS = frozenset({"bfloat16", "float16", "float32", "float64"})
-"""Levels whose gap is rounding, however large it is: a factor of these alone is never *real*."""
 NO_CONTROL_OF_ITS_OWN = (
     "round-off, but for seed {seeds}, apart far beyond all ULP controls: run its own, since some seeds amplify more"
 )
@@ -426,7 +424,7 @@ def observe_contrast(
 def _worst(read: Sequence[Mechanism], contrast: Contrast) -> Mechanism:
     """Return the worst of the mechanisms of a contrast's pairs of arms."""
     worst = min(read, key=lambda found: (ORDER.index(found.reading), found.onset or 0), default=UNTESTED)
-    if worst.reading == "identical" or not NUMBER_FORMATS.issuperset(contrast.factor.levels):
+    if worst.reading == "identical" or not contrast.factor.has_number_formats:
         return worst
     return dataclasses.replace(worst, reading="untested", onset=None, beyond=0, reason=BY_DESIGN)
 

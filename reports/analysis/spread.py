@@ -22,6 +22,8 @@ from reports.statistics import ALPHA, Array, Ratio
 
 BOUND = 1.25
 """The spread of pairs is bounded where it is shown to be less than this multiple of a one-ULP perturbation's."""
+OTHER_ULPS = "one ULP is another change in each number format"
+"""Why the responses of number formats are described, and not tested against each other."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,8 @@ class Spread:
         p_sensitivity: Of the test that the responses differ, likewise.
         lost: The number of responses that aren't known, since either the perturbed or the unperturbed run failed.
         uncovered: The parts in which pairs are known, but no seed has ULP controls of both levels.
+        is_tested: Whether one ULP is the same change at both levels; not of two number formats. Rounding to bfloat16,
+            say, hides one ULP of a weight in float32, so that the response says little of how runs vary.
     """
 
     sensitivity: Ratio
@@ -47,10 +51,13 @@ class Spread:
     p_sensitivity: float
     lost: int = 0
     uncovered: tuple[str, ...] = ()
+    is_tested: bool = True
 
     @functools.cached_property
     def conclusion(self) -> SpreadConclusion:
         """The conclusion on the spread. A test that doesn't reject bounds nothing, nor do the finished runs alone."""
+        if not self.is_tested:
+            return "untested"
         if self.p_sensitivity <= ALPHA:
             return "larger"
         if self.p_pairs <= ALPHA:
@@ -68,10 +75,12 @@ class Spread:
 def judge_spreads(blocks: Blocks, contrasts: Sequence[Contrast], resamples: int) -> list[Spread | None]:
     """Return each contrast's spread, the tests Holm-corrected together; None without ULP controls at both levels."""
     found = [_measure(blocks, contrast, resamples) for contrast in contrasts]
-    tested = [p for spread in found if spread for p in (spread.p_pairs, spread.p_sensitivity)]
-    adjusted = iter(statistics.holm(tested))
+    tested = [spread for spread in found if spread and spread.is_tested]
+    adjusted = iter(statistics.holm([p for spread in tested for p in (spread.p_pairs, spread.p_sensitivity)]))
     return [
-        dataclasses.replace(spread, p_pairs=next(adjusted), p_sensitivity=next(adjusted)) if spread else None
+        dataclasses.replace(spread, p_pairs=next(adjusted), p_sensitivity=next(adjusted))
+        if spread and spread.is_tested
+        else spread
         for spread in found
     ]
 
@@ -95,6 +104,7 @@ def _measure(blocks: Blocks, contrast: Contrast, resamples: int) -> Spread | Non
         p_sensitivity=sensitivity.p_unequal,
         lost=sum(int(side.sum()) for side in contrast.sides(_lost_responses(blocks))),
         uncovered=tuple(_uncovered(contrast, np.isfinite(squares[2]), known)),
+        is_tested=not contrast.factor.has_number_formats,
     )
 
 

@@ -81,6 +81,7 @@ def _arm(summary: ArmSummary, arm: Arm) -> Json:
 
 def _factor(answer: Attribution, effect: Effect) -> Json:
     factor, mean, spread, failures = effect.factor, effect.mean, effect.spread, effect.failures
+    tested = spread if spread and spread.is_tested else None
     return {
         "must_agree": factor.must_agree,
         "compared_at": effect.contrast.compared_at,
@@ -102,10 +103,10 @@ def _factor(answer: Attribution, effect: Effect) -> Json:
         "spread": {
             "ratio": spread and spread.either.estimate,
             "ci": spread.either.ci if spread else [None, None],
-            "sensitivity": _ratio(spread.sensitivity if spread else None),
-            "p_pairs": spread and spread.p_pairs,
-            "p_sensitivity": spread and spread.p_sensitivity,
-            "p_bounded": spread and spread.p_bounded,
+            "sensitivity": _ratio(spread.sensitivity if spread else None) | ({} if tested else {"p": None}),
+            "p_pairs": tested and tested.p_pairs,
+            "p_sensitivity": tested and tested.p_sensitivity,
+            "p_bounded": tested and tested.p_bounded,
             "uncovered": list(spread.uncovered) if spread else None,
             "conclusion": effect.spread_conclusion,
         },

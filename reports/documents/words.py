@@ -22,7 +22,7 @@ from reports.analysis.exploration_cost import ExplorationCost
 from reports.analysis.mean import Estimate
 from reports.analysis.mechanism import ULP, Gaps, Mechanism
 from reports.analysis.relations import Compensation
-from reports.analysis.spread import BOUND
+from reports.analysis.spread import BOUND, OTHER_ULPS
 from reports.statistics import Interval, Margin, SignFlip, Test
 
 Show = Callable[[str], str]
@@ -493,6 +493,8 @@ def spread_cell(effect: Effect) -> str:
     spread = effect.spread
     if spread is None:
         return "untested"
+    if not spread.is_tested:
+        return f"untested: {OTHER_ULPS}"
     return f"{number(spread.either.estimate)} {interval(spread.either.ci)}: {effect.spread_conclusion}"
 
 
@@ -501,6 +503,8 @@ def spread_rule(effect: Effect, show: Show) -> str:
     spread = effect.spread
     if spread is None:
         return ""
+    if not spread.is_tested:
+        return f"{label(effect, show)}: untested, since {OTHER_ULPS}."
     return (
         f"{label(effect, show)}: {effect.spread_conclusion}, since p is {p_value(spread.p_sensitivity)} that the "
         f"levels' own responses are the same, {p_value(spread.p_pairs)} that pairs vary no more than these, and "
@@ -517,7 +521,8 @@ def sensitivity_cell(effect: Effect) -> str:
     reference, level = (
         math.sqrt(float(squares.mean()) / 2) for squares in (spread.sensitivity.base, spread.sensitivity.squares)
     )
-    return f"{number(reference)}, {number(level)} (p {p_value(spread.sensitivity.p_unequal)})"
+    both = f"{number(reference)}, {number(level)}"
+    return f"{both} (p {p_value(spread.sensitivity.p_unequal)})" if spread.is_tested else both
 
 
 def control_cell(answer: Attribution) -> str:

@@ -426,6 +426,25 @@ def test_seeds_that_arms_do_not_share_are_no_larger_spread(chaos: float, conclus
     assert effect.conclusion == f"{said}, cause unknown"
 
 
+@pytest.mark.parametrize(("levels", "conclusion"), [(("a", "b"), "larger"), (("float64", "bfloat16"), "untested")])
+def test_responses_of_number_formats_are_described_and_not_tested(levels: tuple[str, str], conclusion: str) -> None:
+    rng = np.random.default_rng(9)
+    seeds = rng.normal(size=20)
+    tables = [
+        pd.DataFrame({"condition": level, "seed": range(20), "replicate": replicate,
+                      "final_return": seeds + response * rng.normal(size=20)})
+        for level, response in zip(levels, (1.0, 0.1), strict=True)
+        for replicate in (0, 1)
+    ]  # fmt: skip
+    runs = pd.concat(tables, ignore_index=True)
+    runs = runs.assign(run=runs.index.astype(str), precision="unknown", status="finished", error="")
+    effect = of(attribute(runs, "final_return", [Factor(name="condition", levels=levels)]), "condition")
+    assert effect.spread is not None
+    assert effect.spread.sensitivity.estimate == pytest.approx(0.1, abs=0.05)
+    assert effect.spread_conclusion == conclusion
+    assert (" (p " in words.sensitivity_cell(effect)) == (conclusion == "larger")
+
+
 def test_a_shift_of_the_mean_is_no_spread() -> None:
     runs = study(seeds=20)
     moved = runs.copy()
