@@ -152,7 +152,12 @@ def _of_effect(effect: Effect) -> list[str]:
             simple.where + (f" {simple.estimate:+.3g}" if simple.ranked is None else ", in ranks")
             for simple in effect.mean.differing
         ]
-        found.append(f"{label} is different at some levels of other factors: {'; '.join(levels)}")
+        size = min(simple.size for simple in effect.mean.differing)
+        found.append(
+            f"{label} is different at some levels of other factors: {'; '.join(levels)}. Collapses in fewer than "
+            f"{100 * statistics.rarest_visible(size):.2g}% of the runs may not have shown up there (95%, {size} seeds), "
+            "and look the same"
+        )
     skewed = main.p_skew
     if (
         skewed is not None
