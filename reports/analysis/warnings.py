@@ -153,10 +153,10 @@ def _of_effect(effect: Effect) -> list[str]:
             for simple in effect.mean.differing
         ]
         size = min(simple.size for simple in effect.mean.differing)
+        unseen = f"{100 * statistics.rarest_visible(size):.2g}% of the runs"
         found.append(
             f"{label} is different at some levels of other factors: {'; '.join(levels)}. Collapses in fewer than "
-            f"{100 * statistics.rarest_visible(size):.2g}% of the runs may not have shown up there (95%, {size} seeds), "
-            "and look the same"
+            f"{unseen} may not have shown up there (95%, {size} seeds), and look the same"
         )
     skewed = main.p_skew
     if (
