@@ -13,7 +13,7 @@ from reports.factors import Factor
 from reports.sources.runs import LARGEST, as_numbers
 from reports.statistics import TwoSample
 
-FEW_UNPAIRED = 10
+FEW_UNPAIRED = 20
 """Runs a level below which permutations of the labels err more often than in 5%, where one level varies more."""
 
 
@@ -137,7 +137,7 @@ def _of_effect(effect: Effect) -> list[str]:
     if main.is_different and isinstance(main.test, TwoSample) and main.size < FEW_UNPAIRED:
         found.append(
             f"{label}: permutations are exact only for levels that vary alike. Of simulated studies of fewer than "
-            f"{FEW_UNPAIRED} skewed runs a level, up to 8% found a difference where one level only varied twice as much"
+            f"{FEW_UNPAIRED} skewed runs a level, up to 9% found a difference where one level only varied twice as much"
         )
     if where := effect.contrast.where:
         found.append(f"{label}: compared at {where} only, since elsewhere there are runs of one level alone")
