@@ -94,6 +94,7 @@ def of_answer(answer: Attribution) -> list[str]:
     if answer.effects and answer.paired and not answer.blocks.has_controls:
         found.append("no ULP control: whether round-off alone makes runs vary as much is untested")
     found += _failed_controls(answer.blocks)
+    found += _few_unpaired(answer.effects)
     if answer.placebo is not None and answer.placebo.p_two_sided() <= statistics.ALPHA:
         found.append(
             f"the ULP control differs from zero by itself (p {answer.placebo.p_two_sided():.2g}), as in one study in "
@@ -103,6 +104,18 @@ def of_answer(answer: Attribution) -> list[str]:
         if interaction.is_different:
             found.append(f"the {interaction.factor} effect isn't the same at each level of {interaction.other}")
     return found
+
+
+def _few_unpaired(effects: Sequence[Effect]) -> list[str]:
+    """Return a warning where few unpaired runs are different, which permutations find too often in some studies."""
+    tests = [effect.main.test for effect in effects if effect.main.is_different]
+    if not any(isinstance(test, TwoSample) and test.size < FEW_UNPAIRED for test in tests):
+        return []
+    said = (
+        "permutations of unpaired runs are exact only for levels that vary alike: of simulated studies of fewer than "
+    )
+    said += f"{FEW_UNPAIRED} skewed runs a level, up to 9% found a difference where one level only varied twice as much"
+    return [said]
 
 
 def _failed_controls(blocks: Blocks) -> list[str]:
@@ -134,11 +147,6 @@ def _of_effect(effect: Effect) -> list[str]:
     if not effect.mean.can_reject:
         what = "run" if isinstance(main.test, TwoSample) else "seed"
         found.append(f"{label}: with {_count(main.size, what)} no test can find a difference; {main.fewest} are needed")
-    if main.is_different and isinstance(main.test, TwoSample) and main.size < FEW_UNPAIRED:
-        found.append(
-            f"{label}: permutations are exact only for levels that vary alike. Of simulated studies of fewer than "
-            f"{FEW_UNPAIRED} skewed runs a level, up to 9% found a difference where one level only varied twice as much"
-        )
     if where := effect.contrast.where:
         found.append(f"{label}: compared at {where} only, since elsewhere there are runs of one level alone")
     if effect.spread and effect.spread.uncovered:
