@@ -20,6 +20,7 @@ from reports.analysis.mechanism import Mechanism
 from reports.analysis.pairs import judge_pairs
 from reports.documents import words
 from reports.factors import Factor
+from reports.statistics import Array
 from reports.thread import FACTORS
 from tests.helpers.synthetic import study
 
@@ -407,20 +408,26 @@ def test_precisions_are_compared_in_the_arms_that_have_both() -> None:
     assert partial.ratio.estimate == pytest.approx(whole.ratio.estimate)
 
 
+def controlled(arm: str, seeds: Array, chaos: float, rng: np.random.Generator) -> pd.DataFrame:
+    """Runs of an arm and their ULP controls, each a seed's own part and chaos."""
+    outcomes = [
+        pd.DataFrame({"seed": range(len(seeds)), "replicate": replicate,
+                      "final_return": seeds + chaos * rng.normal(size=len(seeds))})
+        for replicate in (0, 1)
+    ]  # fmt: skip
+    return pd.concat(outcomes).assign(condition=arm)
+
+
+def together(arms: list[pd.DataFrame]) -> pd.DataFrame:
+    runs = pd.concat(arms, ignore_index=True)
+    return runs.assign(run=runs.index.astype(str), precision="unknown", status="finished", error="")
+
+
 @pytest.mark.parametrize(("chaos", "conclusion"), [(1.0, "seeds differ"), (3.0, "larger")])
 def test_seeds_that_arms_do_not_share_are_no_larger_spread(chaos: float, conclusion: str) -> None:
     rng = np.random.default_rng(9)
-    tables = []
-    for arm, times in (("a", 1.0), ("b", chaos)):
-        seeds = rng.normal(size=20)
-        tables += [
-            pd.DataFrame({"condition": arm, "seed": range(20), "replicate": replicate,
-                          "final_return": seeds + 0.2 * times * rng.normal(size=20)})
-            for replicate in (0, 1)
-        ]  # fmt: skip
-    runs = pd.concat(tables, ignore_index=True)
-    runs = runs.assign(run=runs.index.astype(str), precision="unknown", status="finished", error="")
-    effect = of(attribute(runs, "final_return", CONDITION), "condition")
+    arms = [controlled(arm, rng.normal(size=20), 0.2 * times, rng) for arm, times in (("a", 1.0), ("b", chaos))]
+    effect = of(attribute(together(arms), "final_return", CONDITION), "condition")
     assert effect.spread_conclusion == conclusion
     said = {"seeds differ": "seeds respond differently", "larger": "it changes how much runs vary"}[conclusion]
     assert effect.conclusion == f"{said}, cause unknown"
@@ -430,15 +437,8 @@ def test_seeds_that_arms_do_not_share_are_no_larger_spread(chaos: float, conclus
 def test_responses_of_number_formats_are_described_and_not_tested(levels: tuple[str, str], conclusion: str) -> None:
     rng = np.random.default_rng(9)
     seeds = rng.normal(size=20)
-    tables = [
-        pd.DataFrame({"condition": level, "seed": range(20), "replicate": replicate,
-                      "final_return": seeds + response * rng.normal(size=20)})
-        for level, response in zip(levels, (1.0, 0.1), strict=True)
-        for replicate in (0, 1)
-    ]  # fmt: skip
-    runs = pd.concat(tables, ignore_index=True)
-    runs = runs.assign(run=runs.index.astype(str), precision="unknown", status="finished", error="")
-    effect = of(attribute(runs, "final_return", [Factor(name="condition", levels=levels)]), "condition")
+    arms = [controlled(level, seeds, response, rng) for level, response in zip(levels, (1.0, 0.1), strict=True)]
+    effect = of(attribute(together(arms), "final_return", [Factor(name="condition", levels=levels)]), "condition")
     assert effect.spread is not None
     assert effect.spread.sensitivity.estimate == pytest.approx(0.1, abs=0.05)
     assert effect.spread_conclusion == conclusion
