@@ -184,22 +184,28 @@ class Stratum:
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Some strata and precisions of a contrast: all of them, or those at one level of some other factors.
+    """Some strata and precisions of a contrast: all of them, or those at some levels of other factors.
 
     Attributes:
         held: The level at which each of these other factors is held, "precision" among them; empty for all.
         strata: Their numbers.
         precisions: Their numbers.
+        crossed: Two levels of each of several other factors, over which the difference changes its sign; or empty.
+        reversed: The numbers of strata and precisions in which its sign is changed.
     """
 
     held: Mapping[str, str]
     strata: tuple[int, ...]
     precisions: tuple[int, ...]
+    crossed: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
+    reversed: frozenset[tuple[int, int]] = frozenset()
 
     @property
     def name(self) -> str:
-        """The levels that are held, in words; empty for all."""
-        return ", ".join(f"{factor} {level}" for factor, level in self.held.items())
+        """The levels that are held or crossed, in words; empty for all."""
+        held = [f"{factor} {level}" for factor, level in self.held.items()]
+        crossed = [f"{factor} {first}/{second}" for factor, (first, second) in self.crossed.items()]
+        return f"alternating signs over {' and '.join(crossed)}" if crossed else ", ".join(held)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -250,6 +256,22 @@ class Contrast:
         return tuple(part for held in combined if (part := self._part(held)).strata)
 
     @functools.cached_property
+    def crossings(self) -> tuple[Part, ...]:
+        """The interactions with several other factors at once, where there are arms in all cells.
+
+        In each, the difference changes its sign between the first level and another one of two or more other factors: a
+        pattern that cancels in all of `parts`. It is symmetric where all cells' runs are distributed alike, as a single
+        cell's difference needn't be.
+        """
+        found = []
+        for number in range(2, len(self._others) + 1):
+            for names in itertools.combinations(self._others, number):
+                for levels in itertools.product(*(self._others[name][1:] for name in names)):
+                    first = (self._others[name][0] for name in names)
+                    found.append(self._crossing(dict(zip(names, zip(first, levels, strict=True), strict=True))))
+        return tuple(part for part in found if 2 * len(part.reversed) == len(part.strata) * len(part.precisions))
+
+    @functools.cached_property
     def _others(self) -> dict[str, list[str]]:
         """The levels of each other factor that has several, and of the precision."""
         found = {name: list(dict.fromkeys(each.levels[name] for each in self.strata)) for name in self.strata[0].levels}
@@ -266,6 +288,25 @@ class Contrast:
                 if all(stratum.levels.get(name, level) == level for name, level in held.items())
             ),
             tuple(number for number, name in enumerate(self.precisions) if name == held.get("precision", name)),
+        )
+
+    def _crossing(self, crossed: Mapping[str, tuple[str, str]]) -> Part:
+        """Return the part of these two levels of other factors, over which the difference changes its sign."""
+        cells = {
+            (stratum, precision): {**self.strata[stratum].levels, "precision": self.precisions[precision]}
+            for stratum, precision in itertools.product(range(len(self.strata)), range(len(self.precisions)))
+        }
+        own = {
+            cell: [pair.index(levels[name]) for name, pair in crossed.items()]
+            for cell, levels in cells.items()
+            if all(levels[name] in pair for name, pair in crossed.items())
+        }
+        return Part(
+            held={},
+            strata=tuple(dict.fromkeys(stratum for stratum, _ in own)),
+            precisions=tuple(dict.fromkeys(precision for _, precision in own)),
+            crossed=crossed,
+            reversed=frozenset(cell for cell, numbers in own.items() if sum(numbers) % 2),
         )
 
     def differences(self, values: Array) -> Array:
@@ -297,7 +338,10 @@ class Contrast:
 
         NaN for a seed without any. Where only the rounding of means tells both levels apart, it is zero.
         """
-        differences = mean_of_known(self.differences(values)[:, list(part.strata)][:, :, list(part.precisions)])
+        signed = self.differences(values)
+        for stratum, precision in part.reversed:
+            signed[:, stratum, precision] *= -1
+        differences = mean_of_known(signed[:, list(part.strata)][:, :, list(part.precisions)])
         size = float(np.nanmax(np.abs(values), initial=0.0))
         return np.where(np.abs(differences) < 1e-13 * size, 0.0, differences)
 

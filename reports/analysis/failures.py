@@ -52,7 +52,7 @@ class Failures:
 def may_differ(blocks: Blocks, contrast: Contrast, part: Part, paired: bool) -> bool:
     """Return whether it isn't shown that runs of a part fail about as often at both levels."""
     shares = _shares(blocks)
-    if not any(_count_runs(side)[0] for side in contrast.sides(shares, part)):
+    if not blocks.has_failures or not any(_count_runs(side)[0] for side in contrast.sides(shares, part)):
         return False
     return not (_are_same(shares, contrast, part, paired) or _is_bounded(shares, contrast, part, paired))
 

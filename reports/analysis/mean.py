@@ -1,13 +1,15 @@
 """The mean: whether a factor's level changes the outcome, on average and at each level of the others.
 
-A may-differ factor is judged by its main effect. A must-agree factor is judged by its main effect and by its simple
-effects: at each level of the other factors and in each precision, and in each cell, which is a combination of them. So
-effects that cancel in the mean, or are in one cell alone, are differences all the same. It is *different* where any of
-these is, after Holm's correction over them, and *equivalent* only where all are.
+A may-differ factor is judged by its main effect. A must-agree factor is judged by its main effect, by its simple
+effects, at each level of the other factors and in each precision, and by its interactions with several of them at once.
+So effects that cancel in the mean are differences all the same. It is *different* where any of these is, after Holm's
+correction over them, and *equivalent* only where all are, in each cell too: a combination of the others' levels and a
+precision.
 """
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,8 +36,8 @@ class Estimate:
         test: Of the differences in the outcome's own unit, of runs that finished (complete cases).
         ranked: Of the differences of ranks, where runs failed: a failed run is the worst. It decides then.
         p: Of `ranked`, or else of `test`.
-        p_adjusted: By Holm, over the family.
-        level: The level at which Holm judged it.
+        p_adjusted: By Holm, over the family; NaN for a cell, which is judged for equivalence alone.
+        level: The level at which Holm judged it, or its factor.
         margin: The equivalence margin.
         failures_may_differ: Whether it isn't shown that runs fail about as often there at both levels.
     """
@@ -106,6 +108,11 @@ class Estimate:
         return test.smallest_p <= self.level * (1 + 1e-9)
 
     @property
+    def is_tested(self) -> bool:
+        """Whether it is tested for a difference; a cell isn't."""
+        return not math.isnan(self.p_adjusted)
+
+    @property
     def is_different(self) -> bool:
         """Whether the family's test rejects zero."""
         return self.p_adjusted <= ALPHA
@@ -140,16 +147,21 @@ class Estimate:
         return statistics.fewest_unpaired(self.level) if is_unpaired else statistics.fewest_for(self.level)
 
     @functools.cached_property
-    def seeds_needed(self) -> int | None:
-        """Seeds, or runs of each level where unpaired, that would decide with a chance of 80%.
+    def seeds_to_differ(self) -> int | None:
+        """Seeds, or runs of each level where unpaired, that would find it different with a chance of 80%.
 
-        This takes the estimates for true. None if no number would decide, or the error isn't known.
+        This takes the estimates for true. None if no number would, the error isn't known, or it isn't tested.
         """
-        if not self.sd:
+        if not self.sd or not self.is_tested:
             return None
-        return statistics.size_needed(
-            self.estimate, self.sd, self.margin, self.level, more_than=self.size, fewest=self.fewest
-        )
+        return statistics.size_to_differ(self.estimate, self.sd, self.level, more_than=self.size, fewest=self.fewest)
+
+    @functools.cached_property
+    def seeds_to_agree(self) -> int | None:
+        """Seeds, or runs of each level where unpaired, that would show it equivalent with a chance of 80%, likewise."""
+        if not self.sd or self.margin is None:
+            return None
+        return statistics.size_to_agree(self.estimate, self.sd, self.margin, more_than=self.size, fewest=self.fewest)
 
     @property
     def sd(self) -> float | None:
@@ -157,8 +169,9 @@ class Estimate:
         return None if self.error is None else self.error * self.size**0.5
 
     def __repr__(self) -> str:
-        low, high = self.ci_adjusted
-        return f"{self.estimate:.3g} [{low:.3g}, {high:.3g}], p {self.p_adjusted:.2g} by Holm"
+        low, high = self.ci_adjusted if self.is_tested else self.ci90
+        judged = f"p {self.p_adjusted:.2g} by Holm" if self.is_tested else "90%"
+        return f"{self.estimate:.3g} [{low:.3g}, {high:.3g}], {judged}"
 
     @property
     def error(self) -> float | None:
@@ -174,9 +187,10 @@ class Mean:
 
     Attributes:
         main: Its main effect.
-        simple: Its effects at each level of the other factors, and in each precision.
-        cells: Those of a must-agree factor in each combination of these.
-        must_agree: Whether the simple effects take part in the conclusion.
+        simple: Its effects at each level of the other factors, and in each precision, and of a must-agree factor its
+            interactions with several of them at once.
+        cells: Those of a must-agree factor in each combination of levels and precision.
+        must_agree: Whether the simple effects and cells take part in the conclusion.
         has_failures: Whether runs that it compares failed.
         is_identical: Whether every pair of its runs has the same outcome.
     """
@@ -242,13 +256,18 @@ class Mean:
 
     @property
     def seeds_needed(self) -> int | None:
-        """Seeds that would decide each effect with a chance of 80%, if the estimates are true; None if none would.
+        """Seeds that would decide with a chance of 80%, if the estimates are true; None if none would.
 
-        Of a must-agree factor all effects have to be equivalent: the largest number of seeds counts.
+        They show that all effects are equivalent, or find the main one. Only where one can't be shown equivalent, any
+        that they find counts: of many small effects, one seems large by chance.
         """
-        needed = [effect.seeds_needed for effect in self.deciding if not effect.is_equivalent]
-        known = [seeds for seeds in needed if seeds is not None]
-        return max(known) if known and len(known) == len(needed) else None
+        agree = [effect.seeds_to_agree for effect in self.deciding if not effect.is_equivalent]
+        shown = [seeds for seeds in agree if seeds is not None]
+        if shown and len(shown) == len(agree):
+            enough = [max(shown), self.main.seeds_to_differ]
+        else:
+            enough = [effect.seeds_to_differ for effect in self.deciding]
+        return min((seeds for seeds in enough if seeds is not None), default=None)
 
     @property
     def is_inside_margin(self) -> bool:
@@ -261,9 +280,8 @@ class Mean:
 
     @property
     def differing(self) -> list[Estimate]:
-        """The simple effects that are different, or if none is, the cells' effects that are."""
-        simple, cells = ([effect for effect in each if effect.is_different] for each in (self.simple, self.cells))
-        return simple or cells
+        """The simple effects and interactions that are different."""
+        return [effect for effect in self.simple if effect.is_different]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -279,9 +297,9 @@ def judge_means(cases: Sequence[Case], paired: bool, resamples: int = statistics
     """Return the effects of contrasts, tested as one family by Holm; of a must-agree factor, by Holm over its effects.
 
     A must-agree factor enters the family with the smallest of its effects' own corrected p-values, and its effects are
-    then judged at the level at which the factor was. Where it has cells, they have one half of that level and its other
-    effects have the other, each half by Holm: the number of cells doesn't weaken the tests of the others. The simple
-    effects of all may-differ factors decide nothing: they are a family of their own.
+    then judged at the level at which the factor was. Its cells are judged for equivalence alone: a cell's differences
+    are skewed where levels vary unequally, so that a test of them finds too much. The simple effects of all may-differ
+    factors decide nothing: they are a family of their own.
 
     Args:
         cases: The family. Every case has runs that ended at both levels.
@@ -296,13 +314,12 @@ def judge_means(cases: Sequence[Case], paired: bool, resamples: int = statistics
     beside = iter(_judge([effect for draft in drafts for effect in draft.beside]))
     found = []
     for case, draft, p_factor, level in zip(cases, drafts, adjusted, levels, strict=True):
-        share = level / (2 if draft.cells else 1)
-        main, *simple = _judge(draft.deciding, share, p_factor)
+        main, *simple = _judge(draft.tested, level, p_factor)
         found.append(
             Mean(
                 main=main,
                 simple=(*simple, *(next(beside) for _ in draft.beside)),
-                cells=tuple(_judge(draft.cells, share, p_factor)),
+                cells=tuple(dataclasses.replace(cell, p_adjusted=math.nan, level=level) for cell in draft.cells),
                 must_agree=case.contrast.factor.must_agree,
                 has_failures=has_failures(case.blocks, case.contrast),
                 is_identical=_is_identical(case.blocks, case.contrast),
@@ -332,21 +349,19 @@ class _Draft:
     """A contrast's effects, not yet corrected.
 
     Attributes:
-        deciding: The main effect, and of a must-agree factor the simple effects.
+        tested: The main effect, and of a must-agree factor the simple effects and interactions.
         cells: Those of a must-agree factor in each cell.
         beside: The simple effects of a may-differ factor.
     """
 
-    deciding: Sequence[Estimate]
+    tested: Sequence[Estimate]
     cells: Sequence[Estimate]
     beside: Sequence[Estimate]
 
     @property
     def smallest(self) -> float:
-        """The smallest p of the deciding effects, corrected for their number."""
-        families = [family for family in (self.deciding, self.cells) if family]
-        smallest = min(min(statistics.holm([effect.p for effect in family])) for family in families)
-        return min(1.0, len(families) * smallest)
+        """The smallest p of the tested effects, corrected for their number."""
+        return min(statistics.holm([effect.p for effect in self.tested]))
 
 
 def _draft(case: Case, paired: bool, resamples: int) -> _Draft:
@@ -360,7 +375,8 @@ def _draft(case: Case, paired: bool, resamples: int) -> _Draft:
 
     if not contrast.factor.must_agree:
         return _Draft(estimate(contrast.whole), [], estimate(*contrast.parts))
-    return _Draft(estimate(contrast.whole, *contrast.parts), estimate(*contrast.cells), [])
+    tested = estimate(contrast.whole, *contrast.parts, *contrast.crossings)
+    return _Draft(tested, estimate(*contrast.cells), [])
 
 
 def _paired(blocks: Blocks, contrast: Contrast, part: Part, resamples: int) -> Estimate | None:
@@ -395,7 +411,7 @@ def _two_sample(values: Array, contrast: Contrast, part: Part) -> Test:
             sides = [values[:, list(arms), precision].ravel() for arms in (stratum.reference, stratum.level)]
             reference, level = (side[np.isfinite(side)] for side in sides)
             if len(reference) and len(level):
-                strata.append((reference, level))
+                strata.append((level, reference) if (number, precision) in part.reversed else (reference, level))
     return TwoSample(strata) if strata else statistics.Untested()
 
 

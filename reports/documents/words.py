@@ -82,7 +82,7 @@ def margin(margin_: Margin | None) -> str:
 
 def p_value(p: float | None) -> str:
     """Return a p-value with two significant digits, never zero; a dash where there is none."""
-    if p is None:
+    if p is None or math.isnan(p):
         return "-"
     return "< 0.0001" if p < 0.0001 else f"{p:.2g}"
 
@@ -376,7 +376,7 @@ def what_would_settle(answer: Attribution, core_seconds: float | None, show: Sho
             if answer.paired and needed <= len(answer.blocks.seeds):
                 size, total = f"{size} with all their runs", ", of which this study has fewer"
             said.append(
-                f"About {size} in all would decide each mean of the {label(effect, show)} effect with a chance of 80%, "
+                f"About {size} in all would decide the mean of the {label(effect, show)} effect with a chance of 80%, "
                 f"if it is as it seems{total}"
             )
     untested = [

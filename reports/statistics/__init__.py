@@ -27,8 +27,8 @@ from reports.statistics.power import (
     fewest_unpaired,
     power_different,
     power_equivalent,
-    seeds_needed,
-    size_needed,
+    size_to_agree,
+    size_to_differ,
 )
 from reports.statistics.ratios import ratio
 from reports.statistics.signflip import RESAMPLES, SignFlip, sign_flip
@@ -71,9 +71,9 @@ __all__ = [
     "rarest_visible",
     "ratio",
     "resampled_rows",
-    "seeds_needed",
     "sign_flip",
-    "size_needed",
+    "size_to_agree",
+    "size_to_differ",
     "sizes",
     "standard_deviation",
     "variance_shares",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from reports.statistics.basics import ALPHA, Array
+from reports.statistics.basics import ALPHA
 from reports.statistics.equivalence import Margin
 
 POWER = 0.8
@@ -19,51 +19,33 @@ FEWEST_EQUIVALENT = 5
 """One-sided sign flips of fewer seeds don't reach a p of 0.05."""
 
 
-def seeds_needed(differences: Array, margin: Margin | None, level: float = ALPHA) -> int | None:
-    """Return the number of seeds that would decide with a chance of `POWER`, if the estimates are true.
-
-    Args:
-        differences: Of the seeds that there are, `[seeds]`.
-        margin: The equivalence margin, where there is one.
-        level: The level at which a difference is tested.
-
-    Returns:
-        More than there are; None if `MOST_SEEDS` don't suffice, or the differences don't vary.
-    """
-    if len(differences) < 2 or differences.std() == 0.0:
-        return None
-    return size_needed(
-        float(differences.mean()),
-        float(differences.std(ddof=1)),
-        margin,
-        level,
-        more_than=len(differences),
-        fewest=fewest_for(level),
-    )
-
-
-def size_needed(
-    mean: float, sd: float, margin: Margin | None, level: float, *, more_than: int, fewest: int
-) -> int | None:
-    """Return the size of sample that would decide with a chance of `POWER`; None if `MOST_SEEDS` don't suffice.
+def size_to_differ(mean: float, sd: float, level: float, *, more_than: int, fewest: int) -> int | None:
+    """Return the size of sample that finds a difference with a chance of `POWER`; None if `MOST_SEEDS` don't suffice.
 
     Args:
         mean: The true effect.
         sd: The standard deviation of a difference; of unpaired runs, the standard error times the root of their number.
-        margin: The equivalence margin, where there is one.
         level: The level at which a difference is tested.
         more_than: The size that there is; the answer is larger.
         fewest: The smallest size at which a test can find a difference.
     """
     return fewest_seeds(
-        lambda size: (
-            size >= fewest
-            and (
-                power_different(mean, sd, size, level) >= POWER
-                or (margin is not None and power_equivalent(mean, sd, margin, size) >= POWER)
-            )
-        ),
-        more_than=more_than,
+        lambda size: size >= fewest and power_different(mean, sd, size, level) >= POWER, more_than=more_than
+    )
+
+
+def size_to_agree(mean: float, sd: float, margin: Margin, *, more_than: int, fewest: int) -> int | None:
+    """Return the size of sample that shows equivalence with a chance of `POWER`; None if `MOST_SEEDS` don't suffice.
+
+    Args:
+        mean: The true effect.
+        sd: The standard deviation of a difference, as above.
+        margin: The equivalence margin.
+        more_than: The size that there is; the answer is larger.
+        fewest: The smallest size at which a test can find a difference.
+    """
+    return fewest_seeds(
+        lambda size: size >= fewest and power_equivalent(mean, sd, margin, size) >= POWER, more_than=more_than
     )
 
 

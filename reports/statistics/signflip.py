@@ -28,6 +28,10 @@ KEPT_UP_TO = 250
 """Seeds up to which drawn subsets are kept for the next test. More would fill the memory, and are drawn again."""
 
 
+_Drawing = tuple[NDArray[np.bool_], NDArray[np.integer]]
+"""Drawn subsets, by row: their members, and how many they are."""
+
+
 class SubsetMeans(Protocol):
     """The means of subsets of differences, the empty one left out, in order."""
 
@@ -148,7 +152,7 @@ class _Drawn:
 
     def __init__(self, differences: Array, resamples: int) -> None:
         blocks = _drawn_subsets(len(differences), resamples)
-        means = np.concatenate([(members @ differences) / members.sum(axis=1) for members in blocks])
+        means = np.concatenate([(members @ differences) / sizes for members, sizes in blocks])
         self.size = len(means)
         self._sorted = np.sort(means)
 
@@ -159,28 +163,37 @@ class _Drawn:
         return float(self._sorted[rank - 1])
 
 
-def _drawn_subsets(seeds: int, resamples: int) -> Iterable[NDArray[np.bool_]]:
+def _drawn_subsets(seeds: int, resamples: int) -> Iterable[_Drawing]:
     """Return the members of subsets, always the same ones, so that the same data have the same p-value."""
     return (_kept_subsets if seeds <= KEPT_UP_TO else _draw_subsets)(seeds, resamples)
 
 
 @functools.lru_cache(maxsize=4)
-def _kept_subsets(seeds: int, resamples: int) -> tuple[NDArray[np.bool_], ...]:
+def _kept_subsets(seeds: int, resamples: int) -> tuple[_Drawing, ...]:
     return tuple(_draw_subsets(seeds, resamples))
 
 
-def _draw_subsets(seeds: int, resamples: int) -> Iterator[NDArray[np.bool_]]:
+def _draw_subsets(seeds: int, resamples: int) -> Iterator[_Drawing]:
     rng = np.random.default_rng(SEED)
     rows = max(1, BLOCK // seeds // 8) * 8  # BLAS rounds a row's sum by its index modulo 8: blocks change no bit
     for start in range(0, resamples, rows):
         members = rng.random((min(rows, resamples - start), seeds), dtype=np.float32) < 0.5
-        yield members[members.any(axis=1)]
+        sizes = members.sum(axis=1)
+        yield members[sizes > 0], sizes[sizes > 0]
 
 
 def _subsets(values: Array) -> tuple[Array, Array]:
     """Return the sum and the size of each subset, the empty one first."""
-    sums, sizes = np.zeros(1), np.zeros(1)
+    return _sums(values), _sizes(len(values))
+
+
+def _sums(values: Array) -> Array:
+    sums = np.zeros(1)
     for value in values:
         sums = np.concatenate([sums, sums + value])
-        sizes = np.concatenate([sizes, sizes + 1])
-    return sums, sizes
+    return sums
+
+
+@functools.lru_cache(maxsize=EXACT_UP_TO)
+def _sizes(count: int) -> Array:
+    return _sums(np.ones(count))

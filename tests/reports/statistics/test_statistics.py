@@ -118,27 +118,29 @@ def test_a_deviation_is_anova_own() -> None:
     assert statistics.standard_deviation(np.full((3, 2), 0.1)) is None
 
 
-@pytest.mark.parametrize(("mean", "margin"), [(0.8, None), (0.0, 0.6), (0.5, 2.0)])
-def test_the_seeds_needed_decide_with_the_power_promised(mean: float, margin: float | None) -> None:
-    pilot = np.array([-1.0, 1.0] * 3) * math.sqrt(5 / 6) + mean
-    needed = statistics.seeds_needed(pilot, None if margin is None else Margin(margin))
+@pytest.mark.parametrize("mean", [0.5, 0.8])
+def test_the_size_to_differ_has_the_power_promised(mean: float) -> None:
+    needed = statistics.size_to_differ(mean, 1.0, 0.05, more_than=1, fewest=6)
     assert needed is not None
     draws = rng().normal(mean, 1, size=(10_000, needed))
-    t, half = stats.ttest_1samp(draws, 0, axis=1), stats.t.ppf(0.95, needed - 1) / math.sqrt(needed)
-    deviation, means = draws.std(axis=1, ddof=1), draws.mean(axis=1)
-    different = t.pvalue <= 0.05
-    equivalent = np.zeros(10_000, dtype=bool)
-    if margin is not None:
-        equivalent = (means - half * deviation > -margin) & (means + half * deviation < margin)
-    assert np.mean(different | equivalent) >= 0.8
-    fewer = statistics.seeds_needed(pilot * 10, None if margin is None else Margin(margin * 10))
-    assert fewer == needed
+    assert np.mean(stats.ttest_1samp(draws, 0, axis=1).pvalue <= 0.05) == pytest.approx(0.8, abs=0.03)
+    assert statistics.size_to_differ(10 * mean, 10.0, 0.05, more_than=1, fewest=6) == needed
 
 
-def test_no_number_of_seeds_is_promised_where_none_can_be_told() -> None:
-    assert statistics.seeds_needed(np.array([1.0]), Margin(1.0)) is None
-    assert statistics.seeds_needed(np.zeros(5), Margin(1.0)) is None
-    assert statistics.seeds_needed(np.array([-1.0, 1.0]), None) is None
+@pytest.mark.parametrize(("mean", "margin"), [(0.0, 0.6), (0.5, 2.0)])
+def test_the_size_to_agree_has_the_power_promised(mean: float, margin: float) -> None:
+    needed = statistics.size_to_agree(mean, 1.0, Margin(margin), more_than=1, fewest=6)
+    assert needed is not None
+    draws = rng().normal(mean, 1, size=(10_000, needed))
+    half = stats.t.ppf(0.95, needed - 1) / math.sqrt(needed) * draws.std(axis=1, ddof=1)
+    equivalent = (draws.mean(axis=1) - half > -margin) & (draws.mean(axis=1) + half < margin)
+    assert np.mean(equivalent) >= 0.8
+    assert statistics.size_to_agree(10 * mean, 10.0, Margin(10 * margin), more_than=1, fewest=6) == needed
+
+
+def test_no_number_of_seeds_is_promised_where_none_would_do() -> None:
+    assert statistics.size_to_differ(0.0, 1.0, 0.05, more_than=1, fewest=6) is None
+    assert statistics.size_to_agree(2.0, 1.0, Margin(1.0), more_than=1, fewest=6) is None
 
 
 def test_ratios_of_spread_are_tested_by_swapping_within_seeds() -> None:
@@ -288,9 +290,8 @@ def test_curves_have_the_t_interval() -> None:
 
 
 @pytest.mark.parametrize("size", [0.5, 1.0, 1.5, 2.0, 3.0, 11.0])
-def test_the_seeds_needed_never_grow_with_the_effect(size: float) -> None:
-    pilot = np.array([-1.0, 1.0, -1.0, 1.0]) * math.sqrt(3 / 4) + size
-    needed = statistics.seeds_needed(pilot, None)
+def test_the_size_to_differ_never_grows_with_the_effect(size: float) -> None:
+    needed = statistics.size_to_differ(size, 1.0, 0.05, more_than=1, fewest=6)
     solved = TTestPower().solve_power(effect_size=size, alpha=0.05, power=0.8)
     assert needed == max(6, math.ceil(solved))
 
