@@ -624,7 +624,7 @@ def test_seeds_that_would_decide_show_every_line_equivalent_or_find_one() -> Non
 
     def is_enough(differences: Array, size: int) -> bool:
         sides = (1.1 + np.array([1, -1]) * differences.mean()) / differences.std(ddof=1)
-        return sum(TTestPower().power(side, size, 0.05, alternative="larger") for side in sides) - 1 >= 0.8
+        return bool(sum(TTestPower().power(side, size, 0.05, alternative="larger") for side in sides) - 1 >= 0.8)
 
     open_lines = [line.differences for line in mean.deciding if not line.is_equivalent]
     assert len(open_lines) > 1
