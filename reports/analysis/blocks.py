@@ -232,7 +232,7 @@ class Contrast:
         """`compared_at` in words; empty where it is None."""
         return "" if self.compared_at is None else "; ".join(self.compared_at) or "no level of the others"
 
-    @property
+    @functools.cached_property
     def whole(self) -> Part:
         """All strata and precisions."""
         return self._part({})
@@ -309,15 +309,23 @@ class Contrast:
             reversed=frozenset(cell for cell, numbers in own.items() if sum(numbers) % 2),
         )
 
-    def differences(self, values: Array) -> Array:
-        """Return level minus reference: `[seeds, arms, precisions, ...]` to `[seeds, strata, precisions, ...]`."""
-        return np.stack(
-            [
-                values[:, list(stratum.level)].mean(axis=1) - values[:, list(stratum.reference)].mean(axis=1)
-                for stratum in self.strata
-            ],
+    def differences(self, values: Array, part: Part | None = None) -> Array:
+        """Return level minus reference: `[seeds, arms, precisions, ...]` to `[seeds, strata, precisions, ...]`.
+
+        Args:
+            values: Of all runs.
+            part: Only its strata and precisions, with its signs; by default all.
+        """
+        part = part or self.whole
+        own = values[:, :, list(part.precisions)]
+        strata = [self.strata[number] for number in part.strata]
+        found = np.stack(
+            [own[:, list(each.level)].mean(axis=1) - own[:, list(each.reference)].mean(axis=1) for each in strata],
             axis=1,
         )
+        for stratum, precision in part.reversed:
+            found[:, part.strata.index(stratum), part.precisions.index(precision)] *= -1
+        return found
 
     def sides(self, values: NDArray[Any], part: Part | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return single runs at the reference and at the level, `[seeds, arms of all strata, precisions, ...]` each.
@@ -338,10 +346,7 @@ class Contrast:
 
         NaN for a seed without any. Where only the rounding of means tells both levels apart, it is zero.
         """
-        signed = self.differences(values)
-        for stratum, precision in part.reversed:
-            signed[:, stratum, precision] *= -1
-        differences = mean_of_known(signed[:, list(part.strata)][:, :, list(part.precisions)])
+        differences = mean_of_known(self.differences(values, part))
         size = float(np.nanmax(np.abs(values), initial=0.0))
         return np.where(np.abs(differences) < 1e-13 * size, 0.0, differences)
 

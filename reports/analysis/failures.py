@@ -94,7 +94,7 @@ def _shares(blocks: Blocks) -> Array:
 
 def _are_same(shares: Array, contrast: Contrast, part: Part, paired: bool) -> bool:
     """Return whether of every two runs that are compared both failed, or none."""
-    differences = contrast.differences(shares)[:, list(part.strata)][:, :, list(part.precisions)]
+    differences = contrast.differences(shares, part)
     return paired and not differences[np.isfinite(differences)].any()
 
 

@@ -370,8 +370,8 @@ def _draft(case: Case, paired: bool, resamples: int) -> _Draft:
     contrast = case.contrast
 
     def estimate(*parts: Part) -> list[Estimate]:
-        found = (test(case.blocks, contrast, part) for part in parts)
-        return [dataclasses.replace(each, margin=case.margin) for each in found if each is not None]
+        found = (test(case, part) for part in parts)
+        return [each for each in found if each is not None]
 
     if not contrast.factor.must_agree:
         return _Draft(estimate(contrast.whole), [], estimate(*contrast.parts))
@@ -379,28 +379,27 @@ def _draft(case: Case, paired: bool, resamples: int) -> _Draft:
     return _Draft(tested, estimate(*contrast.cells), [])
 
 
-def _paired(blocks: Blocks, contrast: Contrast, part: Part, resamples: int) -> Estimate | None:
+def _paired(case: Case, part: Part, resamples: int) -> Estimate | None:
     def test(values: Array) -> tuple[Test, Indices]:
-        by_seed = contrast.by_seed(values, part)
+        by_seed = case.contrast.by_seed(values, part)
         known = np.flatnonzero(np.isfinite(by_seed))
         return (statistics.sign_flip(by_seed[known], resamples) if len(known) else statistics.Untested()), known
 
-    complete, seeds = test(blocks.outcomes)
-    ranked = test(blocks.ranks)[0] if has_failures(blocks, contrast) else None
-    found = _estimate(contrast, part, complete, ranked, seeds)
-    return found and dataclasses.replace(found, failures_may_differ=may_differ(blocks, contrast, part, paired=True))
+    complete, seeds = test(case.blocks.outcomes)
+    ranked = test(case.blocks.ranks)[0] if has_failures(case.blocks, case.contrast) else None
+    return _estimate(case, part, complete, ranked, seeds)
 
 
-def _unpaired(blocks: Blocks, contrast: Contrast, part: Part) -> Estimate | None:
-    ranked = _two_sample(blocks.ranks, contrast, part) if has_failures(blocks, contrast) else None
-    none = np.array([], dtype=np.intp)
-    found = _estimate(contrast, part, _two_sample(blocks.outcomes, contrast, part), ranked, none)
-    return found and dataclasses.replace(found, failures_may_differ=may_differ(blocks, contrast, part, paired=False))
+def _unpaired(case: Case, part: Part) -> Estimate | None:
+    complete = _two_sample(case.blocks.outcomes, case.contrast, part)
+    is_ranked = has_failures(case.blocks, case.contrast)
+    ranked = _two_sample(case.blocks.ranks, case.contrast, part) if is_ranked else None
+    return _estimate(case, part, complete, ranked, seeds=None)
 
 
 def has_failures(blocks: Blocks, contrast: Contrast) -> bool:
     """Return whether any run that the contrast compares failed."""
-    return any(side.any() for side in contrast.sides(blocks.failed))
+    return blocks.has_failures and any(side.any() for side in contrast.sides(blocks.failed))
 
 
 def _two_sample(values: Array, contrast: Contrast, part: Part) -> Test:
@@ -415,21 +414,31 @@ def _two_sample(values: Array, contrast: Contrast, part: Part) -> Test:
     return TwoSample(strata) if strata else statistics.Untested()
 
 
-def _estimate(contrast: Contrast, part: Part, test: Test, ranked: Test | None, seeds: Indices) -> Estimate | None:
+def _estimate(case: Case, part: Part, test: Test, ranked: Test | None, seeds: Indices | None) -> Estimate | None:
+    """Return a part's effect, not yet corrected; None where no run ended.
+
+    Args:
+        case: The contrast, outcomes and margin.
+        part: The part.
+        test: Of runs that finished.
+        ranked: Of ranks, where runs failed.
+        seeds: The indices of the blocks; None where runs are unpaired.
+    """
     if not (ranked or test).size:
         return None
     p = (ranked or test).p_two_sided()
     return Estimate(
         where=part.name,
-        a=contrast.factor.reference,
-        b=contrast.level,
-        seeds=seeds,
+        a=case.contrast.factor.reference,
+        b=case.contrast.level,
+        seeds=np.array([], dtype=np.intp) if seeds is None else seeds,
         test=test,
         ranked=ranked,
         p=p,
         p_adjusted=p,
         level=ALPHA,
-        margin=None,
+        margin=case.margin,
+        failures_may_differ=may_differ(case.blocks, case.contrast, part, paired=seeds is not None),
     )
 
 
