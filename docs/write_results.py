@@ -99,10 +99,10 @@ def controls(design: Json) -> int:
 
 
 def open_lines(factor: Json) -> str:
-    """Return how many simple effects of a factor that must agree aren't shown to be within the margin."""
-    effects = factor["simple_effects"]
+    """Return how many effects of a factor that must agree aren't shown to be within the margin, beside the main one."""
+    effects, margin = factor["simple_effects"], number(factor["mean"]["margin"])
     undecided = sum(each["conclusion"] != "equivalent" for each in effects)
-    return f"{undecided} of {len(effects)} simple effects aren't shown to be within ±{number(factor['mean']['margin'])}"
+    return f"{undecided} of {len(effects)} effects by level and cell aren't shown to be within ±{margin}"
 
 
 def percent(found: Json) -> str:
