@@ -9,11 +9,9 @@ the patterns flip, and a test at any m agrees with the interval.
 import dataclasses
 import functools
 import math
-from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from reports.statistics.basics import ALPHA, Array
 
@@ -22,14 +20,6 @@ EXACT_UP_TO = 20
 RESAMPLES = 100_000
 SEED = 0
 """Of the generator that draws them."""
-BLOCK = 2**21
-"""Members of subsets that are drawn at once: a bound on memory."""
-KEPT_UP_TO = 250
-"""Seeds up to which drawn subsets are kept for the next test. More would fill the memory, and are drawn again."""
-
-
-_Drawing = tuple[NDArray[np.bool_], NDArray[np.integer]]
-"""Drawn subsets, by row: their members, and how many they are."""
 
 
 class SubsetMeans(Protocol):
@@ -148,13 +138,23 @@ class _All:
 
 
 class _Drawn:
-    """The means of subsets drawn at random, sorted."""
+    """The means of subsets drawn at random, sorted.
+
+    The subsets are always the same ones, so that the same data have the same p-value. Of each eight differences, a
+    byte says which are in a subset, and their sum is one of 256: BLAS, whose rounding depends on the processor, has no
+    part in it.
+    """
 
     def __init__(self, differences: Array, resamples: int) -> None:
-        blocks = _drawn_subsets(len(differences), resamples)
-        means = np.concatenate([(members @ differences) / sizes for members, sizes in blocks])
-        self.size = len(means)
-        self._sorted = np.sort(means)
+        rng = np.random.default_rng(SEED)
+        sums, sizes = np.zeros(resamples), np.zeros(resamples)
+        for start in range(0, len(differences), 8):
+            few = differences[start : start + 8]
+            members = rng.integers(2 ** len(few), size=resamples, dtype=np.uint8)
+            sums += _sums(few)[members]
+            sizes += _sizes(len(few))[members]
+        self._sorted = np.sort(sums[sizes > 0] / sizes[sizes > 0])
+        self.size = len(self._sorted)
 
     def at_most(self, centre: float) -> int:
         return int(np.searchsorted(self._sorted, centre, side="right"))
@@ -163,31 +163,13 @@ class _Drawn:
         return float(self._sorted[rank - 1])
 
 
-def _drawn_subsets(seeds: int, resamples: int) -> Iterable[_Drawing]:
-    """Return the members of subsets, always the same ones, so that the same data have the same p-value."""
-    return (_kept_subsets if seeds <= KEPT_UP_TO else _draw_subsets)(seeds, resamples)
-
-
-@functools.lru_cache(maxsize=4)
-def _kept_subsets(seeds: int, resamples: int) -> tuple[_Drawing, ...]:
-    return tuple(_draw_subsets(seeds, resamples))
-
-
-def _draw_subsets(seeds: int, resamples: int) -> Iterator[_Drawing]:
-    rng = np.random.default_rng(SEED)
-    rows = max(1, BLOCK // seeds // 8) * 8  # BLAS rounds a row's sum by its index modulo 8: blocks change no bit
-    for start in range(0, resamples, rows):
-        members = rng.random((min(rows, resamples - start), seeds), dtype=np.float32) < 0.5
-        sizes = members.sum(axis=1)
-        yield members[sizes > 0], sizes[sizes > 0]
-
-
 def _subsets(values: Array) -> tuple[Array, Array]:
     """Return the sum and the size of each subset, the empty one first."""
     return _sums(values), _sizes(len(values))
 
 
 def _sums(values: Array) -> Array:
+    """Return the sum of each subset: that of number n has the values whose bits are set in n."""
     sums = np.zeros(1)
     for value in values:
         sums = np.concatenate([sums, sums + value])

@@ -20,7 +20,7 @@ from statsmodels.stats.power import TTestPower
 from reports import statistics
 from reports.calibration.studies import SHAPES
 from reports.statistics import Array, Margin, StandardDeviation, resampled_rows, sign_flip, twosample
-from reports.statistics.signflip import BLOCK, KEPT_UP_TO
+from reports.statistics.signflip import SEED
 
 # Eighths, whose sums are exact: SciPy takes ties apart that rounding has made unequal.
 FINITE = st.floats(-100, 100, allow_subnormal=False).map(lambda value: round(8 * value) / 8)
@@ -521,7 +521,7 @@ import numpy as np
 from reports.statistics import Ratio, TwoSample, sign_flip, sizes
 
 runs = np.random.default_rng(0).normal(size=(int(sys.argv[1]), 2))
-sign_flip(runs[:, 0], 20_000).interval()  # drawn in blocks: more draws take time, not memory
+sign_flip(runs[:, 0]).interval()
 Ratio(runs[:, 0] ** 2, runs[:, 1] ** 2).ci
 TwoSample([(runs[:, 0], runs[:, 1])]).p_two_sided()
 sizes(runs[:, :1], runs[:, 1:], np.random.default_rng(0))
@@ -537,14 +537,17 @@ def test_ten_thousand_seeds_need_little_memory() -> None:
     assert 1024 * int(told.stdout) < 500e6
 
 
-def test_sign_flips_in_blocks_are_those_of_one_draw() -> None:
-    seeds, resamples = KEPT_UP_TO + 50, 9000
-    assert seeds * resamples > BLOCK
-    differences = rng().normal(0.1, 1.0, size=seeds)
-    members = rng().random((resamples, seeds), dtype=np.float32) < 0.5
-    means = np.sort((members @ differences) / members.sum(axis=1))
+def test_drawn_sign_flips_are_of_subsets_with_half_of_the_seeds() -> None:
+    seeds, resamples = 43, 9000
+    differences, generator = rng().normal(0.1, 1.0, size=seeds), np.random.default_rng(SEED)
+    numbers = [generator.integers(2**bits, size=(resamples, 1), dtype=np.uint8) for bits in (8, 8, 8, 8, 8, 3)]
+    bits = [np.unpackbits(number, axis=1, bitorder="little") for number in numbers]
+    members = np.concatenate(bits, axis=1)[:, :seeds].astype(bool)
+    assert members.mean(axis=0) == pytest.approx(np.full(seeds, 0.5), abs=5 * 0.5 / math.sqrt(resamples))
+    assert np.corrcoef(members.T) == pytest.approx(np.eye(seeds), abs=5 / math.sqrt(resamples))
+    means = np.sort([differences[row].mean() for row in members])
     found = sign_flip(differences, resamples)
-    assert [found.subset_means.nth(rank + 1) for rank in range(resamples)] == means.tolist()
+    assert [found.subset_means.nth(rank + 1) for rank in range(resamples)] == pytest.approx(means)
     assert found.p_greater(0.0) == (1 + (means <= 0.0).sum()) / (1 + resamples)
 
 
