@@ -60,6 +60,11 @@ class Blocks:
         """Which unperturbed runs are there, finished or failed, `[seeds, arms, precisions]`."""
         return np.asarray(np.isfinite(self.outcomes) | self.failed)
 
+    @functools.cached_property
+    def failures(self) -> Array:
+        """1 for an unperturbed run that failed, 0 for one that finished, NaN for none, `[seeds, arms, precisions]`."""
+        return np.where(self.ended, self.failed.astype(float), np.nan)
+
     @property
     def ended_controls(self) -> Flags:
         """Which perturbed runs are there, finished or failed, `[seeds, arms, precisions, replicates]`."""
@@ -319,10 +324,7 @@ class Contrast:
         part = part or self.whole
         own = values[:, :, list(part.precisions)]
         strata = [self.strata[number] for number in part.strata]
-        found = np.stack(
-            [own[:, list(each.level)].mean(axis=1) - own[:, list(each.reference)].mean(axis=1) for each in strata],
-            axis=1,
-        )
+        found = np.stack([_mean(own, each.level) - _mean(own, each.reference) for each in strata], axis=1)
         for stratum, precision in part.reversed:
             found[:, part.strata.index(stratum), part.precisions.index(precision)] *= -1
         return found
@@ -349,6 +351,11 @@ class Contrast:
         differences = mean_of_known(self.differences(values, part))
         size = float(np.nanmax(np.abs(values), initial=0.0))
         return np.where(np.abs(differences) < 1e-13 * size, 0.0, differences)
+
+
+def _mean(values: Array, arms: Sequence[int]) -> Array:
+    """Return the mean over some arms: `[seeds, arms, ...]` to `[seeds, ...]`."""
+    return values[:, arms[0]] if len(arms) == 1 else values[:, list(arms)].mean(axis=1)
 
 
 def mean_of_known(values: Array) -> Array:
@@ -393,7 +400,7 @@ def _compared_at(blocks: Blocks, contrast: Contrast) -> tuple[str, ...] | None:
         return dict.fromkeys(found)
 
     there = combinations([arm.levels for arm in blocks.arms], np.any(blocks.ended, axis=0))
-    both = np.any(np.isfinite(contrast.differences(blocks.ranks)), axis=0)
+    both = np.any(np.isfinite(contrast.differences(blocks.failures)), axis=0)
     compared = combinations([stratum.levels for stratum in contrast.strata], both)
     return None if compared.keys() >= there.keys() else tuple(compared)
 
@@ -413,8 +420,8 @@ def _strata(arms: Sequence[Arm], factor: Factor, level: str, others: Sequence[st
 def has_runs(blocks: Blocks, contrast: Contrast, paired: bool) -> bool:
     """Return whether any seed, or any stratum of unpaired runs, has ended runs at both levels."""
     if paired:
-        return bool(np.isfinite(contrast.by_seed(blocks.ranks, contrast.whole)).any())
-    return all(np.isfinite(side).any() for side in contrast.sides(blocks.ranks))
+        return bool(np.isfinite(contrast.by_seed(blocks.failures, contrast.whole)).any())
+    return all(np.isfinite(side).any() for side in contrast.sides(blocks.failures))
 
 
 def arm_pairs(arms: Sequence[Arm]) -> list[tuple[int, int]]:

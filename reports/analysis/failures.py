@@ -51,7 +51,7 @@ class Failures:
 
 def may_differ(blocks: Blocks, contrast: Contrast, part: Part, paired: bool) -> bool:
     """Return whether it isn't shown that runs of a part fail about as often at both levels."""
-    shares = _shares(blocks)
+    shares = blocks.failures
     if not blocks.has_failures or not any(_count_runs(side)[0] for side in contrast.sides(shares, part)):
         return False
     return not (_are_same(shares, contrast, part, paired) or _is_bounded(shares, contrast, part, paired))
@@ -69,7 +69,7 @@ def judge_failures(blocks: Blocks, contrasts: Sequence[Contrast], paired: bool) 
 
 
 def _count(blocks: Blocks, contrast: Contrast, paired: bool) -> Failures:
-    shares = _shares(blocks)
+    shares = blocks.failures
     runs = [_count_runs(side) for side in contrast.sides(shares)]
     if not (runs[0][0] or runs[1][0]):
         return Failures(reference=runs[0], level=runs[1], p=None, p_adjusted=None, are_same=True, is_bounded=True)
@@ -85,11 +85,6 @@ def _count(blocks: Blocks, contrast: Contrast, paired: bool) -> Failures:
         are_same=_are_same(shares, contrast, contrast.whole, paired),
         is_bounded=all(_is_bounded(shares, contrast, part, paired) for part in (contrast.whole, *parts)),
     )
-
-
-def _shares(blocks: Blocks) -> Array:
-    """Return 1 for a run that failed, 0 for one that finished, NaN for none, `[seeds, arms, precisions]`."""
-    return np.where(blocks.ended, blocks.failed.astype(float), np.nan)
 
 
 def _are_same(shares: Array, contrast: Contrast, part: Part, paired: bool) -> bool:
