@@ -102,7 +102,7 @@ def open_lines(factor: Json) -> str:
     """Return how many effects of a factor that must agree aren't shown to be within the margin, beside the main one."""
     effects, margin = factor["simple_effects"], number(factor["mean"]["margin"])
     undecided = sum(each["conclusion"] != "equivalent" for each in effects)
-    return f"{undecided} of {len(effects)} effects by level and cell aren't shown to be within ±{margin}"
+    return f"{undecided} of its {len(effects)} further effects aren't shown to be within ±{margin}"
 
 
 def percent(found: Json) -> str:

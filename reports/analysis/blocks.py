@@ -7,6 +7,8 @@ their arm's unperturbed run by a one-ULP perturbation, and what that does to an 
 import dataclasses
 import functools
 import itertools
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -187,7 +189,7 @@ class Stratum:
     level: tuple[int, ...]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Part:
     """Some strata and precisions of a contrast: all of them, or those at some levels of other factors.
 
@@ -196,21 +198,21 @@ class Part:
         strata: Their numbers.
         precisions: Their numbers.
         crossed: Two levels of each of several other factors, over which the difference changes its sign; or empty.
-        reversed: The numbers of strata and precisions in which its sign is changed.
+        signs: Those that it has, `[strata, precisions]`; None where it is crossed with nothing.
     """
 
     held: Mapping[str, str]
     strata: tuple[int, ...]
     precisions: tuple[int, ...]
     crossed: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
-    reversed: frozenset[tuple[int, int]] = frozenset()
+    signs: Array | None = None
 
     @property
     def name(self) -> str:
         """The levels that are held or crossed, in words; empty for all."""
         held = [f"{factor} {level}" for factor, level in self.held.items()]
         crossed = [f"{factor} {first}/{second}" for factor, (first, second) in self.crossed.items()]
-        return f"alternating signs over {' and '.join(crossed)}" if crossed else ", ".join(held)
+        return " and ".join(crossed) or ", ".join(held)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -268,13 +270,14 @@ class Contrast:
         pattern that cancels in all of `parts`. It is symmetric where all cells' runs are distributed alike, as a single
         cell's difference needn't be.
         """
-        found = []
-        for number in range(2, len(self._others) + 1):
-            for names in itertools.combinations(self._others, number):
-                for levels in itertools.product(*(self._others[name][1:] for name in names)):
-                    first = (self._others[name][0] for name in names)
-                    found.append(self._crossing(dict(zip(names, zip(first, levels, strict=True), strict=True))))
-        return tuple(part for part in found if 2 * len(part.reversed) == len(part.strata) * len(part.precisions))
+        pairs = {name: [(first, other) for other in others] for name, (first, *others) in self._others.items()}
+        found = [
+            self._crossing(dict(zip(names, crossed, strict=True)))
+            for number in range(2, len(pairs) + 1)
+            for names in itertools.combinations(pairs, number)
+            for crossed in itertools.product(*(pairs[name] for name in names))
+        ]
+        return tuple(part for part in found if part is not None)
 
     @functools.cached_property
     def _others(self) -> dict[str, list[str]]:
@@ -295,39 +298,36 @@ class Contrast:
             tuple(number for number, name in enumerate(self.precisions) if name == held.get("precision", name)),
         )
 
-    def _crossing(self, crossed: Mapping[str, tuple[str, str]]) -> Part:
-        """Return the part of these two levels of other factors, over which the difference changes its sign."""
+    def _crossing(self, crossed: Mapping[str, tuple[str, str]]) -> Part | None:
+        """Return the part of these two levels of other factors; None unless there are arms in each of its cells."""
         cells = {
             (stratum, precision): {**self.strata[stratum].levels, "precision": self.precisions[precision]}
             for stratum, precision in itertools.product(range(len(self.strata)), range(len(self.precisions)))
         }
-        own = {
-            cell: [pair.index(levels[name]) for name, pair in crossed.items()]
-            for cell, levels in cells.items()
-            if all(levels[name] in pair for name, pair in crossed.items())
-        }
-        return Part(
-            held={},
-            strata=tuple(dict.fromkeys(stratum for stratum, _ in own)),
-            precisions=tuple(dict.fromkeys(precision for _, precision in own)),
-            crossed=crossed,
-            reversed=frozenset(cell for cell, numbers in own.items() if sum(numbers) % 2),
-        )
+        signs: dict[tuple[int, int], int] = {}
+        alike: Counter[tuple[str, ...]] = Counter()
+        for cell, levels in cells.items():
+            if all(levels[name] in pair for name, pair in crossed.items()):
+                signs[cell] = math.prod(1 if levels[name] == first else -1 for name, (first, _) in crossed.items())
+                alike[tuple(level for name, level in levels.items() if name not in crossed)] += 1
+        if set(alike.values()) != {2 ** len(crossed)}:
+            return None
+        strata, precisions = (tuple(dict.fromkeys(numbers)) for numbers in zip(*signs, strict=True))
+        own = np.array([[signs[stratum, precision] for precision in precisions] for stratum in strata], dtype=float)
+        return Part({}, strata, precisions, crossed, own)
 
     def differences(self, values: Array, part: Part | None = None) -> Array:
         """Return level minus reference: `[seeds, arms, precisions, ...]` to `[seeds, strata, precisions, ...]`.
 
         Args:
             values: Of all runs.
-            part: Only its strata and precisions, with its signs; by default all.
+            part: Only its strata and precisions, with its signs, which take values of three axes; by default all.
         """
         part = part or self.whole
         own = values[:, :, list(part.precisions)]
         strata = [self.strata[number] for number in part.strata]
         found = np.stack([_mean(own, each.level) - _mean(own, each.reference) for each in strata], axis=1)
-        for stratum, precision in part.reversed:
-            found[:, part.strata.index(stratum), part.precisions.index(precision)] *= -1
-        return found
+        return found if part.signs is None else found * part.signs
 
     def sides(self, values: NDArray[Any], part: Part | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return single runs at the reference and at the level, `[seeds, arms of all strata, precisions, ...]` each.
@@ -346,9 +346,14 @@ class Contrast:
     def by_seed(self, values: Array, part: Part) -> Array:
         """Return each seed's contrast, `[seeds]`: the mean over those strata and precisions in which it has both sides.
 
-        NaN for a seed without any. Where only the rounding of means tells both levels apart, it is zero.
+        NaN for a seed without any, and in an interaction for one that has more of one sign: it would be of the main
+        effect too. Where only the rounding of means tells both levels apart, it is zero.
         """
-        differences = mean_of_known(self.differences(values, part))
+        signed = self.differences(values, part)
+        differences = mean_of_known(signed)
+        if part.signs is not None:
+            balance = np.where(np.isfinite(signed), part.signs, 0.0).sum(axis=(1, 2))
+            differences = np.where(balance == 0, differences, np.nan)
         size = float(np.nanmax(np.abs(values), initial=0.0))
         return np.where(np.abs(differences) < 1e-13 * size, 0.0, differences)
 

@@ -30,6 +30,7 @@ class Estimate:
 
     Attributes:
         where: The part of the contrast that it is of; empty for the main effect.
+        alternates: Whether it is an interaction: a difference whose sign alternates over that part.
         a: The reference.
         b: The level: the difference is b minus a.
         seeds: The indices of its blocks; empty where runs are unpaired.
@@ -43,6 +44,7 @@ class Estimate:
     """
 
     where: str = ""
+    alternates: bool = False
     a: str
     b: str
     seeds: Indices = dataclasses.field(default_factory=lambda: np.array([], dtype=np.intp))
@@ -58,6 +60,11 @@ class Estimate:
     def size(self) -> int:
         """The number of seeds, or of runs of the smaller level where they are unpaired."""
         return self.test.size
+
+    @property
+    def place(self) -> str:
+        """`where`, with its preposition."""
+        return f"with alternating signs over {self.where}" if self.alternates else f"at {self.where}"
 
     @property
     def estimate(self) -> float:
@@ -76,8 +83,11 @@ class Estimate:
 
     @functools.cached_property
     def ci_adjusted(self) -> tuple[float, float]:
-        """The interval at `level`: without failed runs, zero is outside exactly where `p_adjusted` rejects it."""
-        return self.test.interval(1 - self.level)
+        """The interval at `level`: without failed runs, zero is outside exactly where `p_adjusted` rejects it.
+
+        NaN where it isn't tested.
+        """
+        return self.test.interval(1 - self.level) if self.is_tested else (math.nan, math.nan)
 
     @functools.cached_property
     def ci90(self) -> tuple[float, float]:
@@ -115,7 +125,7 @@ class Estimate:
     @property
     def is_different(self) -> bool:
         """Whether the family's test rejects zero."""
-        return self.p_adjusted <= ALPHA
+        return self.is_tested and self.p_adjusted <= ALPHA
 
     @functools.cached_property
     def is_equivalent(self) -> bool:
@@ -146,22 +156,27 @@ class Estimate:
         is_unpaired = isinstance(self.test, TwoSample)
         return statistics.fewest_unpaired(self.level) if is_unpaired else statistics.fewest_for(self.level)
 
-    @functools.cached_property
-    def seeds_to_differ(self) -> int | None:
-        """Seeds, or runs of each level where unpaired, that would find it different with a chance of 80%.
+    def power_to_differ(self, seeds: int) -> float:
+        """Return the chance that this number of seeds, or of runs of each level if unpaired, finds it different.
 
-        This takes the estimates for true. None if no number would, the error isn't known, or it isn't tested.
+        This takes the estimates for true. It is 0 where the error isn't known, or it isn't tested.
         """
-        if not self.sd or not self.is_tested:
-            return None
-        return statistics.size_to_differ(self.estimate, self.sd, self.level, more_than=self.size, fewest=self.fewest)
+        if not self.sd or not self.is_tested or seeds < self.fewest:
+            return 0.0
+        return statistics.power_different(self.estimate, self.sd, seeds, self.level)
 
-    @functools.cached_property
-    def seeds_to_agree(self) -> int | None:
-        """Seeds, or runs of each level where unpaired, that would show it equivalent with a chance of 80%, likewise."""
-        if not self.sd or self.margin is None:
-            return None
-        return statistics.size_to_agree(self.estimate, self.sd, self.margin, more_than=self.size, fewest=self.fewest)
+    def power_to_agree(self, seeds: int) -> float:
+        """Return a lower bound of the chance that this number of seeds shows it equivalent, likewise."""
+        if self.sd is None or self.margin is None or seeds < self.fewest:
+            return 0.0
+        if not self.sd:
+            return float(not self.exceeds_margin)
+        return statistics.power_equivalent(self.estimate, self.sd, self.margin, seeds)
+
+    @property
+    def exceeds_margin(self) -> bool:
+        """Whether the estimate is as large as the margin."""
+        return self.margin is not None and abs(self.estimate) >= self.margin.value
 
     @property
     def sd(self) -> float | None:
@@ -187,16 +202,17 @@ class Mean:
 
     Attributes:
         main: Its main effect.
-        simple: Its effects at each level of the other factors, and in each precision, and of a must-agree factor its
-            interactions with several of them at once.
-        cells: Those of a must-agree factor in each combination of levels and precision.
-        must_agree: Whether the simple effects and cells take part in the conclusion.
+        simple: Its effects at each level of the other factors, and in each precision.
+        interactions: Those of a must-agree factor with several of these at once.
+        cells: The effects of a must-agree factor in each combination of levels and precision.
+        must_agree: Whether all of these take part in the conclusion.
         has_failures: Whether runs that it compares failed.
         is_identical: Whether every pair of its runs has the same outcome.
     """
 
     main: Estimate
     simple: tuple[Estimate, ...]
+    interactions: tuple[Estimate, ...]
     cells: tuple[Estimate, ...]
     must_agree: bool
     has_failures: bool
@@ -205,7 +221,7 @@ class Mean:
     @property
     def lines(self) -> tuple[Estimate, ...]:
         """All estimates, each a line of the table of effects."""
-        return (self.main, *self.simple, *self.cells)
+        return (self.main, *self.simple, *self.interactions, *self.cells)
 
     @property
     def deciding(self) -> tuple[Estimate, ...]:
@@ -215,7 +231,7 @@ class Mean:
     @property
     def can_reject(self) -> bool:
         """Whether any of their tests can find a difference."""
-        return any(effect.can_reject for effect in self.deciding)
+        return any(effect.is_tested and effect.can_reject for effect in self.deciding)
 
     @property
     def can_show_equality(self) -> bool:
@@ -254,20 +270,23 @@ class Mean:
             return "identical"
         return "equivalent" if self.is_equivalent and not self.differing else "undecided"
 
-    @property
+    @functools.cached_property
     def seeds_needed(self) -> int | None:
-        """Seeds that would decide with a chance of 80%, if the estimates are true; None if none would.
+        """Seeds that decide with a chance of 80%, if the estimates are true; None if none up to 10,000 do.
 
-        They show that all effects are equivalent, or find the main one. Only where one can't be shown equivalent, any
-        that they find counts: of many small effects, one seems large by chance.
+        They show that all effects are equivalent, or find the main one, or one that seems as large as the margin. Any
+        other doesn't count: of many small effects, one seems larger than it is.
         """
-        agree = [effect.seeds_to_agree for effect in self.deciding if not effect.is_equivalent]
-        shown = [seeds for seeds in agree if seeds is not None]
-        if shown and len(shown) == len(agree):
-            enough = [max(shown), self.main.seeds_to_differ]
-        else:
-            enough = [effect.seeds_to_differ for effect in self.deciding]
-        return min((seeds for seeds in enough if seeds is not None), default=None)
+        if not self.main.size:
+            return None
+        return statistics.fewest_seeds(lambda seeds: self._power(seeds) >= statistics.POWER, more_than=self.main.size)
+
+    def _power(self, seeds: int) -> float:
+        """Return a lower bound of the chance that this number of seeds decides."""
+        own = {effect.where: seeds * effect.size // self.main.size for effect in self.deciding}
+        agree = 1 - sum(1 - effect.power_to_agree(own[effect.where]) for effect in self.deciding)
+        counted = [effect for effect in self.deciding if effect is self.main or effect.exceeds_margin]
+        return max(agree, *(effect.power_to_differ(own[effect.where]) for effect in counted))
 
     @property
     def is_inside_margin(self) -> bool:
@@ -281,7 +300,7 @@ class Mean:
     @property
     def differing(self) -> list[Estimate]:
         """The simple effects and interactions that are different."""
-        return [effect for effect in self.simple if effect.is_different]
+        return [effect for effect in (*self.simple, *self.interactions) if effect.is_different]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -314,11 +333,13 @@ def judge_means(cases: Sequence[Case], paired: bool, resamples: int = statistics
     beside = iter(_judge([effect for draft in drafts for effect in draft.beside]))
     found = []
     for case, draft, p_factor, level in zip(cases, drafts, adjusted, levels, strict=True):
-        main, *simple = _judge(draft.tested, level, p_factor)
+        main, *others = _judge(draft.tested, level, p_factor)
         found.append(
             Mean(
                 main=main,
-                simple=(*simple, *(next(beside) for _ in draft.beside)),
+                simple=tuple(next(beside) for _ in draft.beside)
+                or tuple(each for each in others if not each.alternates),
+                interactions=tuple(each for each in others if each.alternates),
                 cells=tuple(dataclasses.replace(cell, p_adjusted=math.nan, level=level) for cell in draft.cells),
                 must_agree=case.contrast.factor.must_agree,
                 has_failures=has_failures(case.blocks, case.contrast),
@@ -355,8 +376,8 @@ class _Draft:
     """
 
     tested: Sequence[Estimate]
-    cells: Sequence[Estimate]
-    beside: Sequence[Estimate]
+    cells: Sequence[Estimate] = ()
+    beside: Sequence[Estimate] = ()
 
     @property
     def smallest(self) -> float:
@@ -374,9 +395,9 @@ def _draft(case: Case, paired: bool, resamples: int) -> _Draft:
         return [each for each in found if each is not None]
 
     if not contrast.factor.must_agree:
-        return _Draft(estimate(contrast.whole), [], estimate(*contrast.parts))
+        return _Draft(tested=estimate(contrast.whole), beside=estimate(*contrast.parts))
     tested = estimate(contrast.whole, *contrast.parts, *contrast.crossings)
-    return _Draft(tested, estimate(*contrast.cells), [])
+    return _Draft(tested=tested, cells=estimate(*contrast.cells))
 
 
 def _paired(case: Case, part: Part, resamples: int) -> Estimate | None:
@@ -403,15 +424,17 @@ def has_failures(blocks: Blocks, contrast: Contrast) -> bool:
 
 
 def _two_sample(values: Array, contrast: Contrast, part: Part) -> Test:
+    signs = np.ones((len(part.strata), len(part.precisions))) if part.signs is None else part.signs
     strata = []
-    for number in part.strata:
-        for precision in part.precisions:
+    for number, of_stratum in zip(part.strata, signs, strict=True):
+        for precision, sign in zip(part.precisions, of_stratum, strict=True):
             stratum = contrast.strata[number]
             sides = [values[:, list(arms), precision].ravel() for arms in (stratum.reference, stratum.level)]
             reference, level = (side[np.isfinite(side)] for side in sides)
             if len(reference) and len(level):
-                strata.append((level, reference) if (number, precision) in part.reversed else (reference, level))
-    return TwoSample(strata) if strata else statistics.Untested()
+                strata.append((reference, level) if sign > 0 else (level, reference))
+    is_complete = len(strata) == signs.size
+    return TwoSample(strata) if strata and (is_complete or part.signs is None) else statistics.Untested()
 
 
 def _estimate(case: Case, part: Part, test: Test, ranked: Test | None, seeds: Indices | None) -> Estimate | None:
@@ -429,6 +452,7 @@ def _estimate(case: Case, part: Part, test: Test, ranked: Test | None, seeds: In
     p = (ranked or test).p_two_sided()
     return Estimate(
         where=part.name,
+        alternates=part.signs is not None,
         a=case.contrast.factor.reference,
         b=case.contrast.level,
         seeds=np.array([], dtype=np.intp) if seeds is None else seeds,

@@ -151,14 +151,14 @@ def _of_effect(effect: Effect) -> list[str]:
         found.append(f"{label} is different, but by less than the {kind}equivalence margin")
     if effect.mean.differing and not main.is_different:
         levels = [
-            simple.where + (f" {simple.estimate:+.3g}" if simple.ranked is None else ", in ranks")
+            simple.place + (f" {simple.estimate:+.3g}" if simple.ranked is None else ", in ranks")
             for simple in effect.mean.differing
         ]
         size = min(simple.size for simple in effect.mean.differing)
         unseen = f"{100 * statistics.rarest_visible(size):.2g}% of the runs"
         found.append(
-            f"{label} is different at some levels of other factors: {'; '.join(levels)}. Collapses in fewer than "
-            f"{unseen} may not have shown up there (95%, {size} seeds), and look the same"
+            f"{label} isn't alike at all levels of other factors: it is different {'; '.join(levels)}. Collapses in "
+            f"fewer than {unseen} may not have shown up there (95%, {size} seeds), and look the same"
         )
     skewed = main.p_skew
     if (

@@ -80,7 +80,7 @@ def _rows(answer: Attribution, returns: Returns | None) -> Iterator[figures.Row]
             decisive = effect.mean.decisive
             yield dataclasses.replace(
                 row,
-                label=f"{label(effect, one_line)}\nat {one_line(decisive.where)}",
+                label=f"{label(effect, one_line)}\n{one_line(decisive.place)}",
                 differences=decisive.differences,
                 estimate=decisive.estimate,
                 deciding=decisive.ci_adjusted,

@@ -118,7 +118,12 @@ def _factor(answer: Attribution, effect: Effect) -> Json:
             "conclusion": failures.conclusion,
         },
         "simple_effects": [
-            {"where": simple.where, **_estimate(simple), "conclusion": simple.conclusion} for simple in mean.lines[1:]
+            {
+                "where": simple.place if simple.alternates else simple.where,
+                **_estimate(simple),
+                "conclusion": simple.conclusion,
+            }
+            for simple in mean.lines[1:]
         ],
         "interactions": [
             _interaction(found)

@@ -54,7 +54,9 @@ def number(value: float | None) -> str:
 
 
 def interval(ends: tuple[float, float]) -> str:
-    """Return an interval in square brackets, or "(unbounded)"."""
+    """Return an interval in square brackets, or "(unbounded)"; a dash where there is none."""
+    if any(map(math.isnan, ends)):
+        return "-"
     if not any(map(math.isfinite, ends)):
         return "(unbounded)"
     return f"[{number(ends[0])}, {number(ends[1])}]"
@@ -203,8 +205,8 @@ def _mean(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
                 )
                 said += f"{contrast(effect, show)} (p {p_value(main.p_adjusted)}); {finished}"
             elif effect.mean.differing and not main.is_different:
-                said = f"it changes {what} at some levels of other factors ({_differing(answer, effect, show)}), "
-                said += f"{measured} on average ({sample})"
+                said = f"it changes {what}, not alike at all levels of other factors "
+                said += f"({_differing(answer, effect, show)}), {measured} on average ({sample})"
             elif effect.mean.is_inside_margin:
                 said += f", yet it is smaller than the margin of {margin(main.margin)}"
         case "identical":
@@ -233,7 +235,7 @@ def _mean(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
 def _differing(answer: Attribution, effect: Effect, show: Show) -> str:
     """Return a factor's effects where it is different, though not on average."""
     return "; ".join(
-        f"{_better_or_worse(answer, each.ranked) if each.ranked else number(each.estimate)} at {show(each.where)}"
+        f"{_better_or_worse(answer, each.ranked) if each.ranked else number(each.estimate)} {show(each.place)}"
         for each in effect.mean.differing
     )
 
@@ -362,14 +364,13 @@ def what_would_settle(answer: Attribution, core_seconds: float | None, show: Sho
             )
             continue
         needed = effect.mean.seeds_needed
-        arms = len(answer.arms) * len(answer.blocks.precisions)
         if needed is None and not effect.mean.can_reject:
             least = sample_size(answer, effect.main.fewest)
             said.append(f"No test of the {label(effect, show)} effect can find a difference in fewer than {least}")
         elif needed is None:
             said.append(f"No number of seeds up to 10,000 is likely to decide the {label(effect, show)} effect")
         else:
-            runs = needed * arms
+            runs = round(needed * int(answer.blocks.ended.sum()) / len(answer.blocks.seeds))
             cost = "" if core_seconds is None else f", and {number(runs * core_seconds / 60)} core-minutes"
             size = count(needed, "seed") if answer.paired else f"{needed} runs a level"
             total = f": {count(runs, 'run')}{cost}, without controls" * answer.paired

@@ -27,8 +27,6 @@ from reports.statistics.power import (
     fewest_unpaired,
     power_different,
     power_equivalent,
-    size_to_agree,
-    size_to_differ,
 )
 from reports.statistics.ratios import ratio
 from reports.statistics.signflip import RESAMPLES, SignFlip, sign_flip
@@ -72,8 +70,6 @@ __all__ = [
     "ratio",
     "resampled_rows",
     "sign_flip",
-    "size_to_agree",
-    "size_to_differ",
     "sizes",
     "standard_deviation",
     "variance_shares",

@@ -6,9 +6,9 @@ The power is that of t tests, which has a formula and is close to that of sign f
 import bisect
 import math
 from collections.abc import Callable
+from typing import Literal
 
 from scipy import stats
-from statsmodels.stats.power import TTestPower
 
 from reports.statistics.basics import ALPHA
 from reports.statistics.equivalence import Margin
@@ -17,36 +17,6 @@ POWER = 0.8
 MOST_SEEDS = 10_000
 FEWEST_EQUIVALENT = 5
 """One-sided sign flips of fewer seeds don't reach a p of 0.05."""
-
-
-def size_to_differ(mean: float, sd: float, level: float, *, more_than: int, fewest: int) -> int | None:
-    """Return the size of sample that finds a difference with a chance of `POWER`; None if `MOST_SEEDS` don't suffice.
-
-    Args:
-        mean: The true effect.
-        sd: The standard deviation of a difference; of unpaired runs, the standard error times the root of their number.
-        level: The level at which a difference is tested.
-        more_than: The size that there is; the answer is larger.
-        fewest: The smallest size at which a test can find a difference.
-    """
-    return fewest_seeds(
-        lambda size: size >= fewest and power_different(mean, sd, size, level) >= POWER, more_than=more_than
-    )
-
-
-def size_to_agree(mean: float, sd: float, margin: Margin, *, more_than: int, fewest: int) -> int | None:
-    """Return the size of sample that shows equivalence with a chance of `POWER`; None if `MOST_SEEDS` don't suffice.
-
-    Args:
-        mean: The true effect.
-        sd: The standard deviation of a difference, as above.
-        margin: The equivalence margin.
-        more_than: The size that there is; the answer is larger.
-        fewest: The smallest size at which a test can find a difference.
-    """
-    return fewest_seeds(
-        lambda size: size >= fewest and power_equivalent(mean, sd, margin, size) >= POWER, more_than=more_than
-    )
 
 
 def fewest_seeds(decides: Callable[[int], bool], more_than: int = 1) -> int | None:
@@ -63,7 +33,7 @@ def fewest_seeds(decides: Callable[[int], bool], more_than: int = 1) -> int | No
 
 def power_different(mean: float, sd: float, seeds: int, alpha: float = ALPHA) -> float:
     """Return the chance that a paired t test shows a difference; 0 where sign flips of so few seeds can't."""
-    return _t_test_power(abs(mean) / sd, seeds, alpha, "two-sided") if seeds >= fewest_for(alpha) else 0.0
+    return _t_test_power(abs(mean) / sd, seeds, alpha, sides=2) if seeds >= fewest_for(alpha) else 0.0
 
 
 def power_equivalent(mean: float, sd: float, margin: Margin, seeds: int) -> float:
@@ -75,7 +45,7 @@ def power_equivalent(mean: float, sd: float, margin: Margin, seeds: int) -> floa
     if margin.value <= mean or seeds < FEWEST_EQUIVALENT:
         return 0.0
     if margin.sd is None:
-        inside = [_t_test_power((margin.value + end) / sd, seeds, ALPHA, "larger") for end in (mean, -mean)]
+        inside = [_t_test_power((margin.value + end) / sd, seeds, ALPHA, sides=1) for end in (mean, -mean)]
         return max(0.0, sum(inside) - 1)
     error, known = sd / math.sqrt(seeds), margin.sd.with_seeds(seeds)
     missing = margin.value * (1 - known.lower(ALPHA) / known.value)
@@ -124,8 +94,9 @@ def exaggeration(size: int, level: float, share: float = 0.5) -> float:
     return float(mean / (above + below) / truth)
 
 
-def _t_test_power(effect: float, seeds: int, alpha: float, alternative: str) -> float:
-    # From here on the power is 1 but for a hundredth at most, and the library's formula may be NaN.
-    if effect * math.sqrt(seeds) > 4 + float(stats.t.isf(alpha / 2, seeds - 1)):
-        return 1.0
-    return float(TTestPower().power(effect, seeds, alpha, alternative=alternative))
+def _t_test_power(effect: float, seeds: int, alpha: float, sides: Literal[1, 2]) -> float:
+    """Return the power of a t test: not statsmodels', which is NaN for some effects at small levels."""
+    degrees, centre = seeds - 1, effect * math.sqrt(seeds)
+    critical = float(stats.t.isf(alpha / sides, degrees))
+    above, below = (float(stats.nct.sf(critical, degrees, sign * centre)) for sign in (1, -1))
+    return above + below if sides == 2 else above

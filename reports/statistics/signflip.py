@@ -176,6 +176,9 @@ def _sums(values: Array) -> Array:
     return sums
 
 
-@functools.lru_cache(maxsize=EXACT_UP_TO)
+@functools.cache
 def _sizes(count: int) -> Array:
-    return _sums(np.ones(count))
+    """Return the size of each subset of some values."""
+    sizes = _sums(np.ones(count))
+    sizes.flags.writeable = False
+    return sizes

@@ -12,7 +12,7 @@ from statsmodels.stats.power import TTestPower
 from reports import statistics
 from reports.analysis import conclusions, warnings
 from reports.analysis.attribution import Attribution, attribute, differences_of
-from reports.analysis.blocks import Contrast
+from reports.analysis.blocks import Contrast, Stratum
 from reports.analysis.conclusions import conclude
 from reports.analysis.effects import Effect
 from reports.analysis.mechanism import Mechanism
@@ -288,9 +288,11 @@ def test_effects_that_cancel_over_conditions_are_no_equivalence(size: float) -> 
     same = (runs["parameterization"] == "std") == (runs["precision"] == "float32")
     runs["final_return"] += size * np.where(same, 1.0, -1.0) * (runs["implementation"] == "normal")
     effect = of(answer(runs, margin=0.5), "implementation")
-    *simple, interaction = effect.mean.simple
-    assert all(each.is_equivalent for each in (effect.main, *simple))
-    assert interaction.where == "alternating signs over parameterization variance/std and precision float32/float64"
+    (interaction,) = effect.mean.interactions
+    assert all(each.is_equivalent for each in (effect.main, *effect.mean.simple))
+    assert (
+        interaction.place == "with alternating signs over parameterization variance/std and precision float32/float64"
+    )
     assert interaction.estimate == pytest.approx(-size, abs=0.1)
     assert effect.mean.differing == [interaction]
     assert effect.mean_conclusion == "different"
@@ -305,7 +307,7 @@ def test_an_interaction_with_several_factors_is_that_of_the_cells() -> None:
         "parameterization variance, precision float64",
     ]
     cells = np.stack([each.differences for each in mean.cells])
-    assert mean.simple[-1].differences == pytest.approx(np.array([1, -1, -1, 1]) @ cells / 4)
+    assert mean.interactions[0].differences == pytest.approx(np.array([1, -1, -1, 1]) @ cells / 4)
 
 
 def test_an_effect_in_one_condition_alone_is_no_equivalence() -> None:
@@ -618,22 +620,63 @@ def test_unpaired_runs_need_as_many_as_a_t_test() -> None:
     assert mean.seeds_needed == needed
 
 
-def test_seeds_that_would_decide_show_every_line_equivalent_or_find_one() -> None:
-    runs = study(seeds=12, round_off=1.0)
-    mean = of(answer(runs, margin=1.1), "implementation").mean
+def test_seeds_that_would_decide_show_all_effects_equivalent() -> None:
+    mean = of(answer(study(seeds=12, round_off=1.0), margin=1.1), "implementation").mean
 
-    def is_enough(differences: Array, size: int) -> bool:
+    def missed(differences: Array, size: int) -> float:
         sides = (1.1 + np.array([1, -1]) * differences.mean()) / differences.std(ddof=1)
-        return bool(sum(TTestPower().power(side, size, 0.05, alternative="larger") for side in sides) - 1 >= 0.8)
+        return float(sum(1 - TTestPower().power(side, size, 0.05, alternative="larger") for side in sides))
 
-    open_lines = [line.differences for line in mean.deciding if not line.is_equivalent]
-    assert len(open_lines) > 1
-    each = [next(size for size in range(13, 10_000) if is_enough(differences, size)) for differences in open_lines]
-    assert mean.seeds_needed == max(each)
-    there = (runs["condition"] == "normal_std") & (runs["precision"] == "float32")
-    runs.loc[there, "final_return"] += 3.0
-    beyond = of(answer(runs, margin=1.1), "implementation").mean
-    assert beyond.seeds_needed == min(each.seeds_to_differ for each in beyond.deciding if each.seeds_to_differ)
+    def decides(size: int) -> bool:
+        return sum(missed(line.differences, size) for line in mean.deciding) <= 0.2
+
+    assert len(mean.deciding) == 10
+    assert mean.seeds_needed == next(size for size in range(13, 10_000) if decides(size))
+
+
+def test_seeds_that_would_decide_find_an_effect_that_exceeds_the_margin() -> None:
+    runs = study(seeds=12, round_off=1.0)
+    runs.loc[(runs["implementation"] == "normal") & (runs["precision"] == "float32"), "final_return"] += 0.9
+    mean = of(answer(runs, margin=0.8), "implementation").mean
+    (line,) = [each for each in mean.deciding if each.exceeds_margin and each.is_tested]
+    assert (line.where, line.is_different) == ("precision float32", False)
+    effect = abs(line.estimate) / line.differences.std(ddof=1)
+    solved = math.ceil(TTestPower().solve_power(effect_size=effect, alpha=line.level, power=0.8))
+    assert mean.seeds_needed == solved
+
+
+@pytest.mark.parametrize(("seeds", "can_reject"), [(7, False), (8, False), (9, True)])
+def test_cells_are_not_taken_for_tests_that_can_reject(seeds: int, can_reject: bool) -> None:
+    effect = of(answer(study(seeds=seeds), margin=1.0), "implementation")
+    assert effect.mean.can_reject == can_reject
+    assert any("no test can find a difference" in each for each in warnings.of_answer(answer(study(seeds=seeds)))) != (
+        can_reject
+    )
+
+
+def test_an_interaction_needs_runs_in_all_its_cells() -> None:
+    """A main effect alone is no interaction, whatever runs are missing."""
+    runs = plain(study(seeds=20, round_off=0.1))
+    runs.loc[runs["implementation"] == "normal", "final_return"] += 3.0
+    float64 = runs["precision"] == "float64"
+    without_an_arm = runs[~((runs["condition"] == "normal_std") & float64)]
+    some_missing = runs[~((runs["condition"] == "normal_std") & float64 & (runs["seed"] < 6))]
+    each_in_one = runs[float64 == (runs["seed"] % 2 == 0)]
+    for found, seeds in ((without_an_arm, 0), (some_missing, 14), (each_in_one, 20)):
+        mean = of(answer(found, margin=5.0), "implementation").mean
+        assert [each.size for each in mean.interactions] == [seeds] * (seeds > 0)
+        assert all(abs(each.estimate) < 0.2 for each in mean.interactions)
+    unpaired = of(answer(without_an_arm, margin=5.0, paired=False), "implementation").mean
+    assert not unpaired.interactions
+
+
+def test_an_interaction_is_of_levels_that_are_all_there() -> None:
+    strata = tuple(
+        Stratum({"a": a, "b": b}, (0,), (1,)) for a, b in itertools.product("012", "xyz") if (a, b) not in {("1", "y")}
+    )
+    factor = Factor(name="factor", levels=("p", "q"), must_agree=True)
+    names = [each.name for each in Contrast(factor, "q", strata, ("float32",)).crossings]
+    assert names == ["a 0/1 and b x/z", "a 0/2 and b x/y", "a 0/2 and b x/z"]
 
 
 def test_two_levels_that_differ_from_each_other_are_explained() -> None:

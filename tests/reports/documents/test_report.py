@@ -448,6 +448,6 @@ def test_the_report_says_what_decides_the_spread(tmp_path: Path) -> None:
     assert "*Bounded*: pairs\nare shown to vary less than 1.25 times each level's own response." in text
     assert f"and {words.p_value(found['spread']['p_bounded'])} that they vary 1.25 times as much" in text
     assert len(found["simple_effects"]) == 9
-    assert "| at alternating signs over parameterization variance/std and precision float32/float64 |" in text
+    assert "| with alternating signs over parameterization variance/std and precision float32/float64 |" in text
     (cell,) = [line for line in text.splitlines() if line.startswith("| at parameterization std, precision float64 |")]
     assert [each.strip() for each in cell.split("|")][4:6] == ["-", "-"]

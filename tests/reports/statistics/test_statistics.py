@@ -118,29 +118,30 @@ def test_a_deviation_is_anova_own() -> None:
     assert statistics.standard_deviation(np.full((3, 2), 0.1)) is None
 
 
-@pytest.mark.parametrize("mean", [0.5, 0.8])
-def test_the_size_to_differ_has_the_power_promised(mean: float) -> None:
-    needed = statistics.size_to_differ(mean, 1.0, 0.05, more_than=1, fewest=6)
-    assert needed is not None
-    draws = rng().normal(mean, 1, size=(10_000, needed))
-    assert np.mean(stats.ttest_1samp(draws, 0, axis=1).pvalue <= 0.05) == pytest.approx(0.8, abs=0.03)
-    assert statistics.size_to_differ(10 * mean, 10.0, 0.05, more_than=1, fewest=6) == needed
+def test_the_power_to_differ_is_that_of_simulated_t_tests() -> None:
+    draws = rng().normal(0.5, 1, size=(10_000, 30))
+    share = np.mean(stats.ttest_1samp(draws, 0, axis=1).pvalue <= 0.05)
+    assert statistics.power_different(0.5, 1.0, 30) == pytest.approx(share, abs=0.015)
+    assert statistics.power_different(0.0, 1.0, 30) == pytest.approx(0.05)
+    assert statistics.power_different(-5.0, 10.0, 30) == statistics.power_different(0.5, 1.0, 30)
 
 
-@pytest.mark.parametrize(("mean", "margin"), [(0.0, 0.6), (0.5, 2.0)])
-def test_the_size_to_agree_has_the_power_promised(mean: float, margin: float) -> None:
-    needed = statistics.size_to_agree(mean, 1.0, Margin(margin), more_than=1, fewest=6)
-    assert needed is not None
-    draws = rng().normal(mean, 1, size=(10_000, needed))
-    half = stats.t.ppf(0.95, needed - 1) / math.sqrt(needed) * draws.std(axis=1, ddof=1)
-    equivalent = (draws.mean(axis=1) - half > -margin) & (draws.mean(axis=1) + half < margin)
-    assert np.mean(equivalent) >= 0.8
-    assert statistics.size_to_agree(10 * mean, 10.0, Margin(10 * margin), more_than=1, fewest=6) == needed
+@pytest.mark.parametrize(("mean", "margin"), [(0.0, 0.6), (0.5, 1.1)])
+def test_the_power_to_show_equivalence_is_that_of_simulated_t_tests(mean: float, margin: float) -> None:
+    draws = rng().normal(mean, 1, size=(10_000, 30))
+    half = stats.t.ppf(0.95, 29) / math.sqrt(30) * draws.std(axis=1, ddof=1)
+    share = np.mean((draws.mean(axis=1) - half > -margin) & (draws.mean(axis=1) + half < margin))
+    assert statistics.power_equivalent(mean, 1.0, Margin(margin), 30) == pytest.approx(share, abs=0.02)
+    assert statistics.power_equivalent(2.0, 1.0, Margin(margin), 30) == 0.0
 
 
-def test_no_number_of_seeds_is_promised_where_none_would_do() -> None:
-    assert statistics.size_to_differ(0.0, 1.0, 0.05, more_than=1, fewest=6) is None
-    assert statistics.size_to_agree(2.0, 1.0, Margin(1.0), more_than=1, fewest=6) is None
+def test_the_power_grows_with_the_seeds_at_any_level() -> None:
+    for level, effect in itertools.product((0.05, 0.05 / 6, 0.05 / 24), (0.05, 0.1, 0.2, 0.5, 1.0, 3.0)):
+        seeds = np.unique(np.geomspace(statistics.fewest_for(level), 10_000, 100).astype(int)).tolist()
+        power = np.array([statistics.power_different(effect, 1.0, count, level) for count in seeds])
+        assert np.all(np.diff(power) > -1e-9)
+        centre = effect * np.sqrt(seeds) - stats.norm.isf(level / 2)
+        assert power[-1] == pytest.approx(stats.norm.cdf(centre[-1]), abs=0.01)
 
 
 def test_ratios_of_spread_are_tested_by_swapping_within_seeds() -> None:
@@ -290,8 +291,8 @@ def test_curves_have_the_t_interval() -> None:
 
 
 @pytest.mark.parametrize("size", [0.5, 1.0, 1.5, 2.0, 3.0, 11.0])
-def test_the_size_to_differ_never_grows_with_the_effect(size: float) -> None:
-    needed = statistics.size_to_differ(size, 1.0, 0.05, more_than=1, fewest=6)
+def test_the_fewest_seeds_are_those_of_another_library(size: float) -> None:
+    needed = statistics.fewest_seeds(lambda seeds: statistics.power_different(size, 1.0, seeds) >= 0.8)
     solved = TTestPower().solve_power(effect_size=size, alpha=0.05, power=0.8)
     assert needed == max(6, math.ceil(solved))
 
