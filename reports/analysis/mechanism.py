@@ -27,6 +27,8 @@ RATIO_BITS = 3.0
 """Bits by which round-off's first ratio may be below `EPSILON_BITS`. PPO on Pendulum: 28.4 to 29.7 over 60 pairs."""
 SIZE_BITS = 5.0
 """Bits by which round-off's first gap may be larger than the ULP control's. PPO on Pendulum: up to 1.1."""
+FEW_ROUNDINGS = 2.0**-35
+"""The largest first gap in float64 that may be round-off whatever its ratio: 2^17 epsilons. PPO: 2^-53 to 2^-52."""
 LATE_BITS = 12.0
 """Bits by which a later gap must leave either mark to be *late*. Medians over ten seeds on Pendulum stay within 3."""
 FEWEST_SEEDS = 3
@@ -246,7 +248,7 @@ def read_mechanism(pair: Sequence[Gaps], controls: Sequence[Gaps]) -> Mechanism:
         return dataclasses.replace(seen, reading="real" if _is_far_larger(seen.size) else "untested")
     bits = _bits(medians[SINGLE], medians[DOUBLE])
     seen = dataclasses.replace(seen, ratio=_power(bits, start), bits=bits[: _until_apart(medians[SINGLE])])
-    if not _is_round_off(bits[start] if start < len(bits) else math.nan, sizes):
+    if not _is_round_off(bits[start] if start < len(bits) else math.nan, medians[DOUBLE][start], sizes):
         return dataclasses.replace(seen, reading="late" if start else "real", onset=start + 1 if start else None)
     enough = min(len(gaps.seeds) for gaps in pair) >= FEWEST_SEEDS
     late = _late(medians, bits, _over_own_controls(by_precision[DOUBLE], controls), start) if enough else None
@@ -342,16 +344,23 @@ def _power(bits: Array, start: int) -> float | None:
     return float(2.0 ** bits[start]) if start < len(bits) and np.isfinite(bits[start]) else None
 
 
-def _is_round_off(bits: float, sizes: Mapping[str, float | None]) -> bool:
+def _is_round_off(bits: float, double: float, sizes: Mapping[str, float | None]) -> bool:
     """Return whether first gaps are round-off: of the ULP control's size in both precisions, shrinking with epsilon.
 
-    A gap in float64 that is no larger than the ULP control's is round-off however much larger the one in float32 is:
-    after few gradient steps, both are made of a few roundings, and their ratio varies.
+    A gap in float64 of a few roundings that is no larger than the ULP control's is round-off however much larger the
+    one in float32 is: after few gradient steps, both are made of a few roundings, and their ratio varies. The control's
+    own may be far more than that, where the environment amplifies it before the first update: its size shows nothing.
+
+    Args:
+        bits: log2 of the ratio of both gaps.
+        double: The gap in float64.
+        sizes: Both gaps over the ULP control's, by precision.
     """
     if any(size is not None and math.log2(size) > SIZE_BITS for size in sizes.values()):
         return False
-    double = sizes[DOUBLE]
-    return bits >= EPSILON_BITS - RATIO_BITS or (double is not None and double <= 1.0)
+    size = sizes[DOUBLE]
+    is_within_one_ulp = size is not None and size <= 1.0 and double <= FEW_ROUNDINGS
+    return bits >= EPSILON_BITS - RATIO_BITS or is_within_one_ulp
 
 
 def _over_own_controls(double: Gaps, controls: Sequence[Gaps]) -> Array:

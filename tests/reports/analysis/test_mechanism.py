@@ -165,6 +165,23 @@ def test_float64_within_one_ulp_is_round_off() -> None:
     assert found.reading == "round-off"
 
 
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_control_that_the_environment_sets_apart_at_once_hides_nothing(seeds: int) -> None:
+    """As on HalfCheetah, where one ULP makes other data before the first update."""
+
+    def of(name: str, arm: str, first: float) -> Gaps:
+        values = np.array([[first] + [0.1] * 11] * seeds)
+        return Gaps(a="a", b=arm, precision=name, seeds=[*range(seeds)], gaps=values, first_tensor=None)
+
+    def reading(single: float, double: float) -> str:
+        control = [of(name, "a", 0.05) for name in ("float32", "float64")]
+        return read_mechanism([of("float32", "b", single), of("float64", "b", double)], control).reading
+
+    assert reading(3.5e-3, 3.4e-3) == "real"
+    assert reading(1e-7, 2e-16) == "round-off"
+    assert reading(1e-7, 1e-9) == "real"
+
+
 def few_apart(since: int, own: Sequence[int] = range(10)) -> tuple[list[Gaps], list[Gaps]]:
     """Ten seeds' gaps of round-off, of which the first two seeds' jump; and the controls of some of these seeds."""
 
