@@ -349,6 +349,12 @@ def judge_means(cases: Sequence[Case], paired: bool, resamples: int = statistics
     return found
 
 
+def judge_main_effects(cases: Sequence[Case], paired: bool, resamples: int = statistics.RESAMPLES) -> list[Estimate]:
+    """Return the main effects of contrasts alone, tested as one family by Holm. The arguments are `judge_means`'."""
+    found = (_estimated(case, case.contrast.whole, paired, resamples) for case in cases)
+    return _judge([each for each in found if each is not None])
+
+
 def _judge(family: Sequence[Estimate], level: float = ALPHA, least: float = 0.0) -> list[Estimate]:
     """Return a family of effects, corrected by Holm at the level that a superior family gives it.
 
@@ -387,17 +393,20 @@ class _Draft:
 
 def _draft(case: Case, paired: bool, resamples: int) -> _Draft:
     """Return the main effect and the simple effects. Parts in which no run ended are left out."""
-    test = functools.partial(_paired, resamples=resamples) if paired else _unpaired
     contrast = case.contrast
 
     def estimate(*parts: Part) -> list[Estimate]:
-        found = (test(case, part) for part in parts)
+        found = (_estimated(case, part, paired, resamples) for part in parts)
         return [each for each in found if each is not None]
 
     if not contrast.factor.must_agree:
         return _Draft(tested=estimate(contrast.whole), beside=estimate(*contrast.parts))
     tested = estimate(contrast.whole, *contrast.parts, *contrast.crossings)
     return _Draft(tested=tested, cells=estimate(*contrast.cells))
+
+
+def _estimated(case: Case, part: Part, paired: bool, resamples: int) -> Estimate | None:
+    return _paired(case, part, resamples) if paired else _unpaired(case, part)
 
 
 def _paired(case: Case, part: Part, resamples: int) -> Estimate | None:

@@ -7,7 +7,7 @@ from reports.analysis import conclusions
 from reports.analysis.attribution import Attribution
 from reports.analysis.blocks import Arm, Contrast, Stratum, arm_pairs, has_runs
 from reports.analysis.effects import Effect
-from reports.analysis.mean import Case, Estimate, Mean, judge_means
+from reports.analysis.mean import Case, Estimate, judge_main_effects
 from reports.factors import Factor
 
 
@@ -32,14 +32,14 @@ def judge_pairs(answer: Attribution) -> list[Pair]:
     single = [_pair_contrast(answer.arms, a, b, blocks.precisions) for a, b in pairs]
     usable = [index for index, contrast in enumerate(single) if has_runs(blocks, contrast, answer.paired)]
     cases = [Case(blocks, single[index], answer.margin) for index in usable]
-    means = judge_means(cases, answer.paired, answer.resamples)
+    differences = judge_main_effects(cases, answer.paired, answer.resamples)
     return [
         Pair(
-            difference=mean.main,
+            difference=difference,
             factor=_difference_in(answer, *pairs[index]),
-            explained_by=_explain(answer, mean, *pairs[index]),
+            explained_by=_explain(answer, difference, *pairs[index]),
         )
-        for index, mean in zip(usable, means, strict=True)
+        for index, difference in zip(usable, differences, strict=True)
     ]
 
 
@@ -62,19 +62,19 @@ def _difference_in(answer: Attribution, a: int, b: int) -> str:
     return "several"
 
 
-def _explain(answer: Attribution, mean: Mean, a: int, b: int) -> str:
+def _explain(answer: Attribution, difference: Estimate, a: int, b: int) -> str:
     """Return what explains a pair's difference, never more than the conclusions on its factors allow."""
     factors = _differing(answer, a, b)
     effects = [_effect_between(answer, factor, a, b) for factor in factors]
     if any(effect is None for effect in effects):
-        return factors[0].name if len(factors) == 1 and mean.main.is_different else "undecided"
+        return factors[0].name if len(factors) == 1 and difference.is_different else "undecided"
     found = [effect for effect in effects if effect is not None]
     different = [effect for effect in found if effect.mean_conclusion == "different"]
     settled = all(effect.mean_conclusion != "undecided" for effect in found)
-    if mean.main.is_different and different and settled:
+    if difference.is_different and different and settled:
         return different[0].factor.name if len(different) == 1 else "both" if len(different) == 2 else "several"
     varies = any(effect.spread_conclusion in conclusions.SPREAD for effect in found)
-    if different or not settled or varies or not mean.main.is_equivalent:
+    if different or not settled or varies or not difference.is_equivalent:
         return "undecided"
     words = {effect.conclusion for effect in found}
     return "round-off" if words <= {conclusions.ROUND_OFF, conclusions.IDENTICAL} else "no effect"
