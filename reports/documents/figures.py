@@ -13,7 +13,7 @@ import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from reports.analysis.blocks import Flags
 from reports.analysis.mechanism import EPSILON_BITS
@@ -128,7 +128,8 @@ def _difference_curves(panel: Axes, rows: Sequence[Row]) -> None:
         panel.plot(steps, mean, linestyle=line, color=colour, label=_plain(row.label.replace("\n", ": ")))
         panel.fill_between(steps, low, high, color=colour, alpha=0.13, linewidth=0)
     panel.axhline(0, color="0.5", linewidth=0.8)
-    panel.set(xlabel="environment steps", ylabel="paired difference in return")
+    panel.set(ylabel="paired difference in return")
+    _label_steps(panel)
     panel.legend(loc="best", fontsize="small")
 
 
@@ -193,8 +194,9 @@ def _gap_ratios(panel: Axes, lines: Sequence[GapLine]) -> None:
         xlabel="update",
         ylabel="log2 of the gaps' ratio",
         ylim=(-3, 35),
+        xlim=(0.5, max(len(line.bits) for line in lines) + 0.5),
     )
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -257,7 +259,8 @@ def learning_curves(curves: Mapping[str, Curve], ylabel: str, path: Path) -> Non
             mean, low, high = mean_interval(values)
             panel.plot(steps, mean, linestyle=line, color=colour, label=_plain(arm))
             panel.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
-        panel.set(xlabel="environment steps", ylabel=_plain(ylabel))
+        panel.set(ylabel=_plain(ylabel))
+        _label_steps(panel)
         panel.legend(loc="lower right", fontsize="small")
 
 
@@ -388,6 +391,11 @@ def _wrapped(label: str) -> list[str]:
         for line in label.splitlines()
     ]
     return [_plain(part) for part in itertools.chain.from_iterable(parts)]
+
+
+def _label_steps(panel: Axes) -> None:
+    panel.set(xlabel="environment steps")
+    panel.xaxis.set_major_formatter(EngFormatter(sep=""))  # 100k: whole numbers run into one another
 
 
 def _share_y(panels: Sequence[Axes]) -> None:
