@@ -329,11 +329,13 @@ def judge_means(cases: Sequence[Case], paired: bool, resamples: int = statistics
         return []
     drafts = [_draft(case, paired, resamples) for case in cases]
     smallest = [draft.smallest for draft in drafts]
-    adjusted, levels = statistics.holm(smallest), statistics.holm_levels(smallest)
+    family = zip(
+        statistics.holm(smallest), statistics.holm_levels(smallest), statistics.holm_factors(smallest), strict=True
+    )
     beside = iter(_judge([effect for draft in drafts for effect in draft.beside]))
     found = []
-    for case, draft, p_factor, level in zip(cases, drafts, adjusted, levels, strict=True):
-        main, *others = _judge(draft.tested, level, p_factor)
+    for case, draft, (p_factor, level, times) in zip(cases, drafts, family, strict=True):
+        main, *others = _judge(draft.tested, level, p_factor, times)
         found.append(
             Mean(
                 main=main,
@@ -355,18 +357,19 @@ def judge_main_effects(cases: Sequence[Case], paired: bool, resamples: int = sta
     return _judge([each for each in found if each is not None])
 
 
-def _judge(family: Sequence[Estimate], level: float = ALPHA, least: float = 0.0) -> list[Estimate]:
+def _judge(family: Sequence[Estimate], level: float = ALPHA, least: float = 0.0, times: int = 1) -> list[Estimate]:
     """Return a family of effects, corrected by Holm at the level that a superior family gives it.
 
     Args:
         family: Effects, not yet corrected.
         level: The level of the family.
         least: The family's own corrected p: no effect's is smaller.
+        times: By what the superior family's correction multiplies it.
     """
     p_values = [effect.p for effect in family]
     corrected = zip(family, statistics.holm(p_values), statistics.holm_levels(p_values, level), strict=True)
     return [
-        dataclasses.replace(effect, p_adjusted=min(1.0, max(least, p * ALPHA / level)), level=own)
+        dataclasses.replace(effect, p_adjusted=min(1.0, max(least, p * times)), level=own)
         for effect, p, own in corrected
     ]
 

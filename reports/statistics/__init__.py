@@ -17,7 +17,7 @@
 from reports.statistics.basics import ALPHA, Array, Interval, mean_interval, median_interval, resampled_rows
 from reports.statistics.equivalence import Margin, StandardDeviation, Test, Untested, p_equivalent, standard_deviation
 from reports.statistics.failures import are_bounded, p_failures, p_failures_unpaired, rarest_visible
-from reports.statistics.families import holm, holm_levels
+from reports.statistics.families import holm, holm_factors, holm_levels
 from reports.statistics.power import (
     POWER,
     detectable,
@@ -57,6 +57,7 @@ __all__ = [
     "fewest_seeds",
     "fewest_unpaired",
     "holm",
+    "holm_factors",
     "holm_levels",
     "mean_interval",
     "median_interval",

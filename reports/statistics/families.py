@@ -19,6 +19,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
+def holm_factors(p_values: Sequence[float]) -> list[int]:
+    """Return by what Holm's procedure multiplies each p-value of a family: the number of those that it is among."""
+    order = np.argsort(np.asarray(p_values, dtype=float), kind="stable")
+    return [len(p_values) - int(step) for step in np.argsort(order)]
+
+
 def holm_levels(p_values: Sequence[float], alpha: float = ALPHA) -> list[float]:
     """Return the level at which Holm's procedure judges each hypothesis of a family, for an error of `alpha` in all.
 

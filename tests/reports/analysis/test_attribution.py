@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from reports import statistics
@@ -15,6 +16,7 @@ from reports.analysis.attribution import Attribution, attribute, differences_of
 from reports.analysis.blocks import Contrast, Stratum
 from reports.analysis.conclusions import conclude
 from reports.analysis.effects import Effect
+from reports.analysis.mean import Estimate
 from reports.analysis.mechanism import Mechanism
 from reports.analysis.pairs import judge_pairs
 from reports.documents import words
@@ -318,6 +320,25 @@ def test_an_effect_in_one_condition_alone_is_no_equivalence() -> None:
     effect = of(answer(runs, margin=1.2), "implementation")
     assert all(each.is_equivalent for each in (effect.main, *effect.mean.simple))
     assert effect.mean_conclusion != "equivalent"
+
+
+def test_p_values_are_holms_over_factors_and_within_each() -> None:
+    rng, orders = np.random.default_rng(8), set()
+    for _ in range(8):
+        effects = answer(study(seeds=10, parameterization=0.3, implementation=0.9, rng=rng)).effects
+        within = [multipletests([each.p for each in with_a_test(effect)], method="holm")[1] for effect in effects]
+        smallest = [min(own) for own in within]
+        over = multipletests(smallest, method="holm")[1]
+        for effect, own, smallest_own, adjusted in zip(effects, within, smallest, over, strict=True):
+            times = 2 if smallest_own == min(smallest) else 1
+            expected = np.minimum(1, np.maximum(adjusted, times * own))
+            assert [each.p_adjusted for each in with_a_test(effect)] == pytest.approx(expected)
+        orders.add(bool(smallest[0] < smallest[1]))
+    assert orders == {True, False}
+
+
+def with_a_test(effect: Effect) -> list[Estimate]:
+    return [each for each in effect.mean.deciding if each.is_tested]
 
 
 def test_a_cell_is_judged_for_equivalence_alone() -> None:

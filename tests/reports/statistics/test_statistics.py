@@ -106,6 +106,7 @@ def test_holm_is_statsmodels_own(p_values: list[float]) -> None:
 def test_holm_is_its_definition() -> None:
     assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert statistics.holm([]) == []
+    assert statistics.holm_factors([0.01, 0.04, 0.03]) == [3, 1, 2]
 
 
 def test_a_deviation_is_anova_own() -> None:
