@@ -293,8 +293,7 @@ class Mean:
         """Whether all effects that were found different are smaller than the margin; in ranks, none is."""
         found = [effect for effect in self.deciding if effect.is_different]
         return bool(found) and all(
-            effect.ranked is None and effect.margin is not None and abs(effect.estimate) < effect.margin.value
-            for effect in found
+            effect.ranked is None and effect.margin is not None and not effect.exceeds_margin for effect in found
         )
 
     @property
