@@ -539,6 +539,13 @@ def test_ten_thousand_seeds_need_little_memory() -> None:
     assert 1024 * int(told.stdout) < 500e6
 
 
+def test_seeds_that_fail_alike_say_nothing_on_failures() -> None:
+    differences = np.array([0.0, 1.0, 0.0, 0.5, 1.0, -0.5, 0.0, 0.5])
+    assert statistics.p_failures(differences) == sign_flip(differences).p_two_sided()
+    assert statistics.p_failures(np.repeat([0.0, 1.0], [30, 6])) == 2 / 2**6
+    assert statistics.p_failures(np.zeros(30)) == 1.0
+
+
 def test_drawn_sign_flips_are_of_subsets_with_half_of_the_seeds() -> None:
     seeds, resamples = 43, 9000
     differences, generator = rng().normal(0.1, 1.0, size=seeds), np.random.default_rng(SEED)
