@@ -148,7 +148,11 @@ class InterimAnalysis:
 
 
 def analyse_interim(
-    differences: Mapping[str, Array], margin: float | None, schedule: Schedule, test: Callable[[Array], Flips]
+    differences: Mapping[str, Array],
+    margin: float | None,
+    schedule: Schedule,
+    test: Callable[[Array], Flips],
+    agrees: Callable[[str, int, float], bool] = lambda _name, _seeds, _level: True,
 ) -> list[InterimAnalysis]:
     """Return the analyses of a study, up to the one that decides it, or to the last for which there are seeds.
 
@@ -157,6 +161,8 @@ def analyse_interim(
         margin: The equivalence margin, fixed before the data; None where nothing can be called equivalent.
         schedule: When to analyse.
         test: Makes a test of paired differences.
+        agrees: Called with an effect that is within the margin on average, the number of seeds, and the level: whether
+            all else that has to be shown of an equivalent effect is shown too.
     """
     analyses: list[InterimAnalysis] = []
     decided: dict[str, tuple[Decision, int]] = {}
@@ -174,7 +180,7 @@ def analyse_interim(
         for name, flip in flips.items():
             level = schedule.level(index, schedule.alpha)
             inside = margin is not None and max(flip.p_greater(-margin), flip.p_less(margin)) <= level
-            if name not in decided and inside:
+            if name not in decided and inside and agrees(name, seeds, level):
                 decided[name] = ("equivalent", seeds)
         confidence = 1 - 2 * schedule.level(index, schedule.alpha / 2)
         findings = {

@@ -166,8 +166,20 @@ def analyse(runs: pd.DataFrame, first_seed: int, tried: int, blocks: Blocks) -> 
         blocks.margin,
         blocks.schedule,
         statistics.sign_flip,
+        lambda factor, seeds, level: _agrees(runs[runs["seed"] < first_seed + seeds], blocks, factor, level),
     )
     return analyses, effects
+
+
+def _agrees(runs: pd.DataFrame, blocks: Blocks, factor: str, level: float) -> bool:
+    """Return whether each effect that has to be equivalent is so at a level, and runs fail about as often.
+
+    Of a factor that must agree these are its effects at each level of the others, in each precision and each cell too.
+    """
+    effect = attribute(runs, blocks.outcome, FACTORS, blocks.margin).effect(factor)
+    if effect is None or effect.failures.may_differ:
+        return False
+    return all(line.p_equivalent is not None and line.p_equivalent <= level for line in effect.mean.deciding)
 
 
 def make_schedule(first: int, every: int, budget: int) -> Schedule:

@@ -102,6 +102,34 @@ def test_failed_blocks_take_no_part_but_count(tmp_path: Path, capsys: pytest.Cap
     assert "nan" not in capsys.readouterr().out
 
 
+def test_effects_that_cancel_are_not_equivalent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fine = noisy(0.0)
+
+    def cancelling(config: RunConfig) -> float:
+        sign = 1 if config.parameterization == "std" else -1
+        return fine(config) + 5.0 * sign * (config.implementation == "normal")
+
+    assert len(seeds_of(tmp_path / "fine", (10, 12), fine)) == 10
+    assert "implementation (normal - mvn)" in (said := capsys.readouterr().out)
+    assert "undecided" not in said
+    assert len(seeds_of(tmp_path / "cancelling", (10, 12), cancelling)) == 12
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "implementation (normal - mvn)" in line][-1:]
+    assert "undecided" in line
+
+
+def test_nothing_is_equivalent_while_runs_may_fail_more_often(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fine = noisy(0.0)
+
+    def failing(config: RunConfig) -> float | None:
+        return None if config.implementation == "normal" and config.seed % 3 == 0 else fine(config)
+
+    assert len(seeds_of(tmp_path, (10, 12), failing)) == 12
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "implementation (normal - mvn)" in line][-1:]
+    assert "undecided" in line
+
+
 def test_the_same_study_again_says_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     seeds_of(tmp_path, (8, 10, 12, 30), noisy(5.0))
     first = capsys.readouterr().out
