@@ -86,7 +86,7 @@ def _aggregate(name: str, rows: Sequence[_Row]) -> Aggregate:
         designs=tuple(row.design for row in rows),
         effect=_mean_over_designs(rows) if all(row.unit for row in rows) else None,
         standardised=tuple(row.standardised for row in rows),
-        p_adjusted=tuple(statistics.holm([row.effect.main.p_adjusted for row in rows])),
+        p_adjusted=tuple(statistics.holm([row.effect.mean.p for row in rows])),
         has_failures=any(row.effect.mean.has_failures for row in rows),
     )
 

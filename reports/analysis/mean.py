@@ -239,6 +239,11 @@ class Mean:
         return all(effect.can_show_equality for effect in self.deciding)
 
     @property
+    def p(self) -> float:
+        """The smallest p of the deciding effects, by Holm: that of the factor."""
+        return min(effect.p_adjusted for effect in self.deciding if effect.is_tested)
+
+    @property
     def is_decided_elsewhere(self) -> bool:
         """Whether the decisive effect is another than the main one."""
         return self.decisive is not self.main

@@ -216,8 +216,10 @@ def _draw_overview(designs: Sequence[Design], across: Sequence[Aggregate], outpu
             effect = by_name(design.answer).get(name)
             unit = reference_sd(design.answer, effect) if effect else None
             if effect and unit:
-                low, high = effect.main.ci_adjusted
-                rows.append((f"{design.name}: {name}", style, effect.main.estimate / unit, (low / unit, high / unit)))
+                shown = effect.mean.decisive if effect.mean_conclusion == "different" else effect.main
+                low, high = shown.ci_adjusted
+                label = f"{design.name}: {name}" + f" {shown.place}" * bool(shown.where)
+                rows.append((label, style, shown.estimate / unit, (low / unit, high / unit)))
     if not rows or len(rows) > 60:
         return None
     figures.effect_sizes(rows, output / "effects")

@@ -207,7 +207,7 @@ def _mean(answer: Attribution, effect: Effect, outcome: str, show: Show) -> str:
             elif effect.mean.differing and not main.is_different:
                 said = f"it changes {what}, not alike at all levels of other factors "
                 said += f"({_differing(answer, effect, show)}), {measured} on average ({sample})"
-            elif effect.mean.is_inside_margin:
+            if effect.mean.is_inside_margin:
                 said += f", yet it is smaller than the margin of {margin(main.margin)}"
         case "identical":
             said = f"the same {what} in every run ({sample})"
@@ -529,6 +529,12 @@ def sensitivity_cell(effect: Effect) -> str:
 def control_cell(answer: Attribution) -> str:
     """Return the standard deviation of a run by round-off alone, over all arms."""
     return number(ulp_sd(answer.blocks, list(range(len(answer.arms)))))
+
+
+def failures_by_arm(answer: Attribution, show: Show) -> str:
+    """Return the numbers of failed runs and of all, by arm."""
+    counts = zip(answer.blocks.failed.sum(axis=(0, 2)), answer.blocks.ended.sum(axis=(0, 2)), strict=True)
+    return ", ".join(f"{show(arm.name)} {k} of {n}" for arm, (k, n) in zip(answer.arms, counts, strict=True))
 
 
 def failures_cell(effect: Effect) -> str:

@@ -182,14 +182,16 @@ def _check_factor(table: pd.DataFrame, name: str, reading: Reading) -> None:
     if len(empty):
         raise _WrongTableError(
             f"{title(empty['run'].iloc[0])}: column {name!r} is empty: fill it in, "
-            "name it as a design column, or remove it"
+            "name it as a design column, or remove it",
+            parameter="design",
         )
     counts = table.groupby("condition", sort=False)[name].nunique()
     if counts.max() > 1:
         condition = counts.index[counts > 1][0]
         raise _WrongTableError(
             f"column {name!r} has {counts[condition]} values in condition {condition!r}, and a condition is one arm: "
-            f"let it name the {name}, too, or name {name!r} as a design column, or remove it"
+            f"let it name the {name}, too, or name {name!r} as a design column, or remove it",
+            parameter="design",
         )
 
 
@@ -201,7 +203,8 @@ def _check_told_apart(table: pd.DataFrame, names: Sequence[str]) -> None:
         alike = twice.groupby(list(names), sort=False)["condition"].apply(list).iloc[0]
         raise _WrongTableError(
             f"conditions {alike[0]!r} and {alike[1]!r} are the same in every factor ({', '.join(names)}): "
-            "name a factor that tells them apart, or 'condition' as the factor"
+            "name a factor that tells them apart, or 'condition' as the factor",
+            parameter="factors",
         )
 
 

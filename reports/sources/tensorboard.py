@@ -54,7 +54,7 @@ def _choose(source: str, wanted: str | None, tags: list[str]) -> str:
     if wanted is None:
         wanted = next((tag for tag in TAGS if tag in tags), TAGS[0])
     if wanted not in tags:
-        raise UnreadableSourceError(f"{source}: no run has logged {wanted!r}{near(wanted, tags)}")
+        raise UnreadableSourceError(f"{source}: no run has logged {wanted!r}{near(wanted, tags)}", parameter="mapping")
     return wanted
 
 

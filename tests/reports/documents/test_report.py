@@ -441,6 +441,17 @@ def test_a_mechanism_without_a_control_says_so() -> None:
     assert "control" not in words.mechanism_cell(dataclasses.replace(alone, size=1.0))
 
 
+def test_failed_runs_are_counted_by_arm(tmp_path: Path) -> None:
+    runs = study(seeds=12)[[*COLUMNS, "status"]]
+    lost = (runs["condition"] == "normal_std") & (runs["seed"] < 4) & (runs["replicate"] == 0)
+    runs.loc[lost, "status"] = "failed"
+    report.write(table(tmp_path, runs), tmp_path, Options(margin=1.0))
+    text = (tmp_path / "report.md").read_text()
+    said = "mvn_std 0 of 24, normal_sqrt 0 of 24, mvn_var 0 of 24, normal_std 8 of 24."
+    assert f"**Failed runs by arm:** {said}" in text
+    assert "Look whether a thin line leaves zero out" not in text
+
+
 def test_the_report_says_what_decides_the_spread(tmp_path: Path) -> None:
     report.write(table(tmp_path, study(seeds=12)[COLUMNS]), tmp_path, Options(margin=1.0))
     text = (tmp_path / "report.md").read_text()

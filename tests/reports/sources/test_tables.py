@@ -168,6 +168,17 @@ def test_a_name_that_is_no_factor_or_design_is_one_line(tmp_path: Path, reading:
     assert words in line
 
 
+@pytest.mark.parametrize(
+    ("reading", "parameter"),
+    [(Reading(), "design"), (Reading(design=("env_id",)), "factors"), (Reading(design=("x",)), "design")],
+)
+def test_an_error_says_which_parameter_mends_it(tmp_path: Path, reading: Reading, parameter: str) -> None:
+    runs = arms("ppo", "sac", "td3").assign(env_id=["a", "b", "c"] * 3, library=["x"] * 3 + ["y"] * 6)
+    with pytest.raises(UnreadableSourceError) as refusal:
+        sources.read(table(tmp_path, runs), reading=reading)
+    assert refusal.value.parameter == parameter
+
+
 def test_a_factor_with_an_empty_value_is_one_line(tmp_path: Path) -> None:
     runs = arms("ppo", "sac").assign(library=pd.Series(["a", "a", None, "b", "b", "b"]))
     assert "row 4: column 'library' is empty: fill it in" in refused(table(tmp_path, runs))
