@@ -49,11 +49,16 @@ class Failures:
         return self.conclusion in ("different", "undecided")
 
 
+def has_failures(blocks: Blocks, contrast: Contrast, part: Part | None = None) -> bool:
+    """Return whether any run failed that the contrast, or a part of it, compares."""
+    return blocks.has_failures and any(side.any() for side in contrast.sides(blocks.failed, part))
+
+
 def may_differ(blocks: Blocks, contrast: Contrast, part: Part, paired: bool) -> bool:
     """Return whether it isn't shown that runs of a part fail about as often at both levels."""
-    shares = blocks.failures
-    if not blocks.has_failures or not any(_count_runs(side)[0] for side in contrast.sides(shares, part)):
+    if not has_failures(blocks, contrast, part):
         return False
+    shares = blocks.failures
     return not (_are_same(shares, contrast, part, paired) or _is_bounded(shares, contrast, part, paired))
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from reports import statistics
 from reports.analysis.blocks import Blocks, Contrast, Part
 from reports.analysis.conclusions import MeanConclusion
-from reports.analysis.failures import may_differ
+from reports.analysis.failures import has_failures, may_differ
 from reports.statistics import ALPHA, Array, Margin, Test, TwoSample
 
 Indices = NDArray[np.intp]
@@ -63,7 +63,9 @@ class Estimate:
 
     @property
     def place(self) -> str:
-        """`where`, with its preposition."""
+        """`where`, with its preposition; empty for the main effect."""
+        if not self.where:
+            return ""
         return f"with alternating signs over {self.where}" if self.alternates else f"at {self.where}"
 
     @property
@@ -244,6 +246,11 @@ class Mean:
         return min(effect.p_adjusted for effect in self.deciding if effect.is_tested)
 
     @property
+    def shown(self) -> Estimate:
+        """The effect that stands for the factor: the most different one, or without any the main one."""
+        return self.decisive if self.decisive.is_different else self.main
+
+    @property
     def is_decided_elsewhere(self) -> bool:
         """Whether the decisive effect is another than the main one."""
         return self.decisive is not self.main
@@ -395,7 +402,7 @@ class _Draft:
     @property
     def smallest(self) -> float:
         """The smallest p of the tested effects, corrected for their number."""
-        return min(statistics.holm([effect.p for effect in self.tested]))
+        return min(1.0, len(self.tested) * min(effect.p for effect in self.tested))
 
 
 def _draft(case: Case, paired: bool, resamples: int) -> _Draft:
@@ -432,11 +439,6 @@ def _unpaired(case: Case, part: Part) -> Estimate | None:
     is_ranked = has_failures(case.blocks, case.contrast)
     ranked = _two_sample(case.blocks.ranks, case.contrast, part) if is_ranked else None
     return _estimate(case, part, complete, ranked, seeds=None)
-
-
-def has_failures(blocks: Blocks, contrast: Contrast) -> bool:
-    """Return whether any run that the contrast compares failed."""
-    return blocks.has_failures and any(side.any() for side in contrast.sides(blocks.failed))
 
 
 def _two_sample(values: Array, contrast: Contrast, part: Part) -> Test:

@@ -216,9 +216,9 @@ def _draw_overview(designs: Sequence[Design], across: Sequence[Aggregate], outpu
             effect = by_name(design.answer).get(name)
             unit = reference_sd(design.answer, effect) if effect else None
             if effect and unit:
-                shown = effect.mean.decisive if effect.mean_conclusion == "different" else effect.main
+                shown = effect.mean.shown
                 low, high = shown.ci_adjusted
-                label = f"{design.name}: {name}" + f" {shown.place}" * bool(shown.where)
+                label = f"{design.name}: {name} {shown.place}".rstrip()
                 rows.append((label, style, shown.estimate / unit, (low / unit, high / unit)))
     if not rows or len(rows) > 60:
         return None

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import functools
 import itertools
 import json
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ from optuna.trial import FrozenTrial, create_trial
 from rich.console import Console
 
 from reports import statistics
-from reports.analysis.attribution import attribute
+from reports.analysis.attribution import Attribution, attribute
+from reports.analysis.effects import Effect
 from reports.documents.words import interval, number
 from reports.files import Json
 from reports.sources.interim import INTERIM
@@ -154,7 +156,12 @@ def analyse(runs: pd.DataFrame, first_seed: int, tried: int, blocks: Blocks) -> 
         tried: The number of seeds that were trained.
         blocks: The study.
     """
-    answer = attribute(runs, blocks.outcome, FACTORS, blocks.margin)
+
+    @functools.cache
+    def after(seeds: int) -> Attribution:
+        return attribute(runs[runs["seed"] < first_seed + seeds], blocks.outcome, FACTORS, blocks.margin)
+
+    answer = after(tried)
     effects: Effects = {}
     for effect in answer.effects:
         differences = np.full(tried, np.nan)
@@ -166,17 +173,16 @@ def analyse(runs: pd.DataFrame, first_seed: int, tried: int, blocks: Blocks) -> 
         blocks.margin,
         blocks.schedule,
         statistics.sign_flip,
-        lambda factor, seeds, level: _agrees(runs[runs["seed"] < first_seed + seeds], blocks, factor, level),
+        lambda factor, seeds, level: _agrees(after(seeds).effect(factor), level),
     )
     return analyses, effects
 
 
-def _agrees(runs: pd.DataFrame, blocks: Blocks, factor: str, level: float) -> bool:
+def _agrees(effect: Effect | None, level: float) -> bool:
     """Return whether each effect that has to be equivalent is so at a level, and runs fail about as often.
 
     Of a factor that must agree these are its effects at each level of the others, in each precision and each cell too.
     """
-    effect = attribute(runs, blocks.outcome, FACTORS, blocks.margin).effect(factor)
     if effect is None or effect.failures.may_differ:
         return False
     return all(line.p_equivalent is not None and line.p_equivalent <= level for line in effect.mean.deciding)
